@@ -1,0 +1,1 @@
+"""One file a deployment; a flow reads like a sentence."""

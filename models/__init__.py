@@ -1,0 +1,1 @@
+"""What computes: arrays and records in, arrays and records out. No Prefect, no store."""

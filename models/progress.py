@@ -1,0 +1,41 @@
+"""How a long computation reports and is stopped, without knowing who listens."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from models.errors import Cancelled
+
+
+def _nobody(fraction: float) -> None:
+    return None
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Watch:
+    """`progress(fraction)` hears fractions in 0..1; `cancelled()` says whether to stop."""
+
+    progress: Callable[[float], None] = field(default=_nobody)
+    cancelled: Callable[[], bool] = field(default=_never)
+
+    def at(self, fraction: float) -> None:
+        """Report a fraction done; raises `Cancelled` when the caller no longer wants the result."""
+        if self.cancelled():
+            raise Cancelled("stopped at the caller's request")
+        self.progress(min(max(fraction, 0.0), 1.0))
+
+    def span(self, low: float, high: float) -> "Watch":
+        """A watch for one part of the work: its 0..1 is this one's low..high.
+
+        >>> heard = []
+        >>> Watch(heard.append).span(0.5, 1.0).at(0.5)
+        >>> heard
+        [0.75]
+        """
+        return Watch(lambda f: self.progress(low + (high - low) * f), self.cancelled)
+
+
+UNWATCHED = Watch()

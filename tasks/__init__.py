@@ -1,0 +1,1 @@
+"""Verbs, one file each: read from the store, call one pure function, write to the store."""
