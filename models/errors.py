@@ -1,7 +1,7 @@
 """The one error whose message is meant for the person at the keyboard."""
 
-from difflib import get_close_matches
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class BadInput(Exception):

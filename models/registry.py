@@ -64,7 +64,9 @@ def verified(weights: Weights) -> Path:
     """The path of a weights file whose bytes are what the manifest says; raises `BadInput` otherwise."""
     path = weights.path
     if not path.is_file():
-        raise BadInput(f"The weights {weights.name!r} are not here; fetch them with: remix weights fetch {weights.name}")
+        raise BadInput(
+            f"The weights {weights.name!r} are not here; fetch them with: remix weights fetch {weights.name}"
+        )
     if file_digest(path) != weights.sha256:
         raise BadInput(
             f"The weights file {path} is not what the manifest says (wrong SHA-256: half fetched or altered); "
