@@ -1,0 +1,179 @@
+"""The sung pitch: a fundamental-frequency track of one voice, streamed, with octave errors repaired.
+
+Candidates come from the normalised autocorrelation of each frame, and the track is the cheapest path through all
+candidates of the song: Boersma, "Accurate short-term analysis of the fundamental frequency and the harmonics-to-noise
+ratio of a sampled sound", IFA Proceedings 17, 1993. `benchmarks/pitch.py` compares it with pyworld's dio and harvest
+and with librosa's pyin, which is why it is the one used.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from models.progress import UNWATCHED, Watch
+from models.records import Samples, Source
+
+Floats = NDArray[np.float32]
+
+ANALYSIS_RATE = 16_000
+"""Every source is analysed at this rate, in hertz."""
+_CANDIDATES = 8
+_BLOCK_S = 20.0
+
+
+@dataclass(frozen=True)
+class PitchSettings:
+    """How the pitch is looked for.
+
+    `floor_hz` and `ceiling_hz` bound the voice; `gate_db` is the level below the song's loud frames (95th percentile)
+    under which a frame counts as residue and has no pitch; `silence_dbfs` the absolute one. The four costs are
+    Boersma's: of low candidates, of octave jumps, of changes of voicing (the last two a 10 ms step), and the strength
+    that an unvoiced frame starts with.
+    """
+
+    floor_hz: float = 60.0
+    ceiling_hz: float = 1100.0
+    hop_s: float = 0.01
+    gate_db: float = 42.0
+    silence_dbfs: float = -60.0
+    octave_cost: float = 0.02
+    jump_cost: float = 0.35
+    voicing_cost: float = 0.14
+    unvoiced_strength: float = 0.45
+
+
+@dataclass(frozen=True)
+class F0:
+    """A pitch track: `hz` is float32, shape (frames,), 0 where unvoiced; frame i is centred at i * `hop_s` seconds."""
+
+    hz: Floats
+    hop_s: float
+
+    def at(self, times_s: NDArray[np.float64]) -> Floats:
+        """The track at other times, in hertz: interpolated in log frequency inside voiced runs, 0 where unvoiced."""
+        if not len(self.hz):
+            return np.zeros(len(times_s), np.float32)
+        position = np.asarray(times_s) / self.hop_s
+        nearest = np.clip(np.round(position).astype(int), 0, len(self.hz) - 1)
+        voiced = self.hz > 0
+        if not voiced.any():
+            return np.zeros(len(times_s), np.float32)
+        frames = np.arange(len(self.hz))
+        log_hz = np.interp(position, frames[voiced], np.log(self.hz[voiced]))
+        return np.where(voiced[nearest], np.exp(log_hz), 0.0).astype(np.float32)
+
+
+def track_f0(source: Source, settings: PitchSettings, watch: Watch = UNWATCHED) -> F0:
+    """The f0 of a single voice, one frame each `settings.hop_s` seconds from 0 to the source's end.
+
+    The channels are averaged. The source is read in blocks, and what is kept between them is a few numbers a frame, so
+    memory hardly grows with length. Frames without pitch, silent frames and residue below the gate are 0.
+    """
+    frames = int(np.floor(source.frames / source.sample_rate / settings.hop_s)) + 1
+    hz = np.zeros((frames, _CANDIDATES), np.float32)
+    strength = np.full((frames, _CANDIDATES), -np.inf, np.float32)
+    level_db = np.full(frames, -200.0, np.float32)
+    step = max(int(_BLOCK_S / settings.hop_s), 1)
+    for start in range(0, frames, step):
+        watch.at(0.9 * start / frames)
+        stop = min(start + step, frames)
+        windows = _windows(source, settings, start, stop)
+        level_db[start:stop] = 20 * np.log10(np.sqrt(np.mean(windows**2, axis=1)) + 1e-10)
+        hz[start:stop], strength[start:stop] = _candidates(windows, settings)
+    gate = max(float(np.percentile(level_db, 95)) - settings.gate_db, settings.silence_dbfs)
+    strength[level_db < gate] = -np.inf
+    track = _cheapest_path(hz, strength, settings, watch.span(0.9, 1.0))
+    return F0(track, settings.hop_s)
+
+
+def _window_frames(settings: PitchSettings) -> int:
+    """Three periods of the floor, in samples at the analysis rate."""
+    return int(np.ceil(3 * ANALYSIS_RATE / settings.floor_hz)) // 2 * 2
+
+
+def _windows(source: Source, settings: PitchSettings, start: int, stop: int) -> Floats:
+    """The samples around frames [start, stop) at the analysis rate. Shape: (frames, window)."""
+    window = _window_frames(settings)
+    margin = window / ANALYSIS_RATE
+    low = int((start * settings.hop_s - margin) * source.sample_rate)
+    high = int(np.ceil(((stop - 1) * settings.hop_s + margin) * source.sample_rate))
+    mono: Samples = source.read(low, high).mean(axis=0)
+    if source.sample_rate != ANALYSIS_RATE:
+        mono = soxr.resample(mono, source.sample_rate, ANALYSIS_RATE)
+    centres = (np.arange(start, stop) * settings.hop_s - low / source.sample_rate) * ANALYSIS_RATE
+    first = np.clip(np.round(centres).astype(int) - window // 2, 0, max(len(mono) - window, 0))
+    if len(mono) < window:
+        mono = np.pad(mono, (0, window - len(mono)))
+    frames: Floats = np.lib.stride_tricks.sliding_window_view(mono, window)[first]
+    return np.asarray(frames - frames.mean(axis=1, keepdims=True), np.float32)
+
+
+def _candidates(windows: Floats, settings: PitchSettings) -> tuple[Floats, Floats]:
+    """The best autocorrelation peaks of each frame: frequency in hertz and strength. Shape: (frames, candidates)."""
+    size = windows.shape[1]
+    oversampling = 2
+    fft = 1 << int(np.ceil(np.log2(size * 1.5)))
+    taper: Floats = np.hanning(size).astype(np.float32)
+    rate = ANALYSIS_RATE * oversampling
+    low, high = int(rate / settings.ceiling_hz), int(np.ceil(rate / settings.floor_hz)) + 1
+    own = _autocorrelation(taper[None], fft, oversampling)[0, : high + 1]
+    own /= own[0]
+    found_hz = np.zeros((len(windows), _CANDIDATES), np.float32)
+    found = np.full((len(windows), _CANDIDATES), -np.inf, np.float32)
+    for start in range(0, len(windows), 256):
+        rows = slice(start, start + 256)
+        auto = _autocorrelation(windows[rows] * taper, fft, oversampling)[:, : high + 1]
+        auto = auto / np.maximum(auto[:, :1], 1e-12) / own
+        found_hz[rows], found[rows] = _peaks(auto, low, high, rate, settings)
+    return found_hz, found
+
+
+def _autocorrelation(frames: Floats, fft: int, oversampling: int) -> Floats:
+    """Autocorrelation by the power spectrum, its lags `oversampling` times finer than the samples."""
+    power = np.abs(np.fft.rfft(frames, fft, axis=1)) ** 2
+    return np.asarray(np.fft.irfft(power, fft * oversampling, axis=1), np.float32)
+
+
+def _peaks(auto: Floats, low: int, high: int, rate: int, settings: PitchSettings) -> tuple[Floats, Floats]:
+    """Local maxima of lags [low, high), refined by a parabola, the strongest first."""
+    left, middle, right = auto[:, low - 1 : high - 1], auto[:, low:high], auto[:, low + 1 : high + 1]
+    curve = left - 2 * middle + right
+    offset = np.clip(0.5 * (left - right) / np.where(np.abs(curve) < 1e-9, 1e-9, curve), -0.5, 0.5)
+    height = middle - 0.25 * (left - right) * offset
+    hz = rate / (np.arange(low, high) + offset)
+    # white noise in a short frame correlates with itself; above 1 the estimate is an artefact of the taper
+    height = np.where(height > 1, 1 / np.maximum(height, 1), height)
+    strength = height - settings.octave_cost * np.log2(settings.ceiling_hz / hz)
+    strength = np.where((middle >= left) & (middle > right) & (middle > 0.2), strength, -np.inf)
+    best = np.argpartition(-strength, _CANDIDATES, axis=1)[:, :_CANDIDATES]
+    return (
+        np.take_along_axis(hz, best, axis=1).astype(np.float32),
+        np.take_along_axis(strength, best, axis=1).astype(np.float32),
+    )
+
+
+def _cheapest_path(hz: Floats, strength: Floats, settings: PitchSettings, watch: Watch) -> Floats:
+    """Viterbi over the candidates and "unvoiced". Returns hertz, 0 where unvoiced. Shape: (frames,)."""
+    frames, states = hz.shape[0], hz.shape[1] + 1
+    octaves = np.log2(np.maximum(hz, 1.0))
+    scale = 0.01 / settings.hop_s
+    back = np.zeros((frames, states), np.int8)
+    score = np.append(strength[0], settings.unvoiced_strength)
+    cost = np.full((states, states), settings.voicing_cost * scale, np.float32)
+    cost[-1, -1] = 0.0
+    columns = np.arange(states)
+    for i in range(1, frames):
+        if i % 4096 == 0:
+            watch.at(i / frames)
+        cost[:-1, :-1] = settings.jump_cost * scale * np.abs(octaves[i - 1][:, None] - octaves[i][None, :])
+        total = score[:, None] - cost
+        back[i] = total.argmax(axis=0)
+        score = total[back[i], columns] + np.append(strength[i], settings.unvoiced_strength)
+    path = np.zeros(frames, np.intp)
+    path[-1] = score.argmax()
+    for i in range(frames - 1, 0, -1):
+        path[i - 1] = back[i, path[i]]
+    padded = np.append(hz, np.zeros((frames, 1), np.float32), axis=1)
+    return np.asarray(padded[np.arange(frames), path], np.float32)
