@@ -125,7 +125,7 @@ def _candidates(windows: Floats, settings: PitchSettings) -> tuple[Floats, Float
     for start in range(0, len(windows), 256):
         rows = slice(start, start + 256)
         auto = _autocorrelation(windows[rows] * taper, fft, oversampling)[:, : high + 1]
-        auto = auto / np.maximum(auto[:, :1], 1e-12) / own
+        auto = np.asarray(auto / np.maximum(auto[:, :1], 1e-12) / own, np.float32)
         found_hz[rows], found[rows] = _peaks(auto, low, high, rate, settings)
     return found_hz, found
 
