@@ -71,7 +71,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Stems:
-    """A song taken apart; all clips have equal length and rate, and sum to the song as nearly as the separator allows."""
+    """A song taken apart; all clips have equal length and rate, and sum to the song nearly."""
 
     drums: Clip
     bass: Clip

@@ -1,7 +1,7 @@
 """Which weights there are, and loading them only when they are what the manifest says.
 
 `weights/manifest.toml` names every file with its SHA-256, size, licence and source. A file is hashed before anything in
-it is read; tensors come only from safetensors. Loaded networks are kept, least recently used out first.
+it is read; tensors come only from safetensors.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ SHIPPED = Path(__file__).resolve().parent.parent / "weights"
 
 @dataclass(frozen=True)
 class Weights:
-    """One entry of the manifest: `kind` is what it can serve as, `file` is relative to its folder, `url` may be empty."""
+    """One entry of the manifest: `kind` is what it can serve as, `file` lies in its folder, `url` may be empty."""
 
     name: str
     kind: str
@@ -40,9 +40,14 @@ class Weights:
         return (SHIPPED if self.shipped else fetched_folder()) / self.file
 
 
+def home() -> Path:
+    """Where everything made at run time lives: `$REMIX_HOME`, by default the project's `.remix`."""
+    return Path(os.environ.get("REMIX_HOME") or SHIPPED.parent / ".remix")
+
+
 def fetched_folder() -> Path:
-    """Where fetched weights are kept: `$REMIX_HOME/weights`, by default below the project's `.remix`."""
-    return Path(os.environ.get("REMIX_HOME", SHIPPED.parent / ".remix")) / "weights"
+    """Where fetched weights are kept."""
+    return home() / "weights"
 
 
 @cache

@@ -1,0 +1,218 @@
+"""Stages: Prefect tasks whose results are kept by content and reused across runs and processes.
+
+A stage's key is the digest of its inputs (audio by content, settings, seed), of the weights and consent records it
+depends on, of the code it imports and of the packages that compute. Under the key's lock, before Prefect looks for a
+result, the record is loaded as its declared type and every clip it names is checked; what fails is removed, and made anew.
+"""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cached_property, wraps
+from inspect import signature
+from pathlib import Path
+from typing import Any, Generic, ParamSpec, TypeVar, cast, get_type_hints
+
+from prefect import Task
+from prefect.cache_policies import CachePolicy
+from prefect.context import FlowRunContext
+from prefect.futures import PrefectFuture
+from prefect.results import ResultRecord
+from prefect.transactions import IsolationLevel
+
+from models.records import Clip
+from models.registry import home
+from tasks.fingerprint import code_digest, digest_of, versions
+from tasks.locking import FlockLockManager
+from tasks.store import Damaged, Store
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+NOT_IN_KEY = frozenset({"device"})
+"""Parameters that say where to compute, not what."""
+
+
+@dataclass
+class StageRun:
+    """What became of one stage in one flow run: `seconds` it took, or took when its result was first made."""
+
+    name: str
+    key: str
+    seconds: float
+    reused: bool
+
+
+_ledgers: dict[str, dict[str, StageRun]] = {}
+_ledgers_lock = threading.Lock()
+
+
+def ledger(flow_run_id: str) -> tuple[StageRun, ...]:
+    """What became of each stage of a flow run of this process, in the order they were first looked up."""
+    with _ledgers_lock:
+        return tuple(_ledgers.get(flow_run_id, {}).values())
+
+
+def _note(run: StageRun) -> None:
+    context = FlowRunContext.get()
+    flow_run_id = str(context.flow_run.id) if context and context.flow_run else ""
+    with _ledgers_lock:
+        _ledgers.setdefault(flow_run_id, {})[run.key] = run
+
+
+def results_folder() -> Path:
+    return home() / "results"
+
+
+def lookup(key: str) -> Any:
+    """The kept result under a key, checked; None (and nothing left of it) if it is missing or damaged."""
+    path = results_folder() / key
+    expected = STAGES[key.partition("-")[0]].returns
+    try:
+        value = ResultRecord.deserialize(path.read_bytes()).result
+        if not isinstance(value, expected):
+            raise Damaged(f"{key} is a {type(value).__name__}")
+        for clip in clips_in(value):
+            Store().check(clip)
+    except FileNotFoundError:
+        return None
+    except Exception:  # any way of failing to load is the same: the record is made anew
+        path.unlink(missing_ok=True)
+        return None
+    os.utime(path)
+    return value
+
+
+def clips_in(value: Any) -> Iterator[Clip]:
+    """Every clip that a record names, at any depth."""
+    if isinstance(value, Clip):
+        yield value
+    elif is_dataclass(value):
+        for f in fields(value):
+            yield from clips_in(getattr(value, f.name))
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from clips_in(item)
+
+
+class ContentKey(CachePolicy):
+    """The cache policy of every stage: the key says everything that the result depends on, and nothing else."""
+
+    isolation_level = IsolationLevel.SERIALIZABLE
+    lock_manager = FlockLockManager(lambda: home() / "locks", lookup)
+
+    def __init__(self, stage: "Stage[Any, Any]") -> None:
+        self.stage = stage
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "ContentKey":
+        return self
+
+    def compute_key(self, task_ctx: Any, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any) -> str:
+        key = self.stage.key(inputs)
+        _note(StageRun(self.stage.name, key, _seconds_kept(key), reused=True))
+        return key
+
+
+@dataclass(frozen=True, eq=False)
+class Stage(Generic[P, R]):
+    """A pure function as a Prefect task with a content key; call it or `submit` it inside a flow."""
+
+    fn: Callable[P, R]
+    computes: tuple[str, ...]
+    depends: Callable[..., Any]
+
+    @property
+    def name(self) -> str:
+        return self.fn.__name__
+
+    @cached_property
+    def returns(self) -> type:
+        return cast(type, get_type_hints(self.fn)["return"])
+
+    def key(self, inputs: dict[str, Any]) -> str:
+        """The content key of a call; raises what `depends` raises (a voice without consent, weights not there)."""
+        material = {
+            "inputs": {k: v for k, v in inputs.items() if k not in NOT_IN_KEY},
+            "depends": self.depends(**inputs),
+            "code": code_digest(self.fn.__module__),
+            "versions": versions(self.computes),
+        }
+        return f"{self.name}-{digest_of(material)}"
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self._task()(*args, **kwargs)
+
+    def submit(self, *args: Any, **kwargs: Any) -> PrefectFuture[R]:
+        """Start it beside others; futures of other stages may be given in place of their results."""
+        return self._task().submit(*args, **kwargs)
+
+    def _task(self) -> Task[P, R]:
+        return self._prefect_task.with_options(result_storage=results_folder(), task_run_name=self.name)
+
+    @cached_property
+    def _prefect_task(self) -> Task[P, R]:
+        return Task(
+            _timed(self),
+            name=self.name,
+            cache_policy=ContentKey(self),
+            persist_result=True,
+            result_serializer="json",
+            cache_result_in_memory=False,
+        )
+
+
+STAGES: dict[str, Stage[Any, Any]] = {}
+
+
+def stage(
+    *computes: str, depends: Callable[..., Any] = lambda **inputs: None
+) -> Callable[[Callable[P, R]], Stage[P, R]]:
+    """Make a function a stage.
+
+    `computes` names the distributions whose version matters to its result; `depends(**inputs)` gives what else does:
+    digests of weights and of consent records.
+    """
+
+    def make(fn: Callable[P, R]) -> Stage[P, R]:
+        made = Stage(fn, computes, depends)
+        STAGES[made.name] = made
+        return made
+
+    return make
+
+
+def _timed(of: Stage[P, R]) -> Callable[P, R]:
+    """The stage's function, noting that it ran and how long it took."""
+
+    @wraps(of.fn)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        started = time.monotonic()
+        value = of.fn(*args, **kwargs)
+        key, seconds = of.key(signature(of.fn).bind(*args, **kwargs).arguments), time.monotonic() - started
+        _keep_seconds(key, seconds)
+        _note(StageRun(of.name, key, seconds, reused=False))
+        return value
+
+    return run
+
+
+def _seconds_path(key: str) -> Path:
+    return home() / "seconds" / key
+
+
+def _keep_seconds(key: str, seconds: float) -> None:
+    path = _seconds_path(key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
+    partial.write_text(json.dumps(seconds))
+    os.replace(partial, path)
+
+
+def _seconds_kept(key: str) -> float:
+    try:
+        return float(json.loads(_seconds_path(key).read_text()))
+    except (OSError, ValueError, TypeError):
+        return 0.0

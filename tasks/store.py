@@ -1,0 +1,166 @@
+"""The store: audio by content, beside the results that name it, under one root.
+
+A clip is kept as float32 RF64 at `blobs/<first two>/<sha256>.wav`, where the SHA-256 is over rate, channels and the
+interleaved little-endian samples, so equal sound is one clip whatever file it came from. Publishing is write, fsync,
+rename: a reader sees a whole clip or none.
+"""
+
+import hashlib
+import os
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from models.errors import BadInput
+from models.records import Clip, Samples
+from models.registry import home
+
+BLOCK_FRAMES = 1 << 18
+
+
+class Damaged(Exception):
+    """A clip's bytes are missing or are not what its name says."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A stored clip as a `models.records.Source`: frames are read from disk when asked for."""
+
+    clip: Clip
+    path: Path
+
+    @property
+    def sample_rate(self) -> int:
+        return self.clip.sample_rate
+
+    @property
+    def channels(self) -> int:
+        return self.clip.channels
+
+    @property
+    def frames(self) -> int:
+        return self.clip.frames
+
+    @cached_property
+    def mapped(self) -> "np.memmap[tuple[int, ...], np.dtype[np.float32]]":
+        """The samples on disk, shape (frames, channels)."""
+        with open(self.path, "rb") as file:
+            offset = _data_offset(file.read(4096))
+        shape = (self.clip.frames, self.clip.channels)
+        return np.memmap(self.path, "<f4", "r", offset, shape)
+
+    def read(self, start: int, stop: int) -> Samples:
+        """Frames [start, stop), zero-padded outside. Shape: (channels, stop - start)."""
+        block = np.zeros((self.channels, stop - start), np.float32)
+        low, high = max(start, 0), min(stop, self.frames)
+        if high > low:
+            block[:, low - start : high - start] = self.mapped[low:high].T
+        return block
+
+
+class Store:
+    """Clips under one root folder, by default the project's home."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = root or home()
+
+    def path(self, clip: Clip) -> Path:
+        return self.root / "blobs" / clip.sha256[:2] / f"{clip.sha256}.wav"
+
+    def source(self, clip: Clip) -> Stored:
+        """The clip as something to read from; raises `Damaged` if its file is missing."""
+        path = self.path(clip)
+        if not path.is_file():
+            raise Damaged(f"clip {clip.sha256} is not in the store")
+        return Stored(clip, path)
+
+    def put(self, blocks: Iterable[Samples], sample_rate: int) -> Clip:
+        """Keep audio that comes as consecutive blocks, shape (channels, n) each; returns its clip.
+
+        Raises ValueError for samples that are not finite or when there is no block, and `BadInput` on a full disk.
+        """
+        folder = self.root / "tmp"
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = folder / f"{uuid.uuid4().hex}.wav"
+        try:
+            clip = _write(partial, blocks, sample_rate)
+            target = self.path(clip)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(partial, target)
+            _sync_folder(target.parent)
+            return clip
+        except (OSError, soundfile.SoundFileError) as error:
+            raise BadInput(f"The store {self.root} cannot be written: {error}.") from error
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def check(self, clip: Clip) -> None:
+        """Raise `Damaged` unless the clip's file holds exactly the samples its name promises."""
+        path = self.path(clip)
+        try:
+            stat = path.stat()
+            token = (str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino)
+            if token in _checked:
+                return
+            if _digest_of(Stored(clip, path)) != clip.sha256:
+                raise Damaged(f"clip {clip.sha256} is altered")
+            _checked.add(token)
+        except (OSError, ValueError) as error:
+            raise Damaged(f"clip {clip.sha256} cannot be read: {error}") from error
+
+
+_checked: set[tuple[str, int, int, int]] = set()
+"""Files found whole by this process: one look a process is enough, since nothing here ever writes into a kept file."""
+
+
+def _write(path: Path, blocks: Iterable[Samples], sample_rate: int) -> Clip:
+    iterator = iter(blocks)
+    first = next(iterator, None)
+    if first is None:
+        raise ValueError("there is no audio to keep")
+    channels, frames = first.shape[0], 0
+    digest = _new_digest(sample_rate, channels)
+    with soundfile.SoundFile(path, "w", sample_rate, channels, "FLOAT", format="RF64") as file:
+        for block in chain([first], iterator):
+            interleaved = np.ascontiguousarray(block.T, "<f4")
+            if not np.isfinite(interleaved).all():
+                raise ValueError("audio with samples that are not finite cannot be kept")
+            digest.update(interleaved.data)
+            file.write(interleaved)
+            frames += len(interleaved)
+    with open(path, "rb") as written:
+        os.fsync(written.fileno())
+    return Clip(digest.hexdigest(), sample_rate, channels, frames)
+
+
+def _digest_of(stored: Stored) -> str:
+    digest = _new_digest(stored.sample_rate, stored.channels)
+    for start in range(0, stored.frames, BLOCK_FRAMES):
+        digest.update(np.ascontiguousarray(stored.mapped[start : start + BLOCK_FRAMES]).data)
+    return digest.hexdigest()
+
+
+def _new_digest(sample_rate: int, channels: int) -> "hashlib._Hash":
+    return hashlib.sha256(f"float32 {sample_rate} Hz {channels} channels\n".encode())
+
+
+def _data_offset(head: bytes) -> int:
+    """Where the samples start in a WAV or RF64 file, given its first bytes; raises ValueError if they do not."""
+    found = head.find(b"data")
+    if head[:4] not in (b"RIFF", b"RF64") or found < 0:
+        raise ValueError("not a WAV file")
+    return found + 8
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
