@@ -2,7 +2,7 @@
 
 A stage's key is the digest of its inputs (audio by content, settings, seed), of the weights and consent records it
 depends on, of the code it imports and of the packages that compute. Under the key's lock, before Prefect looks for a
-result, the record is loaded as its declared type and every clip it names is checked; what fails is removed, and made anew.
+result, the record is loaded as its declared type and every clip it names is checked; what fails is removed, made anew.
 """
 
 import json
@@ -19,8 +19,9 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast, get_type_hints
 from prefect import Task
 from prefect.cache_policies import CachePolicy
 from prefect.context import FlowRunContext
+from prefect.filesystems import LocalFileSystem
 from prefect.futures import PrefectFuture
-from prefect.results import ResultRecord
+from prefect.results import ResultStore
 from prefect.transactions import IsolationLevel
 
 from models.records import Clip
@@ -64,21 +65,23 @@ def _note(run: StageRun) -> None:
 
 
 def results_folder() -> Path:
+    """Where the records of finished stages lie, one file a key."""
     return home() / "results"
 
 
 def lookup(key: str) -> Any:
     """The kept result under a key, checked; None (and nothing left of it) if it is missing or damaged."""
     path = results_folder() / key
+    if not path.exists():
+        return None
     expected = STAGES[key.partition("-")[0]].returns
     try:
-        value = ResultRecord.deserialize(path.read_bytes()).result
+        kept = ResultStore(result_storage=LocalFileSystem(basepath=str(path.parent)), cache_result_in_memory=False)
+        value: Any = kept.read(key).result
         if not isinstance(value, expected):
             raise Damaged(f"{key} is a {type(value).__name__}")
         for clip in clips_in(value):
             Store().check(clip)
-    except FileNotFoundError:
-        return None
     except Exception:  # any way of failing to load is the same: the record is made anew
         path.unlink(missing_ok=True)
         return None
@@ -147,7 +150,7 @@ class Stage(Generic[P, R]):
 
     def submit(self, *args: Any, **kwargs: Any) -> PrefectFuture[R]:
         """Start it beside others; futures of other stages may be given in place of their results."""
-        return self._task().submit(*args, **kwargs)
+        return cast(PrefectFuture[R], self._task().submit(*args, **kwargs))
 
     def _task(self) -> Task[P, R]:
         return self._prefect_task.with_options(result_storage=results_folder(), task_run_name=self.name)

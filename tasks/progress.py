@@ -30,7 +30,7 @@ def stop_all() -> None:
 
 
 def stage_watch(name: str) -> Watch:
-    """A watch for the running stage; its artifact appears once the stage has run for a second, then moves each second."""
+    """A watch for the running stage; its artifact appears after a second, then moves each second."""
     artifact = _Artifact(name)
 
     def progress(fraction: float) -> None:

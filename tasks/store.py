@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -85,20 +84,35 @@ class Store:
 
         Raises ValueError for samples that are not finite or when there is no block, and `BadInput` on a full disk.
         """
-        folder = self.root / "tmp"
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / f"{uuid.uuid4().hex}.wav"
+        return self.put_together((block[None] for block in blocks), sample_rate)[0]
+
+    def put_together(self, blocks: Iterable[Samples], sample_rate: int) -> tuple[Clip, ...]:
+        """Keep several pieces of audio that come side by side, shape (pieces, channels, n) each; returns their clips.
+
+        Raises what `put` raises; when it does, nothing is kept.
+        """
+        writers: list[_Writer] = []
         try:
-            clip = _write(partial, blocks, sample_rate)
-            target = self.path(clip)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(partial, target)
-            _sync_folder(target.parent)
-            return clip
+            for block in blocks:
+                writers = writers or [_Writer(self.root / "tmp", sample_rate, block.shape[1]) for _ in block]
+                for writer, piece in zip(writers, block, strict=True):
+                    writer.write(piece)
+            if not writers:
+                raise ValueError("there is no audio to keep")
+            return tuple(self._publish(writer) for writer in writers)
         except (OSError, soundfile.SoundFileError) as error:
             raise BadInput(f"The store {self.root} cannot be written: {error}.") from error
         finally:
-            partial.unlink(missing_ok=True)
+            for writer in writers:
+                writer.discard()
+
+    def _publish(self, writer: "_Writer") -> Clip:
+        clip = writer.finish()
+        target = self.path(clip)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(writer.path, target)
+        _sync_folder(target.parent)
+        return clip
 
     def check(self, clip: Clip) -> None:
         """Raise `Damaged` unless the clip's file holds exactly the samples its name promises."""
@@ -119,24 +133,33 @@ _checked: set[tuple[str, int, int, int]] = set()
 """Files found whole by this process: one look a process is enough, since nothing here ever writes into a kept file."""
 
 
-def _write(path: Path, blocks: Iterable[Samples], sample_rate: int) -> Clip:
-    iterator = iter(blocks)
-    first = next(iterator, None)
-    if first is None:
-        raise ValueError("there is no audio to keep")
-    channels, frames = first.shape[0], 0
-    digest = _new_digest(sample_rate, channels)
-    with soundfile.SoundFile(path, "w", sample_rate, channels, "FLOAT", format="RF64") as file:
-        for block in chain([first], iterator):
-            interleaved = np.ascontiguousarray(block.T, "<f4")
-            if not np.isfinite(interleaved).all():
-                raise ValueError("audio with samples that are not finite cannot be kept")
-            digest.update(interleaved.data)
-            file.write(interleaved)
-            frames += len(interleaved)
-    with open(path, "rb") as written:
-        os.fsync(written.fileno())
-    return Clip(digest.hexdigest(), sample_rate, channels, frames)
+class _Writer:
+    """One clip on its way into the store: a temporary file and the digest of what was written so far."""
+
+    def __init__(self, folder: Path, sample_rate: int, channels: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / f"{uuid.uuid4().hex}.wav"
+        self._rate, self._channels, self._frames = sample_rate, channels, 0
+        self._digest = _new_digest(sample_rate, channels)
+        self._file = soundfile.SoundFile(self.path, "w", sample_rate, channels, "FLOAT", format="RF64")
+
+    def write(self, block: Samples) -> None:
+        interleaved = np.ascontiguousarray(block.T, "<f4")
+        if not np.isfinite(interleaved).all():
+            raise ValueError("audio with samples that are not finite cannot be kept")
+        self._digest.update(interleaved.data)
+        self._file.write(interleaved)
+        self._frames += len(interleaved)
+
+    def finish(self) -> Clip:
+        self._file.close()
+        with open(self.path, "rb") as written:
+            os.fsync(written.fileno())
+        return Clip(self._digest.hexdigest(), self._rate, self._channels, self._frames)
+
+    def discard(self) -> None:
+        self._file.close()
+        self.path.unlink(missing_ok=True)
 
 
 def _digest_of(stored: Stored) -> str:

@@ -1,0 +1,31 @@
+# make remix              set everything up and remix the example song
+# make remix SONG=x.mp3   remix any song
+# make test               set everything up, check and test
+.PHONY: setup remix test check lock clean
+export SONG
+
+setup: .venv/installed
+
+.venv/installed: install.sh pyproject.toml requirements.lock
+	./install.sh
+
+remix: .venv/installed
+	@if [ -n "$$SONG" ]; then .venv/bin/remix run "$$SONG"; else .venv/bin/remix demo; fi
+
+check: .venv/installed
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+test: check
+	.venv/bin/pytest -q
+
+# Resolve the lock anew (needs uv). Names and versions only; torch is installed by install.sh from its pin.
+lock:
+	uv pip compile pyproject.toml --group dev --python-version 3.11 --no-emit-index-url --no-header --no-annotate -q -o - \
+		| grep -v '^torch==' > requirements.lock.new
+	mv requirements.lock.new requirements.lock
+
+clean:
+	rm -rf .venv .remix
