@@ -8,8 +8,8 @@ from scipy.signal import butter, sosfilt
 def room(seconds: float, sample_rate: int, seed: int, predelay_s: float = 0.012) -> NDArray[np.float32]:
     """A stereo impulse response with unit energy in each channel.
 
-    The tail is Gaussian noise in three bands whose level falls by 60 dB within `seconds` (the low one), 0.8 and 0.5 of that
-    (Moorer 1979). Shape: (2, frames).
+    The tail is Gaussian noise in three bands whose level falls by 60 dB within `seconds` (the low one), 0.8 and 0.5 of
+    that (Moorer 1979). Shape: (2, frames).
     """
     rng = np.random.default_rng([seed, 7])
     delay = round(predelay_s * sample_rate)

@@ -1,4 +1,4 @@
-"""The project's own song: written and synthesised by our code, with known stems, notes, beats, key, chords and pitch."""
+"""The project's own song, written and synthesised by our code: what is in it is known, note by note."""
 
 from models.example_song.singer import PitchContour
 from models.example_song.song import ExampleSong, example_song

@@ -1,7 +1,7 @@
 """The example song on paper: its form, harmony, lyrics and every note, in seconds, before anything sounds.
 
-A pop song in a major key: an intro, then verses of 4 bars and choruses of 8. Melody is written in steps of the scale above
-the tonic (7 is the octave); chords are triads on steps of the scale.
+A pop song in a major key: an intro, then verses of 4 bars and choruses of 8. Melody is written in steps of the scale
+above the tonic (7 is the octave); chords are triads on steps of the scale.
 """
 
 from dataclasses import dataclass
@@ -163,7 +163,7 @@ class _Writer:
         onset = max(beat * self.beat_s + self.rng.uniform(-loose_s, loose_s), 0.0)
         onset = round(onset * SAMPLE_RATE) / SAMPLE_RATE
         duration = min(beats * self.beat_s, self.seconds - onset - 0.02)
-        loudness = int(np.clip(round(velocity + self.rng.uniform(-5, 5)), 1, 127))
+        loudness = int(np.clip(2 * round((velocity + self.rng.uniform(-5, 5)) / 2), 1, 127))
         return Note(onset, duration, pitch, loudness)
 
 

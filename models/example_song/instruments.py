@@ -1,6 +1,6 @@
 """The example song's band: drums, bass, electric piano and a plucked string, each a few lines of arithmetic.
 
-A voice takes a pitch, a length and a velocity and gives one note as mono float64 samples; `play` adds notes up in a stem.
+A voice takes a pitch, a length and a velocity and gives one note as mono float64 samples; `play` adds them up.
 """
 
 from collections.abc import Callable, Sequence
@@ -78,7 +78,7 @@ def bass_guitar(pitch: int, duration_s: float, velocity: int) -> Mono:
     t, hz, hard = _time(duration_s + 0.12), _hz(pitch), velocity / 127
     cutoff = 260 + 1500 * hard * np.exp(-t / 0.13)
     sound = np.zeros(len(t))
-    for k in range(1, 26):
+    for k in range(1, 19):
         sound += np.sin(2 * np.pi * hz * k * t) / k / np.sqrt(1 + (k * hz / cutoff) ** 4)
     sound = np.tanh(1.3 * sound * np.exp(-t / 2.5))
     return _let_go(hard * np.minimum(t / 0.004, 1) * sound, t, duration_s, 0.025)
@@ -105,9 +105,9 @@ def _drum(pitch: int, seed: int) -> Mono:
         return np.asarray(0.8 * np.sin(phase) * np.exp(-t / 0.16) + stick)
     decay_s, level = {paper.CLOSED_HAT: (0.03, 0.22), paper.OPEN_HAT: (0.14, 0.2), paper.CRASH: (0.7, 0.24)}[pitch]
     t = _time(min(6 * decay_s, 2.5))
-    metal = sum(np.sign(np.sin(2 * np.pi * hz * t)) for hz in (2050, 3050, 3650, 5220, 5400, 8000))
+    metal = sum(np.sign(np.sin(2 * np.pi * hz * t)) for hz in (2057, 3049, 3671, 5233, 5417, 7993))
     lowest = 3500 if pitch == paper.CRASH else 7000
-    noise = _band("highpass", lowest, 0.22 * metal + rng.standard_normal(len(t)))
+    noise = _band("highpass", lowest, 0.1 * metal + rng.standard_normal(len(t)))
     return np.asarray(level * noise * np.exp(-t / decay_s) * np.minimum(t / 0.0005, 1))
 
 

@@ -1,28 +1,28 @@
 """A singer by formant synthesis: a glottal pulse train and breath noise through a moving vocal tract.
 
-The source-filter model of Klatt (1980, "Software for a cascade/parallel formant synthesizer"): pulses are the closed form of
-a sum of equal harmonics (band-limited, so nothing aliases), the tract is a cascade of formant resonances applied frame by frame
-in the short-time spectrum, consonants are shaped noise. Syllables are phonemes joined by dots; a note's vowel starts on its onset
-and its consonants before it.
+The source-filter model of Klatt (1980, "Software for a cascade/parallel formant synthesizer"): pulses are the closed
+form of a sum of equal harmonics (band-limited, so nothing aliases), the tract is a cascade of formant resonances
+applied frame by frame in the short-time spectrum, consonants are shaped noise. Syllables are phonemes joined by dots; a
+note's vowel starts on its onset and its consonants before it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.fft
 from numpy.typing import NDArray
-from scipy.signal import ShortTimeFFT
 from scipy.signal.windows import hann
 
 from models.example_song.composition import SAMPLE_RATE, SungNote
 
 Mono = NDArray[np.float64]
-HOP = 128
+HOP = 192
 WINDOW = 768
 SPECTRUM = 2048
 CONTROL_HZ = SAMPLE_RATE / HOP
-FORMANT_BANDWIDTHS_HZ = (70.0, 90.0, 130.0, 220.0, 300.0)
-HIGHER_FORMANTS_HZ = (5600.0, 6800.0, 8100.0, 9500.0, 11000.0)
+FORMANT_BANDWIDTHS_HZ = (70.0, 90.0, 130.0, 180.0)
+HIGHER_FORMANTS_HZ = (4700.0, 5800.0, 6900.0, 8000.0, 9200.0, 10500.0, 12000.0)
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Phoneme:
 
     formants_hz: tuple[float, float, float, float]
     voiced: float = 1.0
-    breath: float = 0.02
+    breath: float = 0.035
     hiss: float = 0.0
     hiss_hz: float = 6000.0
     seconds: float = 0.08
@@ -64,7 +64,7 @@ CONSONANTS = {
     "g": Phoneme((260, 1900, 2300, 3500), 0.1, seconds=0.055),
 }
 BURSTS_HZ = {"t": 4500.0, "d": 4000.0, "b": 1200.0, "g": 2000.0}
-INHALE = Phoneme((650, 1500, 2600, 3600), 0.0, 0.22, 0.0, seconds=0.28)
+INHALE = Phoneme((650, 1500, 2600, 3600), 0.0, 0.07, 0.0, seconds=0.28)
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class _Span:
 
 
 def sing(singer: Singer, notes: Sequence[SungNote], frames: int) -> tuple[Mono, PitchContour]:
-    """The notes sung: mono samples of `frames` at 44.1 kHz, and the true pitch (hop 128 / 44100 s)."""
+    """The notes sung: mono samples of `frames` at 44.1 kHz, and the true pitch (a value every 192 / 44100 s)."""
     steps = frames // HOP + 2
     if not notes:
         return np.zeros(frames), PitchContour(HOP / SAMPLE_RATE, np.zeros(steps))
@@ -131,7 +131,7 @@ def _spans(notes: Sequence[SungNote], late_s: float) -> tuple[list[_Span], list[
         names = sung.syllable.split(".")
         nucleus = next(i for i, name in enumerate(names) if name in VOWELS)
         start_s = onset_s - sum(CONSONANTS[name].seconds for name in names[:nucleus])
-        if start_s - end_s > 0.38 or index == 0:
+        if start_s - end_s > 0.22 or index == 0:
             inhaled_s = start_s - 0.04
             spans.append(_Span(max(inhaled_s - INHALE.seconds, end_s, 0), inhaled_s, INHALE, 0.9))
         elif spans and start_s < spans[-1].stop_s:
@@ -222,7 +222,7 @@ def _pitch(singer: Singer, notes: Sequence[SungNote], steps: int, rng: np.random
 
 
 def _pulses(hz: Mono, frames: int) -> Mono:
-    """A train of pulses at the pitch `hz` (one value a hop): all harmonics below 15 kHz at equal level, in closed form."""
+    """Pulses at the pitch `hz` (one value a hop): every harmonic below 15 kHz at equal level, in closed form."""
     per_sample = np.interp(np.arange(frames), np.arange(len(hz)) * HOP, hz)
     phase = 2 * np.pi * np.cumsum(per_sample / SAMPLE_RATE)
     harmonics = np.floor(15000 / per_sample)
@@ -233,35 +233,42 @@ def _pulses(hz: Mono, frames: int) -> Mono:
 
 
 def _through_tract(source: Mono, hiss: Mono, controls: _Controls) -> Mono:
-    """Both sources shaped frame by frame and added. Frames of 768, 128 apart, padded to 2048 for the tract's ringing."""
-    spectrum = ShortTimeFFT(hann(WINDOW, sym=False), HOP, SAMPLE_RATE, mfft=SPECTRUM, phase_shift=None)
-    frequencies = spectrum.f[:, None]
-    glottis = 1 / (1 + 1j * frequencies / 350) / (1 + 1j * frequencies / 3500) * (frequencies / (frequencies + 60))
-    for number, formant in enumerate(HIGHER_FORMANTS_HZ):
-        glottis = glottis * _resonance(frequencies, np.array([formant]), 350 + 120 * number)
-    frames = len(source)
-    output = np.zeros(frames + SPECTRUM + WINDOW)
-    window = hann(WINDOW, sym=False)
-    starts = np.arange(-WINDOW + HOP, frames, HOP)
-    padded_source = np.pad(source, (WINDOW, WINDOW))
-    padded_hiss = np.pad(hiss, (WINDOW, WINDOW))
-    for first in range(0, len(starts), 512):
-        batch = starts[first : first + 512]
-        steps = np.clip((batch + WINDOW // 2) // HOP, 0, controls.voiced.size - 1)
-        index = batch[:, None] + WINDOW + np.arange(WINDOW)
-        tract = np.repeat(glottis, len(batch), axis=1)
-        for formant, bandwidth in zip(controls.formants_hz[:, steps], FORMANT_BANDWIDTHS_HZ, strict=False):
-            tract = tract * _resonance(frequencies, formant, bandwidth)
-        band = np.exp(-(((frequencies - controls.hiss_hz[steps]) / (0.35 * controls.hiss_hz[steps] + 500)) ** 2))
-        shaped = tract * np.fft.rfft(padded_source[index] * window, SPECTRUM).T
-        shaped += band * np.fft.rfft(padded_hiss[index] * window, SPECTRUM).T
-        sounds = np.fft.irfft(shaped.T, SPECTRUM)
-        for start, sound in zip(batch + WINDOW, sounds, strict=True):
+    """Both sources shaped frame by frame and added, where there is sound; frames are padded for the tract's ringing."""
+    frequencies = np.fft.rfftfreq(SPECTRUM, 1 / SAMPLE_RATE).astype(np.float32)[None]
+    window = hann(WINDOW, sym=False).astype(np.float32) * np.float32(2 * HOP / WINDOW)
+    glottis = _glottis(frequencies)
+    padded = np.pad(np.stack([source, hiss]).astype(np.float32), ((0, 0), (WINDOW, WINDOW)))
+    output = np.zeros(len(source) + SPECTRUM + WINDOW)
+    starts = np.arange(HOP, len(source) + WINDOW, HOP)
+    loud = np.abs(padded).max(axis=0) > 0
+    counts = np.concatenate([[0], np.cumsum(loud)])
+    starts = starts[counts[starts + WINDOW] > counts[starts]]
+    for batch in np.array_split(starts, max(1, len(starts) // 256)):
+        steps = np.clip((batch - WINDOW // 2) // HOP, 0, controls.voiced.size - 1)
+        sources = scipy.fft.rfft(padded[:, batch[:, None] + np.arange(WINDOW)] * window, SPECTRUM)
+        tract = glottis
+        for formant, bandwidth in zip(controls.formants_hz[:, steps], FORMANT_BANDWIDTHS_HZ, strict=True):
+            tract = tract * _resonance(frequencies, formant[:, None].astype(np.float32), bandwidth)
+        centre = controls.hiss_hz[steps, None].astype(np.float32)
+        band = np.exp(-(((frequencies - centre) / (0.35 * centre + 500)) ** 2))
+        for start, sound in zip(batch, scipy.fft.irfft(tract * sources[0] + band * sources[1], SPECTRUM), strict=True):
             output[start : start + SPECTRUM] += sound
-    return output[WINDOW : WINDOW + frames] * HOP * 2 / WINDOW
+    return output[WINDOW : WINDOW + len(source)]
 
 
-def _resonance(frequencies: Mono, formant_hz: Mono, bandwidth_hz: float) -> NDArray[np.complex128]:
-    """A pair of poles with unit gain at 0 Hz. Shape: (bins, formants)."""
-    damped = formant_hz**2 + bandwidth_hz**2 / 4
-    return np.asarray(damped / ((1j * frequencies + bandwidth_hz / 2) ** 2 + formant_hz**2))
+def _glottis(frequencies: NDArray[np.float32]) -> NDArray[np.complex64]:
+    """What does not move: the glottal pulse's slope with the lips' radiation, and the formants above the fourth."""
+    s = 1j * frequencies
+    response = s / (s + 60) / (1 + s / 350) / (1 + s / 9000)
+    for number, formant in enumerate(HIGHER_FORMANTS_HZ):
+        response = response * _resonance(frequencies, np.float32(formant), 300 + 150 * number)
+    return np.asarray(response, np.complex64)
+
+
+def _resonance(
+    frequencies: NDArray[np.float32], formant_hz: NDArray[np.float32] | np.float32, bandwidth_hz: float
+) -> NDArray[np.complex64]:
+    """A pair of poles with unit gain at 0 Hz, at each frequency in Hz."""
+    damping = np.float32(bandwidth_hz / 2)
+    damped = formant_hz**2 + damping**2
+    return np.asarray(damped / ((damped - frequencies**2) + np.complex64(2j) * damping * frequencies), np.complex64)

@@ -22,9 +22,9 @@ PEAK = 0.88
 class ExampleSong:
     """The song and everything that is true of it.
 
-    `mix` (44.1 kHz stereo, peak below 0.9) is the sum of `stems` (drums, bass, other, lead_vocals, backing_vocals; equal
-    lengths) added in that order. `score` has the notes of each stem in the tracks drums, bass, other, melody (what the lead
-    sings) and backing_vocals; a sung note's onset is where its vowel starts. `f0` is the lead's pitch.
+    `mix` (44.1 kHz stereo, peak below 0.9) is the sum of `stems` (drums, bass, other, lead_vocals, backing_vocals; of one
+    length) added in that order. `score` has the notes of each stem in the tracks drums, bass, other, melody (the lead's)
+    and backing_vocals; a sung note's onset is where its vowel starts. `f0` is the lead's pitch.
     """
 
     mix: Wave
@@ -83,7 +83,7 @@ def _choir(sheet: Composition, seed: int, frames: int) -> Stereo:
 
 def _finished(dry: Stereo, response: Samples, room_db: float, level_db: float) -> Samples:
     """The stem with its room and at its level (RMS where it sounds, in dBFS), faded out over the last 50 ms."""
-    wet = oaconvolve(dry, response.astype(np.float64), axes=1)[:, : dry.shape[1]]
+    wet = oaconvolve(dry.astype(np.float32), response, axes=1)[:, : dry.shape[1]]
     sound = dry + 10 ** (room_db / 20) * wet
     power = (sound**2).mean(axis=0)
     sounding = power > 1e-4 * power.max()
