@@ -1,0 +1,124 @@
+"""Measurements on notes: what was generated against its prompt, and against the song's key and chords."""
+
+import mir_eval
+import numpy as np
+from numpy.typing import NDArray
+
+from models.grid import downbeat_indices, seconds_to_beats
+from models.records import Grid, Note, Score
+
+SLOTS_A_BEAT = 4
+"""A bar's rhythm is compared in sixteenths."""
+_SCALES = {"maj": (0, 2, 4, 5, 7, 9, 11), "min": (0, 2, 3, 5, 7, 8, 10)}
+_NATURAL = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+_QUALITIES = {
+    "maj": "", "min": "m", "dim": "°", "aug": "+", "min7": "m7", "hdim7": "ø7", "dim7": "°7", "minmaj7": "m(maj7)",
+    "maj6": "6", "min6": "m6",
+}  # fmt: skip
+
+
+def pitched(score: Score) -> list[Note]:
+    """All notes but the drums'."""
+    return [note for track in score.tracks if not track.is_drum for note in track.notes]
+
+
+def scale(key: str) -> frozenset[int]:
+    """The pitch classes of a key such as "C:maj" or "F#:min" (natural minor); all twelve when the key is not known.
+
+    >>> sorted(scale("A:min"))
+    [0, 2, 4, 5, 7, 9, 11]
+    """
+    root, _, mode = key.partition(":")
+    if not root or root[0] not in _NATURAL or mode not in _SCALES:
+        return frozenset(range(12))
+    tonic = _NATURAL[root[0]] + root.count("#") - root.count("b")
+    return frozenset((tonic + step) % 12 for step in _SCALES[mode])
+
+
+def chord_tones(label: str) -> frozenset[int]:
+    """The pitch classes of a chord in Harte's syntax; none for "N" and for what is not a chord.
+
+    >>> sorted(chord_tones("D:min7"))
+    [0, 2, 5, 9]
+    """
+    try:
+        root, bitmap, _ = mir_eval.chord.encode(label)
+    except mir_eval.chord.InvalidChordException:
+        return frozenset()
+    return frozenset((int(root) + int(step)) % 12 for step in np.flatnonzero(bitmap)) if root >= 0 else frozenset()
+
+
+def written(label: str) -> str:
+    """A chord or key as musicians write it; "" for no chord.
+
+    >>> [written(x) for x in ("F#:min", "Bb:maj7", "C:maj", "C", "N")]
+    ['F♯m', 'B♭maj7', 'C', 'C', '']
+    """
+    if label in ("N", "X", ""):
+        return ""
+    root, _, quality = label.partition(":")
+    quality, _, bass = quality.partition("/")
+    name = root.replace("#", "♯").replace("b", "♭") + _QUALITIES.get(quality, quality)
+    return f"{name}/{bass}" if bass else name
+
+
+def in_key_ratio(notes: list[Note], key: str) -> float:
+    """The fraction of the notes that belong to the key's scale."""
+    inside = scale(key)
+    return sum(note.pitch % 12 in inside for note in notes) / len(notes)
+
+
+def pitch_class_overlap(one: list[Note], other: list[Note]) -> float:
+    """How much two pitch-class histograms (weighted by duration) share, 0 to 1: the sum of the smaller values."""
+    return float(np.minimum(_pitch_classes(one), _pitch_classes(other)).sum())
+
+
+def _pitch_classes(notes: list[Note]) -> NDArray[np.float64]:
+    classes = np.bincount([n.pitch % 12 for n in notes], [max(n.duration_s, 1e-3) for n in notes], minlength=12)
+    return np.asarray(classes / classes.sum())
+
+
+def bar_rhythms(score: Score, grid: Grid) -> NDArray[np.bool_]:
+    """Which sixteenths of each bar that has notes hold an onset. Shape: (bars with notes, metre * 4)."""
+    onsets = np.asarray([note.onset_s for track in score.tracks for note in track.notes])
+    starts = np.asarray(downbeat_indices(grid))
+    slots = grid.metre * SLOTS_A_BEAT
+    if not len(onsets) or not len(starts):
+        return np.zeros((0, slots), np.bool_)
+    beats = seconds_to_beats(grid, onsets) + 0.5 / SLOTS_A_BEAT
+    bars = np.searchsorted(starts, beats, side="right") - 1
+    beats, bars = beats[bars >= 0], bars[bars >= 0]
+    rhythms = np.zeros((len(starts), slots), np.bool_)
+    rhythms[bars, np.minimum(((beats - starts[bars]) * SLOTS_A_BEAT).astype(int), slots - 1)] = True
+    return rhythms[rhythms.any(axis=1)]
+
+
+def groove_consistency(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    """How alike the rhythms of two sets of bars are, 0 to 1: 1 less the mean of the exclusive or, over all pairs.
+
+    Wu and Yang, "The Jazz Transformer on the front line", ISMIR 2020. A set compared with itself leaves out each bar's
+    comparison with itself. Shapes: (bars, slots).
+    """
+    a, b = one.astype(np.float64), other.astype(np.float64)
+    differing = a @ (1 - b).T + (1 - a) @ b.T
+    alike = 1 - differing / one.shape[1]
+    if one is other and len(one) > 1:
+        return float((alike.sum() - np.trace(alike)) / (len(one) * (len(one) - 1)))
+    return float(alike.mean())
+
+
+def chord_fit(notes: list[Note], grid: Grid) -> float | None:
+    """The fraction of the notes' sounding time on tones of the beat's chord; None where no chord is known."""
+    beats = np.asarray(grid.beats_s)
+    ends = np.append(beats[1:], 2 * beats[-1] - beats[-2])
+    tones = [chord_tones(label) for label in grid.chords]
+    fitting = sounding = 0.0
+    for note in notes:
+        stop = note.onset_s + note.duration_s
+        first = max(int(np.searchsorted(beats, note.onset_s, side="right")) - 1, 0)
+        for beat in range(first, min(int(np.searchsorted(beats, stop)), len(tones))):
+            shared = min(stop, ends[beat]) - max(note.onset_s, beats[beat])
+            if tones[beat] and shared > 0:
+                sounding += shared
+                fitting += shared * (note.pitch % 12 in tones[beat])
+    return fitting / sounding if sounding else None

@@ -1,0 +1,195 @@
+"""One HTML page that shows a remix: everything drawn is inlined, only the audio lies beside it as files."""
+
+from base64 import b64encode
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
+
+from models.pitch import F0
+from models.records import Grid, Score, Source, Track
+from models.report import dag, music
+from models.report.pictures import grey_png, peaks, spectrogram
+from models.report.records import WORDS, Numbers, ReportInput
+
+_HERE = Path(__file__).parent
+_LABELS = {
+    "mix": "Remix",
+    "original": "Song",
+    "lead_vocals": "Lead vocals",
+    "vocals": "Vocals",
+    "backing_vocals": "Backing vocals",
+    "room": "Room and echo",
+    "drums": "Drums",
+    "bass": "Bass",
+    "other": "Other",
+    "revoiced": "New voice",
+    "backing": "New band",
+}
+_HUES = {
+    "mix": "mix", "original": "song", "lead_vocals": "voice", "vocals": "voice", "backing_vocals": "choir",
+    "room": "guitar", "drums": "drums", "bass": "bass", "other": "keys", "revoiced": "new", "backing": "mix", "piano": "keys",
+    "guitar": "guitar", "strings": "choir", "melody": "voice",
+}  # fmt: skip
+_SPARE_HUES = ("keys", "guitar", "choir", "voice", "bass", "drums")
+_MODES = {"maj": "major", "min": "minor"}
+_MOST_F0 = 24_000
+
+
+def page(data: ReportInput, numbers: Numbers) -> str:
+    """The report as one HTML page, to be opened straight from disk, beside the files that `data.audio` names."""
+    rooms = Environment(loader=FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    song = _song(data, numbers)
+    groups = list(dict.fromkeys(figure.group for figure in numbers.figures))
+    return rooms.get_template("page.html.j2").render(
+        data=data,
+        song=song,
+        key=_key(data.grid.key),
+        length=_clock(song["songSeconds"]),
+        groups=[(group, [f for f in numbers.figures if f.group == group]) for group in groups],
+        word_class=dict(zip(WORDS, ("good", "fair", "look"), strict=True)),
+        shown=_shown,
+        across=dag.draw(data.stages, across=True),
+        down=dag.draw(data.stages, across=False),
+        worked=sum(run.seconds for run in data.stages if not run.reused),
+        reused=sum(run.reused for run in data.stages),
+        css=Markup((_HERE / "page.css").read_text("utf-8")),
+        script=Markup((_HERE / "page.js").read_text("utf-8")),
+    )
+
+
+def _song(data: ReportInput, numbers: Numbers) -> dict[str, Any]:
+    """Everything that the page's script draws, ready for JSON; times are in milliseconds unless named otherwise."""
+    tracks = [_track(key, group, source, data.audio) for group, key, source in _sources(data)]
+    ends = [*(track["seconds"] for track in tracks), data.score.end_s, data.extended.end_s]
+    hues: dict[str, str] = {}
+    return {
+        "seconds": max(ends),
+        "songSeconds": data.original.frames / data.original.sample_rate,
+        "tracks": tracks,
+        "pictures": [_picture("Song", data.original), _picture("Remix", data.mix)],
+        "rolls": [_roll("Transcribed", data.score, hues), _roll("Generated", data.extended, hues)],
+        "beats": _ms(data.grid.beats_s),
+        "downbeats": _ms(data.grid.downbeats_s),
+        "chords": _chords(data.grid),
+        "f0": [
+            {"label": label, "hue": hue, **_pitch(track)}
+            for label, hue, track in (
+                ("Old voice", "song", data.f0_original),
+                ("New voice", "new", data.f0_revoiced),
+            )
+            if track is not None
+        ],
+        "lagPower": {"x": numbers.lag_power.x, "y": numbers.lag_power.y},
+        "spectra": [
+            {"label": curve.name.capitalize(), "hue": hue, "x": curve.x, "y": curve.y}
+            for curve, hue in zip(numbers.spectra, ("song", "mix"), strict=True)
+        ],
+    }
+
+
+def _sources(data: ReportInput) -> list[tuple[str, str, Source]]:
+    rows: list[tuple[str, str, Source]] = [("Whole", "mix", data.mix), ("Whole", "original", data.original)]
+    if data.revoiced is not None:
+        rows.append(("New", "revoiced", data.revoiced))
+    rows.append(("New", "backing", data.backing))
+    order = [*_LABELS, *data.stems]
+    rows += [("Stems of the song", key, data.stems[key]) for key in sorted(data.stems, key=order.index)]
+    return rows
+
+
+def _track(key: str, group: str, source: Source, audio: dict[str, str]) -> dict[str, Any]:
+    shape = peaks(source)
+    return {
+        "key": key,
+        "label": _LABELS.get(key, key.replace("_", " ").capitalize()),
+        "group": group,
+        "hue": _HUES.get(key, "keys"),
+        "src": quote(audio[key], safe="/") if key in audio else None,
+        "seconds": source.frames / source.sample_rate,
+        "peakSeconds": shape.seconds,
+        "peaks": b64encode(shape.highest.tobytes()).decode(),
+        "rms": b64encode(shape.typical.tobytes()).decode(),
+    }
+
+
+def _picture(label: str, source: Source) -> dict[str, Any]:
+    png = b64encode(grey_png(spectrogram(source))).decode()
+    return {"label": label, "seconds": source.frames / source.sample_rate, "png": f"data:image/png;base64,{png}"}
+
+
+def _roll(label: str, score: Score, hues: dict[str, str]) -> dict[str, Any]:
+    return {"label": label, "tracks": [_part(track, hues) for track in score.tracks if track.notes]}
+
+
+def _part(track: Track, hues: dict[str, str]) -> dict[str, Any]:
+    """One instrument of a piano roll; equal names get equal colours, and different ones different where they last."""
+    if track.name not in hues:
+        wanted = "drums" if track.is_drum else _HUES.get(track.name.lower(), "")
+        spare = [hue for hue in _SPARE_HUES if hue not in hues.values()] or list(_SPARE_HUES)
+        hues[track.name] = wanted if wanted and wanted not in hues.values() else spare[0]
+    return {
+        "name": track.name.replace("_", " "),
+        "hue": hues[track.name],
+        "drum": track.is_drum,
+        "notes": [[round(1000 * n.onset_s), round(1000 * n.duration_s), n.pitch, n.velocity] for n in track.notes],
+    }
+
+
+def _chords(grid: Grid) -> list[list[Any]]:
+    """The chords as runs of equal ones: start, end, name."""
+    runs: list[list[Any]] = []
+    times = _ms(grid.beats_s)
+    ends = [*times[1:], 2 * times[-1] - times[-2]] if len(times) > 1 else times
+    for start, end, label in zip(times, ends, grid.chords, strict=False):
+        name = music.written(label)
+        if runs and runs[-1][2] == name:
+            runs[-1][1] = end
+        else:
+            runs.append([start, end, name])
+    return [run for run in runs if run[2]]
+
+
+def _pitch(track: F0) -> dict[str, Any]:
+    """A pitch track as unsigned 16-bit hundredths of a MIDI note number, 0 where unvoiced, in base 64."""
+    step = max(int(np.ceil(len(track.hz) / _MOST_F0)), 1)
+    hz = track.hz[::step].astype(np.float64)
+    cents = np.where(hz > 0, np.round(100 * (69 + 12 * np.log2(np.maximum(hz, 1.0) / 440))), 0)
+    packed = np.clip(cents, 0, 12_800).astype("<u2").tobytes()
+    return {"hop": track.hop_s * step, "cents": b64encode(packed).decode()}
+
+
+def _ms(times_s: tuple[float, ...]) -> list[int]:
+    return [round(1000 * time) for time in times_s]
+
+
+def _key(label: str) -> str:
+    """A key as one says it.
+
+    >>> _key("Eb:min")
+    'E♭ minor'
+    """
+    root, _, mode = label.partition(":")
+    return f"{music.written(root)} {_MODES.get(mode, mode)}".strip()
+
+
+def _clock(seconds: float) -> str:
+    """Minutes and seconds.
+
+    >>> _clock(184.6)
+    '3:05'
+    """
+    return f"{round(seconds) // 60}:{round(seconds) % 60:02d}"
+
+
+def _shown(value: float) -> str:
+    """A number with as many digits as mean something, and a real minus sign.
+
+    >>> [_shown(x) for x in (-14.02, 0.9731, 152.4)]
+    ['−14.0', '0.97', '152']
+    """
+    digits = 2 if abs(value) < 1 else 1 if abs(value) < 100 else 0
+    return f"{value + 0.0:.{digits}f}".replace("-", "−")

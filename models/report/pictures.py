@@ -1,0 +1,167 @@
+"""What the page draws from: waveform peaks and spectrograms, read in blocks; and three pictures for a summary."""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from numpy.typing import NDArray
+from PIL import Image
+
+from models.mono import mono_blocks, overlapping
+from models.records import Score, Source
+from models.report.records import ReportInput
+
+Bytes = NDArray[np.uint8]
+
+MOST_PEAKS = 12_000
+MOST_COLUMNS = 1600
+BANDS = 160
+"""Rows of a spectrogram, evenly spaced on the mel scale up to `TOP_HZ`."""
+TOP_HZ = 16_000.0
+RANGE_DB = 75.0
+_RATE, _SIZE = 32_000, 2048
+_LOUD = "#c0573a"
+_INK = "#26231f"
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """A waveform to draw: the greatest and the root-mean-square magnitude of each of equally long buckets.
+
+    `highest` and `typical` are 0-255 for magnitudes 0 to 1, shape (buckets,); `seconds` is the length of them all.
+    """
+
+    highest: Bytes
+    typical: Bytes
+    seconds: float
+
+
+def peaks(source: Source, most: int = MOST_PEAKS) -> Peaks:
+    """The waveform in at most `most` buckets, of 20 ms or more."""
+    bucket = max(int(np.ceil(source.frames / most)), source.sample_rate // 50, 1)
+    step = bucket * max(10 * source.sample_rate // bucket, 1)
+    highest, typical = [], []
+    for start in range(0, source.frames, step):
+        block = source.read(start, start + step)
+        buckets = block.reshape(block.shape[0], -1, bucket)
+        highest.append(np.abs(buckets).max(axis=(0, 2)))
+        typical.append(np.sqrt(np.square(buckets).mean(axis=(0, 2))))
+    count = -(-source.frames // bucket)
+    high, mean = (np.concatenate([*parts, np.zeros(0)])[:count] for parts in (highest, typical))
+    return Peaks(_as_bytes(high), _as_bytes(mean), count * bucket / source.sample_rate)
+
+
+def spectrogram(source: Source, columns: int = MOST_COLUMNS, bands: int = BANDS) -> Bytes:
+    """The mel spectrogram, 0-255 for the `RANGE_DB` below its loudest point. Shape: (bands, columns), low notes last.
+
+    It spans the whole source; a source shorter than `columns` windows has fewer columns.
+    """
+    length = source.frames / source.sample_rate * _RATE
+    columns = int(np.clip(length // (_SIZE // 4), 1, columns))
+    hop = max(int(np.ceil(length / columns)), 1)
+    per_column = min(max(hop // (_SIZE // 2), 1), 4)
+    taper, weights = np.hanning(_SIZE).astype(np.float32), mel_weights(bands)
+    power = np.zeros((bands, columns), np.float32)
+    windows = overlapping(mono_blocks(source, _RATE), max(hop, _SIZE), hop)
+    for column, samples in zip(range(columns), windows, strict=False):
+        starts = np.linspace(0, len(samples) - _SIZE, per_column).astype(int)
+        frames = np.stack([samples[start : start + _SIZE] for start in starts]) * taper
+        power[:, column] = weights @ np.mean(np.abs(np.fft.rfft(frames, axis=1)) ** 2, axis=0)
+    level = 10 * np.log10(power + 1e-9)
+    return np.asarray(np.clip(255 * (1 + (level - level.max()) / RANGE_DB), 0, 255)[::-1], np.uint8)
+
+
+def mel_weights(bands: int) -> NDArray[np.float32]:
+    """Triangles evenly spaced on the mel scale, each summing to 1. Shape: (bands, bins)."""
+    hertz = np.fft.rfftfreq(_SIZE, 1 / _RATE)
+    edges = 700 * (10 ** (np.linspace(mel(40.0), mel(TOP_HZ), bands + 2) / 2595) - 1)
+    width = _RATE / _SIZE
+    rising = (hertz - edges[:-2, None]) / np.maximum(edges[1:-1] - edges[:-2], width)[:, None]
+    falling = (edges[2:, None] - hertz) / np.maximum(edges[2:] - edges[1:-1], width)[:, None]
+    weights = np.maximum(np.minimum(rising, falling), 0) + 1e-9
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
+
+
+def mel(hertz: float) -> float:
+    """The mel scale (O'Shaughnessy's formula).
+
+    >>> round(mel(1000.0))
+    1000
+    """
+    return float(2595 * np.log10(1 + hertz / 700))
+
+
+def grey_png(pixels: Bytes) -> bytes:
+    """An 8-bit grey picture. Shape: (height, width)."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+def summary_pictures(data: ReportInput) -> dict[str, bytes]:
+    """Three PNGs for a run's summary: "waveform", "spectrogram" and "piano_roll"."""
+    return {"waveform": _waveforms(data), "spectrogram": _spectrograms(data), "piano_roll": _piano_rolls(data)}
+
+
+def _waveforms(data: ReportInput) -> bytes:
+    canvas, axes = _panels(["Song", "Remix"])
+    for axis, source, colour in zip(axes, (data.original, data.mix), (_INK, _LOUD), strict=True):
+        shape = peaks(source, 1200)
+        times = np.linspace(0, shape.seconds, len(shape.highest))
+        for part, strength in ((shape.highest, 0.4), (shape.typical, 1.0)):
+            axis.fill_between(times, -part / 255.0, part / 255.0, color=colour, alpha=strength, linewidth=0)
+        axis.set(ylim=(-1, 1), yticks=[])
+    return _png(canvas)
+
+
+def _spectrograms(data: ReportInput) -> bytes:
+    canvas, axes = _panels(["Song", "Remix"])
+    marks = [100.0, 500.0, 2000.0, 8000.0]
+    for axis, source in zip(axes, (data.original, data.mix), strict=True):
+        end = source.frames / source.sample_rate
+        extent = (0, end, mel(40.0), mel(TOP_HZ))
+        axis.imshow(spectrogram(source, 1200), cmap="magma", aspect="auto", extent=extent)
+        axis.set_yticks([mel(hertz) for hertz in marks], ["100 Hz", "500", "2 k", "8 k"])
+    return _png(canvas)
+
+
+def _piano_rolls(data: ReportInput) -> bytes:
+    canvas, axes = _panels(["Transcribed", "Generated"])
+    for axis, score in zip(axes, (data.score, data.extended), strict=True):
+        _draw_notes(axis, score)
+        for beat in data.grid.downbeats_s:
+            axis.axvline(beat, color=_INK, alpha=0.15, linewidth=0.6)
+    return _png(canvas)
+
+
+def _draw_notes(axis: Axes, score: Score) -> None:
+    axis.set_prop_cycle(color=["#3f6fb5", "#2f8f6b", "#b8862b", "#8a5bb0", "#c0573a", "#3a9aa8"])
+    for track in score.tracks:
+        if track.notes and not track.is_drum:
+            onsets, ends = zip(*((n.onset_s, n.onset_s + n.duration_s) for n in track.notes), strict=True)
+            colour = axis.plot([], [], linewidth=3, label=track.name)[0].get_color()
+            axis.hlines([n.pitch for n in track.notes], onsets, ends, colors=colour, linewidth=2.5)
+    if any(track.notes and not track.is_drum for track in score.tracks):
+        axis.legend(loc="upper right", frameon=False, ncols=4, fontsize=8)
+
+
+def _panels(titles: list[str]) -> tuple[Canvas, list[Axes]]:
+    canvas = Canvas(figsize=(10, 5), dpi=110, layout="constrained", facecolor="white")
+    axes = list(canvas.subplots(len(titles), 1, sharex=True))
+    for axis, title in zip(axes, titles, strict=True):
+        axis.set_title(title, loc="left", fontsize=11, color=_INK)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[-1].set_xlabel("seconds")
+    return canvas, axes
+
+
+def _png(canvas: Canvas) -> bytes:
+    file = io.BytesIO()
+    canvas.savefig(file, format="png")
+    return file.getvalue()
+
+
+def _as_bytes(magnitudes: NDArray[np.float64]) -> Bytes:
+    return np.asarray(np.clip(np.round(255 * magnitudes), 0, 255), np.uint8)
