@@ -1,0 +1,113 @@
+"""The notes of a stem: Basic Pitch's posteriors decoded with settings that suit the stem."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.basic_pitch.network import LOWEST_PITCH, Posteriors, posteriors
+from models.progress import UNWATCHED, Watch
+from models.records import Note, Source
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TranscribeSettings:
+    """How posteriors become notes.
+
+    A note starts where the onset posterior peaks above `onset_threshold` and lasts while the frame posterior stays
+    above `frame_threshold` (but for gaps of up to `gap_s`); shorter ones than `minimum_s` are dropped. Pitches outside
+    `lowest`..`highest` (MIDI) are not looked for. `single_voice`: at most one note at a time. `batch` windows of 2 s
+    are computed at once on `threads` CPU threads.
+    """
+
+    onset_threshold: float = 0.5
+    frame_threshold: float = 0.3
+    minimum_s: float = 0.08
+    gap_s: float = 0.13
+    lowest: int = 21
+    highest: int = 108
+    single_voice: bool = False
+    batch: int = 8
+    threads: int = 1
+
+
+BASS = TranscribeSettings(lowest=26, highest=67, single_voice=True)
+"""For a bass stem: low, one voice."""
+
+OTHER = TranscribeSettings(lowest=33, highest=100)
+"""For a stem of harmony: many voices."""
+
+
+def transcribe(source: Source, settings: TranscribeSettings, watch: Watch = UNWATCHED) -> tuple[Note, ...]:
+    """The notes of a stem, sorted by onset, then pitch; none for silence.
+
+    Reads the source block by block; memory grows by 3.6 MB a minute of audio.
+    """
+    found = posteriors(source, settings.batch, settings.threads, watch.span(0.0, 0.9))
+    notes = decode(found, settings)
+    watch.at(1.0)
+    return notes
+
+
+def decode(found: Posteriors, settings: TranscribeSettings) -> tuple[Note, ...]:
+    """Notes from posteriors."""
+    times = found.times()
+    if len(found.frames) < 3:
+        return ()
+    hop_s = float(np.median(np.diff(times)))
+    gap, shortest = round(settings.gap_s / hop_s), max(round(settings.minimum_s / hop_s), 1)
+    low, high = settings.lowest - LOWEST_PITCH, settings.highest - LOWEST_PITCH + 1
+    frames, onsets = found.frames[:, low:high], _with_rises(found)[:, low:high]
+    left = frames.copy()
+    notes = []
+    rising = (onsets[1:-1] > onsets[:-2]) & (onsets[1:-1] >= onsets[2:]) & (onsets[1:-1] >= settings.onset_threshold)
+    for start, column in sorted(zip(*np.nonzero(rising), strict=True), reverse=True):
+        begin = int(start) + 1
+        stop = _end(left[:, column], begin, settings.frame_threshold, gap)
+        if stop - begin < shortest:
+            continue
+        amplitude = float(frames[begin:stop, column].mean())
+        left[begin:stop, max(column - 1, 0) : column + 2] = 0
+        pitch = int(column) + settings.lowest
+        notes.append(Note(float(times[begin]), float(times[stop] - times[begin]), pitch, _velocity(amplitude)))
+    ordered = sorted(notes, key=lambda n: (n.onset_s, n.pitch))
+    return _one_at_a_time(ordered, settings.minimum_s) if settings.single_voice else tuple(ordered)
+
+
+def _with_rises(found: Posteriors) -> Floats:
+    """The onsets, and sudden rises of the frame posterior scaled to the same height. Shape: (frames, pitches)."""
+    frames = found.frames
+    rise = np.zeros_like(frames)
+    rise[2:] = np.minimum(frames[2:] - frames[1:-1], frames[2:] - frames[:-2]).clip(min=0)
+    highest = float(rise.max())
+    return np.maximum(found.onsets, rise * (float(found.onsets.max()) / highest)) if highest > 0 else found.onsets
+
+
+def _end(column: Floats, start: int, threshold: float, gap: int) -> int:
+    """The frame after the last one above the threshold, bridging gaps shorter than `gap` frames."""
+    stop, low = start + 1, 0
+    for value in column[start + 1 :]:
+        low = low + 1 if value < threshold else 0
+        if low == gap:
+            return stop - gap + 1
+        stop += 1
+    return stop - low
+
+
+def _velocity(amplitude: float) -> int:
+    return min(max(round(127 * amplitude), 1), 127)
+
+
+def _one_at_a_time(notes: list[Note], shortest_s: float) -> tuple[Note, ...]:
+    """At most one note at a time: of those that start together the louder stays; each ends where the next starts."""
+    kept: list[Note] = []
+    for note in notes:
+        if kept and note.onset_s - kept[-1].onset_s < shortest_s:
+            if note.velocity > kept[-1].velocity:
+                kept[-1] = note
+            continue
+        kept.append(note)
+    ended = zip(kept, [*(n.onset_s for n in kept), np.inf][1:], strict=True)
+    return tuple(Note(n.onset_s, min(n.duration_s, until - n.onset_s), n.pitch, n.velocity) for n, until in ended)

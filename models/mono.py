@@ -1,0 +1,71 @@
+"""A source as one channel at a wanted rate, block by block, however long it is."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from models.records import Source
+
+Mono = NDArray[np.float32]
+"""One channel of audio, shape (frames,)."""
+
+
+def mono_blocks(source: Source, sample_rate: int, block_s: float = 10.0) -> Iterator[Mono]:
+    """The mean of the channels, resampled to `sample_rate` Hz; blocks of about `block_s` seconds.
+
+    Together the blocks have `ceil(frames * sample_rate / source.sample_rate)` frames, give or take one.
+    """
+    step = max(int(block_s * source.sample_rate), 1)
+    same = source.sample_rate == sample_rate
+    stream = None if same else soxr.ResampleStream(source.sample_rate, sample_rate, 1, dtype="float32", quality="HQ")
+    for start in range(0, source.frames, step):
+        stop = min(start + step, source.frames)
+        block = source.read(start, stop).mean(axis=0, dtype=np.float32)
+        if stream is not None:
+            block = stream.resample_chunk(block, last=stop == source.frames)
+        if block.size:
+            yield block
+
+
+def overlapping(blocks: Iterator[Mono], length: int, hop: int, lead: int = 0) -> Iterator[Mono]:
+    """Windows of `length` frames every `hop` frames, the first one starting `lead` frames before the audio.
+
+    What lies outside the audio is zero; the last window is the last that starts inside the audio (or before it).
+    Yields arrays that may be kept: each is its own copy.
+    """
+    held = np.zeros(lead, np.float32)
+    for block in blocks:
+        held = np.concatenate([held, block])
+        count = max((len(held) - length) // hop + 1, 0)
+        for i in range(count):
+            yield held[i * hop : i * hop + length].copy()
+        held = held[count * hop :]
+    while len(held):
+        yield np.pad(held[:length], (0, max(length - len(held), 0)))
+        held = held[hop:]
+
+
+def magnitudes(source: Source, sample_rate: int, window: int, hop: int) -> Iterator[NDArray[np.float32]]:
+    """The magnitude spectrogram of a source at `sample_rate`, block by block. Shape: (frames, window // 2 + 1).
+
+    Frame i is centred at sample i * hop (Hann window; a full-scale sine has magnitude 1); there are
+    about `1 + duration * sample_rate / hop` frames in all.
+    """
+    taper = np.hanning(window + 1)[:-1].astype(np.float32)
+    taper /= taper.sum() / 2
+    group = 512
+    held = np.zeros(window // 2, np.float32)
+
+    def spectra(samples: Mono, count: int) -> NDArray[np.float32]:
+        rows = np.lib.stride_tricks.sliding_window_view(samples, window)[: count * hop : hop]
+        return np.abs(np.fft.rfft(rows * taper, axis=1)).astype(np.float32)
+
+    for block in mono_blocks(source, sample_rate):
+        held = np.concatenate([held, block])
+        while (count := min((len(held) - window) // hop + 1, group)) > 0:
+            yield spectra(held, count)
+            held = held[count * hop :]
+    rest = max(len(held) - window // 2, 0) // hop + 1
+    yield spectra(np.pad(held, (0, window + rest * hop - len(held))), rest)

@@ -1,0 +1,145 @@
+"""A score played on a SoundFont by tinysoundfont, block by block, every note at its own sample."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pretty_midi
+import tinysoundfont
+
+from models.errors import BadInput
+from models.instruments import program_named
+from models.progress import UNWATCHED, Watch
+from models.records import Samples, Score, Track
+
+_BLOCK = 16_384
+_FADE_S = 0.005
+_SHORTEST_S = 0.03
+_DRUM_BANK = 128
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """How a score is played.
+
+    `soundfont` is a .sf2 or .sf3 file (empty: the General MIDI one inside pretty_midi). `instruments` pairs a track's
+    name with a General MIDI name ("electric_piano"), or "auto" for the programme the track carries. `gain_db` is
+    applied to all; `track_gains_db` pairs a track's name with a gain in dB of its own, `pans` with its place from -1
+    (left) to 1 (right). `voices` is how many voices may sound at once before the oldest are cut.
+    """
+
+    soundfont: str = ""
+    instruments: tuple[tuple[str, str], ...] = ()
+    gain_db: float = -6.0
+    track_gains_db: tuple[tuple[str, float], ...] = ()
+    pans: tuple[tuple[str, float], ...] = ()
+    voices: int = 512
+
+
+@dataclass(frozen=True)
+class _Event:
+    """One press (`velocity` > 0) or release (0) of a key, at a sample."""
+
+    frame: int
+    velocity: int
+    channel: int
+    pitch: int
+
+
+def render(
+    score: Score, frames: int, sample_rate: int, settings: RenderSettings, watch: Watch = UNWATCHED
+) -> Iterator[Samples]:
+    """Play `score` for exactly `frames` frames at `sample_rate` Hz.
+
+    Yields float32 blocks, shape (2, n), adding up to `frames`; never clipped. A note starts at its own sample and its
+    tail rings until it has died away or the audio ends (there the last 5 ms are faded). The same score gives the same
+    bytes. Raises `BadInput` for a SoundFont that cannot be read or an instrument that is not General MIDI.
+    """
+    synth = _synth(score, sample_rate, settings)
+    events = _events(score, frames, sample_rate)
+    fade = min(max(int(_FADE_S * sample_rate), 1), frames)
+    upcoming = 0
+    for start in range(0, frames, _BLOCK):
+        watch.at(start / frames)
+        stop = min(start + _BLOCK, frames)
+        block = np.empty((stop - start, 2), np.float32)
+        at = start
+        while at < stop:
+            while upcoming < len(events) and events[upcoming].frame <= at:
+                _play(synth, events[upcoming])
+                upcoming += 1
+            until = min(events[upcoming].frame, stop) if upcoming < len(events) else stop
+            synth.generate_simple(until - at, block[at - start : until - start].data.cast("B"))
+            at = until
+        if stop > frames - fade:
+            block *= np.clip((frames - np.arange(start, stop)) / fade, 0, 1).astype(np.float32)[:, None]
+        yield np.ascontiguousarray(block.T)
+    watch.at(1.0)
+
+
+def _play(synth: tinysoundfont.Synth, event: _Event) -> None:
+    if event.velocity:
+        synth.noteon(event.channel, event.pitch, event.velocity)
+    else:
+        synth.noteoff(event.channel, event.pitch)
+
+
+def _events(score: Score, frames: int, sample_rate: int) -> list[_Event]:
+    """Presses and releases in order of time; at one sample, releases come first.
+
+    A key pressed again while it sounds is released first, so that each release meets its own press.
+    """
+    events = []
+    for channel, track in enumerate(score.tracks):
+        ends: dict[int, int] = {}
+        for note in sorted(track.notes, key=lambda n: (n.pitch, n.onset_s), reverse=True):
+            start = max(round(note.onset_s * sample_rate), 0)
+            stop = start + round(max(note.duration_s, _SHORTEST_S) * sample_rate)
+            stop = max(min(stop, ends.get(note.pitch, stop)), start + 1)
+            ends[note.pitch] = start
+            if start < frames:
+                events.append(_Event(start, note.velocity, channel, note.pitch))
+                events.append(_Event(stop, 0, channel, note.pitch))
+    return sorted(events, key=lambda e: (e.frame, e.velocity > 0, e.channel, e.pitch))
+
+
+def _synth(score: Score, sample_rate: int, settings: RenderSettings) -> tinysoundfont.Synth:
+    """A synthesiser with one channel a track, each on its instrument and at its gain."""
+    path = Path(settings.soundfont) if settings.soundfont else shipped_soundfont()
+    loudest = max([0.0, *(gain for _, gain in settings.track_gains_db)])
+    synth = tinysoundfont.Synth(gain=settings.gain_db + loudest, samplerate=sample_rate)
+    try:
+        font = synth.sfload(path.read_bytes(), max_voices=settings.voices)
+    except OSError as error:
+        raise BadInput(f"The SoundFont {path} cannot be read: {error.strerror}.") from error
+    except Exception as error:  # tinysoundfont raises bare RuntimeErrors of its own
+        raise BadInput(f"The file {path} is not a SoundFont (.sf2 or .sf3).") from error
+    gains, pans = dict(settings.track_gains_db), dict(settings.pans)
+    for channel, track in enumerate(score.tracks):
+        if track.is_drum:
+            kit = track.program if synth.sfpreset_name(font, _DRUM_BANK, track.program) else 0
+            synth.program_select(channel, font, 0, kit, True)
+        else:
+            synth.program_select(channel, font, 0, _program(track, settings))
+        _controls(synth, channel, gains.get(track.name, 0.0) - loudest, pans.get(track.name, 0.0))
+    return synth
+
+
+def _program(track: Track, settings: RenderSettings) -> int:
+    name = dict(settings.instruments).get(track.name, "auto")
+    return track.program if name == "auto" else program_named(name)
+
+
+def _controls(synth: tinysoundfont.Synth, channel: int, gain_db: float, pan: float) -> None:
+    """Set a channel's gain (0 dB or less; the synthesiser cubes MIDI volume) and pan (-1 left to 1 right)."""
+    volume = round(16_383 * 10 ** (min(gain_db, 0.0) / 60))
+    position = round(8191.5 * (1 + min(max(pan, -1.0), 1.0)))
+    for controller, value in ((7, volume), (10, position)):
+        synth.control_change(channel, controller, value >> 7)
+        synth.control_change(channel, controller + 32, value & 127)
+
+
+def shipped_soundfont() -> Path:
+    """The General MIDI SoundFont that comes inside pretty_midi."""
+    return Path(pretty_midi.__file__).parent / "TimGM6mb.sf2"
