@@ -1,0 +1,143 @@
+"""Counting the frames of an MPEG-1/2/2.5 layer III stream by their headers alone: is it MP3, how long, is it whole?
+
+Source: ISO/IEC 11172-3, clause 2.4.1.3; the Xing/Info and LAME headers as their encoders write them.
+"""
+
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from models.containers.container import Container, Unfit
+
+_BITRATES_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+_BITRATES_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
+_END_TAGS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"ID3", b"3DI")
+_SEARCH = 1 << 16
+_CHAIN = 4
+_MOST_FRAMES = 1_000_000
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame's header: its `bytes` with the header, and `samples` a channel at `sample_rate` Hz."""
+
+    bytes: int
+    samples: int
+    sample_rate: int
+    version: int
+    mono: bool
+
+    @property
+    def side_bytes(self) -> int:
+        """Header and side information, after which a Xing header may stand."""
+        return 4 + ((17 if self.mono else 32) if self.version == 3 else (9 if self.mono else 17))
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What walking the headers found.
+
+    `frames` that hold audio; `promised` frames by the Xing header, None without one; `cut` when the last frame is not
+    all there; `garbage` bytes between the frames that belong to none.
+    """
+
+    frames: int
+    promised: int | None
+    cut: bool
+    garbage: int
+    samples_per_frame: int
+    sample_rate: int
+
+
+def frame_header(four: bytes) -> Frame | None:
+    """The frame that these four bytes begin, or None where they begin none (free format counts as none)."""
+    if len(four) < 4 or four[0] != 0xFF or four[1] & 0xE6 != 0xE2:
+        return None
+    version, bitrate, rate = (four[1] >> 3) & 3, four[2] >> 4, (four[2] >> 2) & 3
+    if version == 1 or rate == 3 or bitrate in (0, 15):
+        return None
+    first = version == 3
+    kbps = (_BITRATES_1 if first else _BITRATES_2)[bitrate]
+    sample_rate = _RATES[version][rate]
+    length = (144 if first else 72) * kbps * 1000 // sample_rate + ((four[2] >> 1) & 1)
+    return Frame(length, 1152 if first else 576, sample_rate, version, four[3] >> 6 == 3)
+
+
+def first_frame(file: BinaryIO, start: int) -> int | None:
+    """Where the first of four frames in a row begins within 64 KiB of `start`, or None where there are none."""
+    file.seek(start)
+    head = file.read(_SEARCH)
+    at = head.find(b"\xff")
+    while at >= 0:
+        if _chained(file, start + at):
+            return start + at
+        at = head.find(b"\xff", at + 1)
+    return None
+
+
+def survey(file: BinaryIO, start: int, size: int) -> Survey:
+    """Walk all frames from `start`, the first frame's place, to the end of the file of `size` bytes."""
+    first = _frame_at(file, start)
+    assert first is not None
+    promised = _promised(file, start, first)
+    position = start + first.bytes if promised is not None else start
+    frames = garbage = 0
+    while position < size and frames < _MOST_FRAMES:
+        frame = _frame_at(file, position)
+        if frame is not None and frame.sample_rate == first.sample_rate:
+            if position + frame.bytes > size:
+                return Survey(frames, promised, True, garbage, first.samples, first.sample_rate)
+            frames, position = frames + 1, position + frame.bytes
+            continue
+        file.seek(position)
+        if file.read(16).startswith(_END_TAGS):
+            break
+        found = first_frame(file, position)
+        garbage += (size if found is None else found) - position
+        if found is None:
+            break
+        position = found
+    return Survey(frames, promised, False, garbage, first.samples, first.sample_rate)
+
+
+def _frame_at(file: BinaryIO, position: int) -> Frame | None:
+    file.seek(position)
+    return frame_header(file.read(4))
+
+
+def _chained(file: BinaryIO, position: int) -> bool:
+    """Do four frames follow one another from here, all at one sample rate?"""
+    rates = set()
+    for _ in range(_CHAIN):
+        frame = _frame_at(file, position)
+        if frame is None:
+            return False
+        rates.add(frame.sample_rate)
+        position += frame.bytes
+    return len(rates) == 1
+
+
+def _promised(file: BinaryIO, start: int, first: Frame) -> int | None:
+    """The number of frames a Xing, Info or VBRI header gives; such a header takes the place of a frame."""
+    file.seek(start)
+    head = file.read(first.bytes)
+    xing = head[first.side_bytes :]
+    if xing[:4] in (b"Xing", b"Info") and len(xing) >= 12:
+        return int.from_bytes(xing[8:12], "big") if xing[7] & 1 else 0
+    vbri = head[36:]
+    if vbri[:4] == b"VBRI" and len(vbri) >= 18:
+        return int.from_bytes(vbri[14:18], "big")
+    return None
+
+
+def mp3(file: BinaryIO, first: int, size: int) -> Container:
+    """An MP3 file whose first frame is at `first`; raises `Unfit`. Its last frame must be all there."""
+    found = survey(file, first, size)
+    whole = found.frames >= found.promised - 1 if found.promised else True
+    if not whole or (found.cut and not 0 < (found.promised or 0) <= found.frames):
+        raise Unfit("is truncated: its last MP3 frames are missing or cut")
+    if found.garbage > size // 20:
+        raise Unfit("is damaged: much of it is not MP3 frames")
+    frame_s = found.samples_per_frame / found.sample_rate
+    seconds = found.frames * frame_s
+    return Container("MP3", "mp3", "mp3float", seconds, 6 * frame_s + 0.02 * seconds, False)
