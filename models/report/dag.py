@@ -1,8 +1,14 @@
-"""The tasks of a run laid out as a graph: where each box stands and which way the lines go."""
+"""The tasks of a run laid out as a graph in layers: where each box stands and which way the lines go."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from models.report.records import StageRun
+
+Place = tuple[str, int]
+"""A task's name and a layer: the task itself in its own layer, a line that starts from it in a later one."""
+
+_GAP, _LANE, _SWEEPS = 14.0, 10.0, 6
 
 
 @dataclass(frozen=True)
@@ -26,65 +32,94 @@ class Drawing:
     box_height: float
 
 
-def layers(stages: tuple[StageRun, ...]) -> list[list[StageRun]]:
-    """The tasks by the longest way to them; within a layer in the order of what they come after, then as given.
+def depths(stages: tuple[StageRun, ...]) -> dict[str, int]:
+    """The layer of each task: the length of the longest way to it. Names in `after` that are no task's are passed over.
 
-    Names in `after` that are no task's are passed over.
-
-    >>> a, b, c = StageRun("a", 1, False, ()), StageRun("b", 1, False, ("a",)), StageRun("c", 1, True, ("a", "b"))
-    >>> [[run.name for run in layer] for layer in layers((c, b, a))]
-    [['a'], ['b'], ['c']]
+    >>> depths((StageRun("c", 1, True, ("a", "b")), StageRun("b", 1, False, ("a",)), StageRun("a", 1, False, ("x",))))
+    {'c': 2, 'b': 1, 'a': 0}
     """
     depth = {run.name: 0 for run in stages}
     for _ in stages:
         for run in stages:
-            depth[run.name] = max([depth[run.name], *(depth[name] + 1 for name in run.after if name in depth)])
-            depth[run.name] = min(depth[run.name], len(stages) - 1)
-    found: list[list[StageRun]] = [[] for _ in range(max(depth.values(), default=-1) + 1)]
-    place: dict[str, float] = {}
-    for level, layer in enumerate(found):
-        here = [run for run in stages if depth[run.name] == level]
-        layer.extend(sorted(here, key=lambda run: _mean([place[name] for name in run.after if name in place])))
-        place.update({run.name: index - (len(layer) - 1) / 2 for index, run in enumerate(layer)})
-    return [layer for layer in found if layer]
+            deepest = max([depth[run.name], *(depth[name] + 1 for name in run.after if name in depth)])
+            depth[run.name] = min(deepest, len(stages) - 1)
+    return depth
 
 
 def draw(stages: tuple[StageRun, ...], across: bool) -> Drawing:
-    """The graph with its layers from left to right (`across`) or from top to bottom."""
-    rows = layers(stages)
-    widest = max((len(row) for row in rows), default=1)
-    if across:
-        box_width, box_height, along, beside = 124.0, 54.0, 156.0, 68.0
-        width, height = along * len(rows) - 30, beside * widest
-    else:
-        box_width, box_height, along = min(150.0, 344.0 / widest - 8), 54.0, 82.0
-        beside = 344.0 / widest
-        width, height = 344.0, along * len(rows) - 26
-    boxes = {}
-    for level, row in enumerate(rows):
-        for index, run in enumerate(row):
-            off = (index - (len(row) - 1) / 2) * beside
-            x = along * level + 1 if across else width / 2 + off - box_width / 2
-            y = height / 2 + off - box_height / 2 if across else along * level + 1
-            boxes[run.name] = Box(run, round(x, 1), round(y, 1))
-    lines = [
-        _line(boxes[name], box, box_width, box_height, across)
-        for box in boxes.values()
-        for name in box.run.after
-        if name in boxes
+    """The graph with its layers from left to right (`across`) or from top to bottom, lines going round the boxes."""
+    depth = depths(stages)
+    hops = _hops(stages, depth)
+    rows = _in_order(depth, hops)
+    width, height, between = 124.0, 54.0, 32.0
+    if not across:
+        crowd = max((sum(depth[name] == level for name, level in row) for row in rows), default=1)
+        width, between = min(150.0, 344.0 / crowd - _GAP), 28.0
+    thick, long = (height, width) if across else (width, height)
+    spread = [sum(_size(place, depth, thick) for place in row) + _GAP * (len(row) - 1) for row in rows]
+    breadth = max([*spread, thick if across else 344.0])
+    middle: dict[Place, float] = {}
+    for row, extent in zip(rows, spread, strict=True):
+        at = (breadth - extent) / 2 + 1
+        for place in row:
+            middle[place] = round(at + _size(place, depth, thick) / 2, 1)
+            at += _size(place, depth, thick) + _GAP
+    start = {level: level * (long + between) + 1 for level in range(len(rows))}
+    lines = [_path(start[a[1]] + long, middle[a], start[b[1]], middle[b], across) for a, b in hops]
+    lines += [
+        _path(start[place[1]], at, start[place[1]] + long, at, across)
+        for place, at in middle.items()
+        if depth[place[0]] != place[1]
     ]
-    return Drawing(tuple(boxes.values()), tuple(lines), width, height + 2, box_width, box_height)
+    boxes = []
+    for run in stages:
+        x, y = start[depth[run.name]], middle[run.name, depth[run.name]] - thick / 2
+        boxes.append(Box(run, x, y) if across else Box(run, y, x))
+    length = len(rows) * (long + between) - between + 2
+    size = (length, breadth + 2) if across else (breadth, length)
+    return Drawing(tuple(boxes), tuple(lines), *size, width, height)
 
 
-def _line(start: Box, end: Box, width: float, height: float, across: bool) -> str:
-    if across:
-        x1, y1, x2, y2 = start.x + width, start.y + height / 2, end.x, end.y + height / 2
-        middle = x2 - 16
-        return f"M{x1} {y1} C{middle} {y1} {middle} {y2} {x2} {y2}"
-    x1, y1, x2, y2 = start.x + width / 2, start.y + height, end.x + width / 2, end.y
-    middle = y2 - 14
-    return f"M{x1} {y1} C{x1} {middle} {x2} {middle} {x2} {y2}"
+def _hops(stages: tuple[StageRun, ...], depth: dict[str, int]) -> list[tuple[Place, Place]]:
+    """The lines cut at the layers; lines from one task share their way as long as they can."""
+    hops: dict[tuple[Place, Place], None] = {}
+    for run in stages:
+        for name in run.after:
+            if name in depth and depth[name] < depth[run.name]:
+                way = [(name, level) for level in range(depth[name], depth[run.name])]
+                way.append((run.name, depth[run.name]))
+                hops.update(dict.fromkeys(pairwise(way)))
+    return list(hops)
 
 
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values) if values else 0.0
+def _in_order(depth: dict[str, int], hops: list[tuple[Place, Place]]) -> list[list[Place]]:
+    """The places of each layer, ordered by the mean place of their neighbours so that few lines cross (Sugiyama)."""
+    places = dict.fromkeys([*depth.items(), *(place for hop in hops for place in hop)])
+    rows = [[place for place in places if place[1] == level] for level in range(max(depth.values(), default=-1) + 1)]
+    before: dict[Place, list[Place]] = {place: [] for place in places}
+    behind: dict[Place, list[Place]] = {place: [] for place in places}
+    for a, b in hops:
+        before[b].append(a)
+        behind[a].append(b)
+    for sweep in range(_SWEEPS):
+        near = behind if sweep % 2 else before
+        at = {place: index - (len(row) - 1) / 2 for row in rows for index, place in enumerate(row)}
+        for row in reversed(rows) if sweep % 2 else rows:
+            means = {p: sum(at[q] for q in near[p]) / len(near[p]) if near[p] else at[p] for p in row}
+            row.sort(key=means.__getitem__)
+            at.update({place: index - (len(row) - 1) / 2 for index, place in enumerate(row)})
+    return rows
+
+
+def _size(place: Place, depth: dict[str, int], thick: float) -> float:
+    return thick if depth[place[0]] == place[1] else _LANE
+
+
+def _path(a: float, a_beside: float, b: float, b_beside: float, across: bool) -> str:
+    """A line from `a` to `b` along the layers, bent near its end where it moves sideways."""
+    if a_beside == b_beside:
+        return f"M{a} {a_beside}H{b}" if across else f"M{a_beside} {a}V{b}"
+    bend = (a + b) / 2
+    points = [(a, a_beside), (bend, a_beside), (bend, b_beside), (b, b_beside)]
+    one, two, three, four = (f"{x} {y}" if across else f"{y} {x}" for x, y in points)
+    return f"M{one}C{two} {three} {four}"

@@ -10,6 +10,7 @@ from models.records import Grid, Note, Score
 SLOTS_A_BEAT = 4
 """A bar's rhythm is compared in sixteenths."""
 _SCALES = {"maj": (0, 2, 4, 5, 7, 9, 11), "min": (0, 2, 3, 5, 7, 8, 10)}
+_MODES = {"maj": "major", "min": "minor"}
 _NATURAL = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _QUALITIES = {
     "maj": "", "min": "m", "dim": "°", "aug": "+", "min7": "m7", "hdim7": "ø7", "dim7": "°7", "minmaj7": "m(maj7)",
@@ -60,6 +61,16 @@ def written(label: str) -> str:
     quality, _, bass = quality.partition("/")
     name = root.replace("#", "♯").replace("b", "♭") + _QUALITIES.get(quality, quality)
     return f"{name}/{bass}" if bass else name
+
+
+def key_name(label: str) -> str:
+    """A key as one says it.
+
+    >>> key_name("Eb:min")
+    'E♭ minor'
+    """
+    root, _, mode = label.partition(":")
+    return f"{written(root)} {_MODES.get(mode, mode)}".strip()
 
 
 def in_key_ratio(notes: list[Note], key: str) -> float:

@@ -59,7 +59,7 @@ def _separation(data: ReportInput, watch: Watch) -> Iterator[Figure]:
     if data.lead is not None:
         residue = signals.vocal_residue_db(data.lead, data.backing, watch.span(0.5, 1))
         yield Figure(
-            "Vocal residue in the backing", residue, "dB", word(residue, -20, -12),
+            "Vocal residue", residue, "dB", word(residue, -20, -12),
             "How much of the old singer still sounds in the band, against the singer alone; lower is cleaner.",
             "Separation",
         )  # fmt: skip
@@ -79,7 +79,7 @@ def _voice(data: ReportInput) -> Iterator[Figure]:
         )  # fmt: skip
         moved = round(12 * float(np.median(b - a)))
         cents = 1200 * float(np.sqrt(np.mean((b - a - moved / 12) ** 2)))
-        where = f" after the intended shift of {moved:+d} semitones" if moved else ""
+        where = f" after the intended shift of {abs(moved)} semitones {'up' if moved > 0 else 'down'}" if moved else ""
         yield Figure(
             "Pitch error", cents, "cents", word(cents, 35, 80),
             f"The typical distance from the old melody{where}; 100 cents are a semitone.", "Voice",
@@ -108,7 +108,7 @@ def _notes(data: ReportInput) -> Iterator[Figure]:
         inside = music.in_key_ratio(made, data.grid.key)
         yield Figure(
             "In key", 100 * inside, "%", word(inside, 0.95, 0.85),
-            f"Generated notes that belong to {music.written(data.grid.key) or 'the key'}.", "Music",
+            f"Generated notes that belong to {music.key_name(data.grid.key) or 'the key'}.", "Music",
         )  # fmt: skip
     if made and heard:
         shared = music.pitch_class_overlap(made, heard)

@@ -93,10 +93,16 @@
     part.audio.preload = "metadata";
     part.audio.src = part.src;
     part.audio.dataset.part = part.key;
+    part.audio.hidden = true;
+    document.body.append(part.audio);
     part.audio.addEventListener("error", () => {
       $("trouble").hidden = false;
       $("trouble").textContent = "Some audio files are not beside this page, so not every part can be played.";
     });
+  }
+  for (const part of parts) {
+    const beside = parts.filter((other) => other.group === part.group).map((other) => other.peaks.reduce((a, b) => Math.max(a, b), 1));
+    part.loudest = Math.max(...beside);
   }
   const heard = (part) => part.audio && !part.muted && (part.solo || !parts.some((other) => other.solo));
   const audible = () => parts.filter((part) => heard(part) && position < part.seconds - 0.02);
@@ -230,11 +236,19 @@
         if (first >= shape.length) break;
         let most = 0;
         for (let i = first; i < last && i < shape.length; i++) most = Math.max(most, shape[i]);
-        const half = Math.max(0.4, Math.pow(most / 255, 0.72) * (height / 2 - 3));
+        const half = Math.max(0.4, Math.pow(most / part.loudest, 0.72) * (height / 2 - 3));
         c.fillRect(column, height / 2 - half, 1, 2 * half);
       }
     }
     c.globalAlpha = 1;
+  }
+  function tag(c, name, y) {
+    c.fillStyle = colours.card;
+    c.globalAlpha = 0.78;
+    c.fillRect(3, y - 8, c.measureText(name).width + 6, 15);
+    c.globalAlpha = 1;
+    c.fillStyle = colours.soft;
+    c.fillText(name, 6, y + 3.5);
   }
   function drawRuler(c, width, height) {
     const span = view.to - view.from;
@@ -298,8 +312,6 @@
       const y = top + (high - pitch) * row;
       c.fillStyle = colours.line;
       c.fillRect(0, y, width, 1);
-      c.fillStyle = colours.soft;
-      c.fillText(noteName(pitch), 4, y - 3);
     }
     if (drums) { c.fillStyle = colours["line-strong"]; c.fillRect(0, height - drums, width, 1); }
     for (const track of roll.tracks) {
@@ -318,11 +330,12 @@
       }
     }
     c.globalAlpha = 1;
+    for (let pitch = Math.ceil(low / 12) * 12; pitch < high; pitch += 12) tag(c, noteName(pitch), top + (high - pitch) * row);
     if (!roll.tracks.length) { c.fillStyle = colours.soft; c.fillText("no notes", 12, height / 2); }
   }
   const voices = song.f0.map((v) => ({ ...v, cents: new Uint16Array(bytes(v.cents).buffer) }));
   const sung = voices.flatMap((v) => Array.from(v.cents.filter((value) => value))).sort((a, b) => a - b);
-  const sungRange = sung.length ? [sung[Math.floor(sung.length * 0.005)] / 100 - 2, sung[Math.floor(sung.length * 0.995)] / 100 + 2] : [48, 72];
+  const sungRange = sung.length ? [sung[Math.floor(sung.length * 0.02)] / 100 - 3, sung[Math.floor(sung.length * 0.98)] / 100 + 3] : [48, 72];
   function drawPitch(c, width, height) {
     const [low, high] = sungRange, y = (pitch) => ((high - pitch) / (high - low)) * height;
     drawEnd(c, width, height);
@@ -331,8 +344,6 @@
     for (let pitch = Math.ceil(low / step) * step; pitch < high; pitch += step) {
       c.fillStyle = colours.line;
       c.fillRect(0, y(pitch), width, 1);
-      c.fillStyle = colours.soft;
-      c.fillText(noteName(pitch), 4, y(pitch) - 3);
     }
     voices.forEach((voice, order) => {
       const skip = Math.max(1, Math.floor(((view.to - view.from) / voice.hop / width) * 0.5));
@@ -342,17 +353,19 @@
       c.globalAlpha = order ? 1 : 0.55;
       c.lineJoin = "round";
       c.beginPath();
-      let open = false;
+      let open = false, before = 0;
       for (let i = first; i < last; i += skip) {
         const value = voice.cents[i];
         if (!value) { open = false; continue; }
         const at = x(i * voice.hop, width), up = y(value / 100);
-        if (open) c.lineTo(at, up); else { c.moveTo(at, up); c.lineTo(at + 0.6, up); }
+        if (open && Math.abs(value - before) < 500) c.lineTo(at, up); else { c.moveTo(at, up); c.lineTo(at + 0.6, up); }
         open = true;
+        before = value;
       }
       c.stroke();
     });
     c.globalAlpha = 1;
+    for (let pitch = Math.ceil(low / step) * step; pitch < high; pitch += step) tag(c, noteName(pitch), y(pitch));
   }
   const RAMPS = {
     light: [[255, 254, 251], [250, 226, 190], [232, 150, 92], [180, 66, 62], [96, 30, 74], [30, 16, 46]],
@@ -381,12 +394,7 @@
     c.drawImage(picture.tinted, left, 0, wide, rows, 0, 0, ((wide / columns) * picture.seconds / (view.to - view.from)) * width, height);
     for (const [hz, name] of [[200, "200 Hz"], [1000, "1 kHz"], [4000, "4 kHz"]]) {
       const y = height * (1 - (MEL(hz) - MEL(40)) / (MEL(16000) - MEL(40)));
-      c.fillStyle = colours.card;
-      c.globalAlpha = 0.78;
-      c.fillRect(3, y - 8, c.measureText(name).width + 6, 15);
-      c.globalAlpha = 1;
-      c.fillStyle = colours.ink;
-      c.fillText(name, 6, y + 3.5);
+      tag(c, name, y);
     }
   }
   function chart(c, width, height, xTicks, yTicks, across, up, lines) {
@@ -427,8 +435,9 @@
   }
   function drawSpectra(c, width, height) {
     const values = song.spectra.flatMap((s) => s.y).filter((v) => v > -95);
-    const top = Math.ceil((values.length ? Math.max(...values) : 0) / 10) * 10, span = 70;
-    const ticks = [0, 20, 40, 60].map((v) => top - v);
+    const top = Math.ceil((values.length ? Math.max(...values) : 0) / 10) * 10;
+    const span = Math.min(80, Math.max(30, top - (values.length ? Math.min(...values) : 0) + 4));
+    const ticks = [0, 10, 20, 30, 40, 50, 60, 70].filter((v) => v < span && (span < 45 || v % 20 === 0)).map((v) => top - v);
     chart(c, width, height, [[100, "100 Hz"], [1000, "1 k"], [10000, "10 k"]], ticks,
       (v) => Math.log(v / 45) / Math.log(18000 / 45), (v) => Math.max(0, (v - top + span) / span), song.spectra);
   }

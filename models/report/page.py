@@ -31,11 +31,10 @@ _LABELS = {
 }
 _HUES = {
     "mix": "mix", "original": "song", "lead_vocals": "voice", "vocals": "voice", "backing_vocals": "choir",
-    "room": "guitar", "drums": "drums", "bass": "bass", "other": "keys", "revoiced": "new", "backing": "mix", "piano": "keys",
-    "guitar": "guitar", "strings": "choir", "melody": "voice",
+    "room": "guitar", "drums": "drums", "bass": "bass", "other": "keys", "revoiced": "new", "backing": "mix",
+    "piano": "keys", "guitar": "guitar", "strings": "choir", "melody": "voice",
 }  # fmt: skip
 _SPARE_HUES = ("keys", "guitar", "choir", "voice", "bass", "drums")
-_MODES = {"maj": "major", "min": "minor"}
 _MOST_F0 = 24_000
 
 
@@ -47,9 +46,10 @@ def page(data: ReportInput, numbers: Numbers) -> str:
     return rooms.get_template("page.html.j2").render(
         data=data,
         song=song,
-        key=_key(data.grid.key),
+        key=music.key_name(data.grid.key),
         length=_clock(song["songSeconds"]),
         groups=[(group, [f for f in numbers.figures if f.group == group]) for group in groups],
+        counts=[(word, sum(f.word == word for f in numbers.figures)) for word in WORDS],
         word_class=dict(zip(WORDS, ("good", "fair", "look"), strict=True)),
         shown=_shown,
         across=dag.draw(data.stages, across=True),
@@ -166,16 +166,6 @@ def _ms(times_s: tuple[float, ...]) -> list[int]:
     return [round(1000 * time) for time in times_s]
 
 
-def _key(label: str) -> str:
-    """A key as one says it.
-
-    >>> _key("Eb:min")
-    'E♭ minor'
-    """
-    root, _, mode = label.partition(":")
-    return f"{music.written(root)} {_MODES.get(mode, mode)}".strip()
-
-
 def _clock(seconds: float) -> str:
     """Minutes and seconds.
 
@@ -188,8 +178,8 @@ def _clock(seconds: float) -> str:
 def _shown(value: float) -> str:
     """A number with as many digits as mean something, and a real minus sign.
 
-    >>> [_shown(x) for x in (-14.02, 0.9731, 152.4)]
-    ['−14.0', '0.97', '152']
+    >>> [_shown(x) for x in (-14.02, 0.9731, 152.4, -0.001)]
+    ['−14.0', '0.97', '152', '0.00']
     """
     digits = 2 if abs(value) < 1 else 1 if abs(value) < 100 else 0
-    return f"{value + 0.0:.{digits}f}".replace("-", "−")
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
