@@ -76,8 +76,29 @@ class Stems:
     drums: Clip
     bass: Clip
     other: Clip
+    vocals: Clip
+
+
+@dataclass(frozen=True)
+class Voices:
+    """Vocals taken apart: who sings in front, who behind, and the room and echo around the lead. They sum to them."""
+
     lead_vocals: Clip
     backing_vocals: Clip
+    room: Clip
+
+
+@dataclass(frozen=True)
+class Contour:
+    """A pitch track as it is kept: `hz` each `hop_s` seconds from 0, 0 where unvoiced."""
+
+    hz: tuple[float, ...]
+    hop_s: float
+
+    @property
+    def voiced_s(self) -> float:
+        """How long there is a pitch, in seconds."""
+        return sum(h > 0 for h in self.hz) * self.hop_s
 
 
 @dataclass(frozen=True)
@@ -134,6 +155,16 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Continuation:
+    """What was played on after the song: the new notes alone, the grid carried on under them, and where they lie."""
+
+    score: Score
+    grid: Grid
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True)
 class Take:
     """Audio placed in the mix: `start_s` in seconds from the start of the song, `gain_db` applied to it."""
 
@@ -149,3 +180,28 @@ class Mix:
     audio: Clip
     loudness_lufs: float
     true_peak_dbtp: float
+
+
+@dataclass(frozen=True)
+class Band:
+    """What plays in the remix: the score of the song's own bars, what was played on after them, and where both sound."""
+
+    score: Score
+    continuation: Continuation
+    takes: tuple[Take, ...]
+
+
+@dataclass(frozen=True)
+class Remixed:
+    """Everything that became of a song, for the report; `new_pitch` follows `lead`, the voice that sings in the mix."""
+
+    audio: Clip
+    stems: Stems
+    voices: Voices
+    grid: Grid
+    score: Score
+    pitch: Contour
+    lead: Clip
+    new_pitch: Contour
+    band: Band
+    mix: Mix

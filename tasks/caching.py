@@ -69,24 +69,35 @@ def results_folder() -> Path:
     return home() / "results"
 
 
-def lookup(key: str) -> Any:
-    """The kept result under a key, checked; None (and nothing left of it) if it is missing or damaged."""
+def kept_record(key: str) -> Any:
+    """The kept result under a key as its stage's declared type; raises `Damaged` if it does not load as that."""
+    try:
+        folder = LocalFileSystem(basepath=str(results_folder()))
+        value: Any = ResultStore(result_storage=folder, cache_result_in_memory=False).read(key).result
+    except Exception as error:  # any way of failing to load is the same: the record cannot be used
+        raise Damaged(f"{key} does not load: {error}") from error
+    of = STAGES.get(key.partition("-")[0])
+    if of is None or not isinstance(value, of.returns):
+        raise Damaged(f"{key} is a {type(value).__name__}")
+    return value
+
+
+def check_record(key: str) -> None:
+    """Raise `Damaged` unless the record loads and every clip it names is whole."""
+    for clip in clips_in(kept_record(key)):
+        Store().check(clip)
+
+
+def forget_if_damaged(key: str) -> None:
+    """Mark a kept result as used now, or remove it if it, or a clip it names, is damaged."""
     path = results_folder() / key
     if not path.exists():
-        return None
-    expected = STAGES[key.partition("-")[0]].returns
+        return
     try:
-        kept = ResultStore(result_storage=LocalFileSystem(basepath=str(path.parent)), cache_result_in_memory=False)
-        value: Any = kept.read(key).result
-        if not isinstance(value, expected):
-            raise Damaged(f"{key} is a {type(value).__name__}")
-        for clip in clips_in(value):
-            Store().check(clip)
-    except Exception:  # any way of failing to load is the same: the record is made anew
+        check_record(key)
+        os.utime(path)
+    except Damaged:
         path.unlink(missing_ok=True)
-        return None
-    os.utime(path)
-    return value
 
 
 def clips_in(value: Any) -> Iterator[Clip]:
@@ -105,7 +116,7 @@ class ContentKey(CachePolicy):
     """The cache policy of every stage: the key says everything that the result depends on, and nothing else."""
 
     isolation_level = IsolationLevel.SERIALIZABLE
-    lock_manager = FlockLockManager(lambda: home() / "locks", lookup)
+    lock_manager = FlockLockManager(lambda: home() / "locks", forget_if_damaged)
 
     def __init__(self, stage: "Stage[Any, Any]") -> None:
         self.stage = stage

@@ -1,0 +1,145 @@
+"""`remix weights`, `remix voices`, `remix cache` and `remix doctor`."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows.cli.remixing import AsJson
+from models import registry
+from models.errors import BadInput, unknown_name
+
+console = Console()
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    for name, about, commands in (
+        ("weights", "The networks: what is shipped, how good it is, and what can be fetched.", (weights_list, weights_fetch, weights_verify)),
+        ("voices", "The voices that can sing.", (voices_list,)),
+        ("cache", "What earlier runs left to be reused.", (cache_stats, cache_verify, cache_gc)),
+    ):
+        group = typer.Typer(help=about, no_args_is_help=True)
+        for command in commands:
+            group.command(command.__name__.partition("_")[2])(command)
+        app.add_typer(group, name=name)
+    app.command()(doctor)
+
+
+def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
+    """Rows as JSON for programs, or as a table for people."""
+    if as_json:
+        print(json.dumps(rows, default=str))
+        return
+    if not rows:
+        console.print("none")
+        return
+    table = Table(*rows[0], box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    console.print(table)
+
+
+def weights_list(as_json: AsJson = False) -> None:
+    """Name every network, how good it is, and what to fetch instead where there is a network."""
+    rows = [
+        {
+            "name": weights.name,
+            "kind": weights.kind,
+            "here": "shipped" if weights.shipped else ("fetched" if weights.path.is_file() else "can be fetched"),
+            "MB": round(weights.bytes / 1e6, 1),
+            "licence": weights.licence,
+            "quality": weights.quality,
+        }
+        for weights in registry.manifest()
+    ]
+    _show(rows, as_json)
+
+
+def weights_fetch(name: Annotated[str, typer.Argument(help="A name from `remix weights list`.")]) -> None:
+    """Fetch a network that is not shipped; resumes where it was cut off, and keeps nothing that fails its SHA-256."""
+    from flows.cli.live import shown
+    from models.fetch import fetch
+    from tasks.progress import stage_watch
+
+    found = [weights for weights in registry.manifest() if weights.name == name and not weights.shipped]
+    if not found:
+        raise unknown_name("weights file to fetch", name, [w.name for w in registry.manifest() if not w.shipped])
+    with shown(console):
+        for weights in found:
+            print(fetch(weights, stage_watch(f"fetch {weights.file}")))
+
+
+def weights_verify(as_json: AsJson = False) -> None:
+    """Hash every network that is here and hold it against the manifest."""
+    rows, bad = [], []
+    for weights in registry.manifest():
+        if not weights.path.is_file() and not weights.shipped:
+            continue
+        try:
+            registry.verified(weights)
+            rows.append({"name": weights.name, "kind": weights.kind, "whole": True})
+        except BadInput as error:
+            rows.append({"name": weights.name, "kind": weights.kind, "whole": False})
+            bad.append(str(error))
+    _show(rows, as_json)
+    if bad:
+        raise BadInput("\n".join(bad))
+
+
+def voices_list(as_json: AsJson = False) -> None:
+    """Name every installed voice, on what ground it may be used, and whether its record of consent holds."""
+    from models.so_vits_svc.voices import consent, voices
+
+    rows = []
+    for name, folder in voices().items():
+        try:
+            ground = consent(folder).ground
+        except BadInput as error:
+            ground = f"refused: {error}"
+        rows.append({"voice": name, "ground": ground})
+    _show(rows, as_json)
+
+
+def cache_stats(as_json: AsJson = False) -> None:
+    """Count the kept results and clips, and their size."""
+    import tasks.stages  # noqa: F401  # the declared types of all stages
+    from tasks.collecting import stats
+
+    found = stats()
+    if as_json:
+        print(json.dumps(asdict(found)))
+        return
+    console.print(f"{found.results} results, {found.clips} clips, {found.bytes / 1e9:.2f} GB", highlight=False)
+    _show([{"stage": name, "results": count} for name, count in sorted(found.by_stage.items())], as_json)
+
+
+def cache_verify() -> None:
+    """Load every kept result and hash every clip; exits 1 and names the damaged ones, which the next run makes anew."""
+    import tasks.stages  # noqa: F401  # the declared types of all stages
+    from tasks.collecting import damaged
+
+    bad = damaged()
+    for key in bad:
+        print(key)
+    console.print(f"{len(bad)} damaged", highlight=False)
+    raise typer.Exit(1 if bad else 0)
+
+
+def cache_gc(limit_gb: Annotated[float, typer.Option("--limit", min=0.0, help="Keep at most this many GB.")] = 20.0) -> None:
+    """Throw out the least recently used results over the limit; never what a run is using."""
+    import tasks.stages  # noqa: F401  # the declared types of all stages
+    from tasks.collecting import collect
+
+    gone = collect(round(limit_gb * 1e9))
+    console.print(f"{gone.results} results and {gone.clips} clips removed, {gone.bytes / 1e9:.2f} GB", highlight=False)
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Say in one screen what is installed, which device and weights there are, and how much disk and memory is free."""
+    from models.diagnosis import diagnose
+
+    _show([asdict(fact) for fact in diagnose()], as_json)

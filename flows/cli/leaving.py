@@ -1,0 +1,60 @@
+"""How the command ends: exit codes, one sentence for a person, and gone within seconds of Ctrl-C."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+from models.errors import BadInput, Cancelled
+
+DONE, FAULT, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+_PATIENCE_S = 3.0
+
+
+def guarded(command: Callable[[], None], debug: bool) -> int:
+    """Run a command; returns its exit code. Only with `debug` does a traceback reach the user."""
+    try:
+        command()
+        return DONE
+    except BadInput as error:
+        if debug:
+            raise
+        print(error, file=sys.stderr)
+        return BAD_INPUT
+    except (Cancelled, KeyboardInterrupt):
+        print("Stopped; what was finished is kept.", file=sys.stderr)
+        return INTERRUPTED
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else FAULT
+    except Exception as error:
+        if debug:
+            raise
+        print(f"A fault of ours: {type(error).__name__}: {error}. Say --debug to see where.", file=sys.stderr)
+        return FAULT
+
+
+def stop_on_interrupt() -> None:
+    """Make Ctrl-C ask every stage to stop, and end the process itself if they have not within three seconds."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        from tasks.progress import stop_all
+
+        signal.signal(signal.SIGINT, lambda *_: leave_now())
+        stop_all()
+        timer = threading.Timer(_PATIENCE_S, leave_now)
+        timer.daemon = True
+        timer.start()
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+
+
+def leave_now() -> None:
+    """End this process and the ones it started, at once."""
+    import psutil
+
+    for child in psutil.Process().children(recursive=True):
+        child.kill()
+    os._exit(INTERRUPTED)

@@ -1,0 +1,135 @@
+"""`remix run` and `remix demo`."""
+
+import json
+from dataclasses import asdict
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from models.errors import BadInput
+
+if TYPE_CHECKING:
+    from tasks.publish import Remix
+
+console = Console(stderr=True)
+
+
+class Backing(str, Enum):
+    """What plays under the voice."""
+
+    generated = "generated"
+    transcribed = "transcribed"
+    original = "original"
+
+
+class Device(str, Enum):
+    """Where networks compute."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+Voice = Annotated[str, typer.Option(help="Who sings; `remix voices list` names them, `none` keeps the singer.")]
+Out = Annotated[Path, typer.Option(help="The folder that gets a folder for each song.")]
+Seed = Annotated[int, typer.Option(help="Where every random choice starts; equal seeds give equal mixes.")]
+On = Annotated[Device, typer.Option("--device", help="Where networks compute.")]
+Under = Annotated[Backing, typer.Option("--backing", help="What plays under the voice.")]
+Outro = Annotated[int, typer.Option(min=0, max=64, help="Bars that the transformer plays on after the song.")]
+Separator = Annotated[str, typer.Option(help="The network that takes songs apart, or a Demucs checkpoint file.")]
+Options = Annotated[list[str] | None, typer.Option("--set", help="stage.option=value, as often as needed.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(run)
+    app.command()(demo)
+
+
+def run(
+    songs: Annotated[list[Path], typer.Argument(help="Audio files: wav, flac, mp3, ogg, opus, m4a, aiff.")],
+    voice: Voice = "lj",
+    out: Out = Path("remixes"),
+    seed: Seed = 0,
+    device: On = Device.auto,
+    backing: Under = Backing.generated,
+    outro_bars: Outro = 8,
+    separator: Separator = "band-mask",
+    options: Options = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remix songs. Each gets a folder with the mix, stems, MIDI, a report and a manifest; a bad one stops no other."""
+    choices = {
+        "voice": voice,
+        "out": out,
+        "seed": seed,
+        "device": device.value,
+        "backing": backing.value,
+        "outro_bars": outro_bars,
+        "separator": separator,
+    }
+    done, refused = [], []
+    for song in songs:
+        try:
+            done.append(_remixed(song, choices, options or [], as_json))
+        except BadInput as error:
+            refused.append(str(error))
+    if as_json:
+        print(json.dumps({"remixes": [asdict(made) for made in done], "refused": refused}, default=str))
+    if refused:
+        raise BadInput("\n".join(refused))
+
+
+def demo(
+    voice: Voice = "lj",
+    out: Out = Path("remixes"),
+    seed: Seed = 0,
+    device: On = Device.auto,
+    backing: Under = Backing.generated,
+    outro_bars: Outro = 8,
+    options: Options = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remix the project's own example song, which this command first writes and synthesises."""
+    from models.encoding import write_wav
+    from models.example_song import example_song
+
+    song = out / "example song.wav"
+    if not song.exists():
+        out.mkdir(parents=True, exist_ok=True)
+        write_wav(example_song(seed=0).mix, song)
+    run([song], voice, out, seed, device, backing, outro_bars, options=options, as_json=as_json)
+
+
+def _remixed(song: Path, choices: dict[str, Any], options: list[str], quiet: bool) -> "Remix":
+    from flows.cli.live import shown
+    from flows.remix import remix
+    from flows.settings import StageSettings, with_options
+
+    settings = with_options(StageSettings(), options)
+    with shown(console):
+        made = remix(song=song, settings=settings, **choices)
+    if not quiet:
+        _tell(made)
+    return made
+
+
+def _tell(made: "Remix") -> None:
+    table = Table("stage", "seconds", "", box=None, pad_edge=False)
+    for stage in made.stages:
+        table.add_row(stage.name, f"{stage.seconds:.1f}", "reused" if stage.reused else "")
+    console.print(table)
+    saved = sum(stage.seconds for stage in made.stages if stage.reused)
+    if saved:
+        console.print(f"{saved:.0f} s of work reused.", highlight=False)
+    for note in made.notes:
+        console.print(note, highlight=False)
+    console.print(f"{made.loudness_lufs:.1f} LUFS, true peak {made.true_peak_dbtp:.1f} dBTP", highlight=False)
+    print(made.folder)
+    for name in ("mix.wav", "mix.mp3", "report.html"):
+        print(made.folder / name)

@@ -1,0 +1,135 @@
+"""Each stage alone: `remix separate|transcribe|extend|revoice|render|mix`, on files."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.cli.remixing import AsJson, Device, On, Options, Seed, Separator, Voice, console
+
+if TYPE_CHECKING:
+    from flows.settings import StageSettings
+
+Song = Annotated[Path, typer.Argument(help="An audio file.")]
+Midi = Annotated[Path, typer.Argument(help="A MIDI file.")]
+OutFile = Annotated[Path | None, typer.Option("--out", help="The file to write; by default it lies beside the input.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    for command in (separate, transcribe, extend, revoice, render, mix):
+        app.command()(command)
+
+
+def separate(
+    song: Song,
+    out: Annotated[Path, typer.Option(help="The folder to write the stems to.")] = Path("stems"),
+    separator: Separator = "band-mask",
+    seed: Seed = 0,
+    device: On = Device.auto,
+    options: Options = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take a song apart into FLAC files: drums, bass, other, vocals, lead and backing vocals."""
+    from flows.stages import separate_file
+
+    choices = {"separator": separator, "seed": seed, "device": device.value, "settings": _settings(options)}
+    _tell(_shown(separate_file, song, out, **choices), as_json)
+
+
+def transcribe(
+    song: Song,
+    out: OutFile = None,
+    separator: Separator = "band-mask",
+    seed: Seed = 0,
+    device: On = Device.auto,
+    options: Options = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a song down as MIDI: bass, harmony, drums and the sung melody, on the song's own beats."""
+    from flows.stages import transcribe_file
+
+    choices = {"separator": separator, "seed": seed, "device": device.value, "settings": _settings(options)}
+    _tell(_shown(transcribe_file, song, out or song.with_suffix(".mid"), **choices), as_json)
+
+
+def extend(
+    midi: Midi,
+    out: OutFile = None,
+    bars: Annotated[int, typer.Option(min=1, max=64, help="How many bars to play on.")] = 8,
+    seed: Seed = 0,
+    device: On = Device.auto,
+    options: Options = None,
+    as_json: AsJson = False,
+) -> None:
+    """Play a MIDI file on with the Music Transformer; the old and the new notes are written together."""
+    from flows.stages import extend_midi
+
+    choices = {"bars": bars, "seed": seed, "device": device.value, "settings": _settings(options)}
+    _tell(_shown(extend_midi, midi, out or midi.with_stem(f"{midi.stem} extended"), **choices), as_json)
+
+
+def revoice(
+    vocals: Song,
+    voice: Voice = "lj",
+    out: OutFile = None,
+    seed: Seed = 0,
+    device: On = Device.auto,
+    options: Options = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sing a vocal recording with another voice."""
+    from flows.stages import revoice_file
+
+    target = out or vocals.with_name(f"{vocals.stem} sung by {voice}.wav")
+    choices = {"voice": voice, "seed": seed, "device": device.value, "settings": _settings(options)}
+    _tell(_shown(revoice_file, vocals, target, **choices), as_json)
+
+
+def render(
+    midi: Midi,
+    out: OutFile = None,
+    soundfont: Annotated[Path | None, typer.Option(help="A .sf2 or .sf3 file instead of the built-in one.")] = None,
+    options: Options = None,
+    as_json: AsJson = False,
+) -> None:
+    """Play a MIDI file on the instruments of a SoundFont."""
+    from flows.stages import render_midi
+
+    chosen = [*(options or []), *([f"render.soundfont={soundfont.resolve()}"] if soundfont else [])]
+    _tell(_shown(render_midi, midi, out or midi.with_suffix(".wav"), settings=_settings(chosen)), as_json)
+
+
+def mix(
+    voice: Annotated[Path, typer.Argument(help="The voice.")],
+    backing: Annotated[Path, typer.Argument(help="What plays under it.")],
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("mix.wav"),
+    options: Options = None,
+    as_json: AsJson = False,
+) -> None:
+    """Mix a voice and its backing at the loudness target."""
+    from flows.stages import mix_files
+
+    made = _shown(mix_files, voice, backing, out, settings=_settings(options))
+    console.print(f"{made.loudness_lufs:.1f} LUFS, true peak {made.true_peak_dbtp:.1f} dBTP", highlight=False)
+    _tell(out, as_json)
+
+
+def _settings(options: list[str] | None) -> "StageSettings":
+    from flows.settings import StageSettings, with_options
+
+    return with_options(StageSettings(), options or [])
+
+
+def _shown(flow: Any, *args: Any, **choices: Any) -> Any:
+    """Run a flow with its progress on the terminal."""
+    from flows.cli.live import shown
+
+    with shown(console):
+        return flow(*args, **choices)
+
+
+def _tell(written: Path | tuple[Path, ...], as_json: bool) -> None:
+    paths = [str(path) for path in (written if isinstance(written, tuple) else (written,))]
+    print(json.dumps(paths) if as_json else "\n".join(paths))

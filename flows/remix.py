@@ -1,0 +1,164 @@
+"""The remix: a song goes in, a new track comes out.
+
+    song -- ingest -- separate -+- part_voices -- follow_pitch -- revoice -------------------------+
+                                +- listen -------+                                                 +- mixdown -- publish
+                                +- transcribe ---+- accompany -- extend -- render -----------------+
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from prefect import flow
+from prefect.runtime import flow_run
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.settings import DEFAULTS, Backing, Device, StageSettings
+from models import registry
+from models.demucs.load import separator_path
+from models.errors import BadInput
+from models.records import Band, Clip, Grid, Remixed, Score, Stems, Take
+from models.score import joined, with_track, without
+from models.so_vits_svc.voices import consent, find_voice, voice_digest
+from tasks.appraise import appraise
+from tasks.caching import ledger
+from tasks.extend import accompany, extend
+from tasks.in_use import in_use
+from tasks.ingest import ingest
+from tasks.listen import follow_pitch, listen
+from tasks.mixdown import mixdown
+from tasks.publish import Credits, Remix, publish
+from tasks.render import render
+from tasks.revoice import revoice
+from tasks.separate import part_voices, separate
+from tasks.transcribe import transcribe
+
+KEEP_SINGER = "none"
+"""The voice that leaves the singer as they are."""
+
+LEAST_VOICED_S = 1.0
+"""Less sung pitch than this, in seconds, is residue: the song has no vocals."""
+
+
+@flow(
+    name="remix",
+    flow_run_name="{song} sung by {voice}",
+    task_runner=ThreadPoolTaskRunner(max_workers=4),
+    persist_result=False,
+)
+def remix(
+    song: Path,
+    voice: str = "lj",
+    out: Path = Path("remixes"),
+    seed: int = 0,
+    device: Device = "auto",
+    backing: Backing = "generated",
+    outro_bars: int = 8,
+    separator: str = "band-mask",
+    splitter: str = "lead-backing",
+    transformer: str = "small",
+    settings: StageSettings = DEFAULTS,
+) -> Remix:
+    """Remix a song: its voice sung by another, its band transcribed, played on and rendered anew.
+
+    Args:
+        song: The audio file.
+        voice: Who sings: an installed voice, or "none" to keep the singer.
+        out: The folder that gets a folder for the song.
+        seed: Where every random choice starts; equal seeds give equal mixes.
+        device: Where networks compute.
+        backing: What plays under the voice: the original stems, the transcribed score on new instruments, or a band
+            written by the Music Transformer.
+        outro_bars: How many bars (0 to 64) the transformer plays on after the song.
+        separator: Which network takes the song apart.
+        splitter: Which network takes lead and backing vocals apart.
+        transformer: Which Music Transformer plays.
+        settings: Every other option, by stage.
+    """
+    if not 0 <= outro_bars <= 64:
+        raise BadInput(f"The outro can have 0 to 64 bars, not {outro_bars}.")
+    ground = consent(find_voice(voice)).ground if voice != KEEP_SINGER else ""
+    on = resolved(device)
+    with in_use():
+        taken = ingest(song)
+        stems = separate(taken.audio, separator, settings.separate, seed, on)
+        hearing = listen.submit(stems.drums, stems.bass, stems.other, settings.listen)
+        voices = part_voices(stems.vocals, splitter, settings.part_voices, seed, on)
+        pitch = follow_pitch(voices.lead_vocals, settings.follow_pitch)
+        sings = pitch.voiced_s >= LEAST_VOICED_S
+        singing = (
+            revoice.submit(voices.lead_vocals, voice, settings.revoice, seed, on)
+            if sings and voice != KEEP_SINGER
+            else None
+        )
+        score = transcribe(stems.drums, stems.bass, stems.other, voices.lead_vocals, pitch, settings.transcribe)
+        grid = hearing.result()
+        band = play_band(taken.audio, stems, score, grid, backing, outro_bars, transformer, settings, seed, on)
+        lead = singing.result() if singing else voices.lead_vocals
+        mix = mixdown(lead, voices, stems, band, settings.mixdown, settings.master)
+        new_pitch = follow_pitch(lead, settings.follow_pitch)
+        made = Remixed(taken.audio, stems, voices, grid, score, pitch, lead, new_pitch, band, mix)
+        numbers = appraise(made)
+        credits = Credits(
+            voice=voice if sings else KEEP_SINGER,
+            voice_ground=ground if sings else "",
+            separator=separator,
+            settings={
+                "voice": voice,
+                "seed": seed,
+                "device": on,
+                "backing": backing,
+                "outro_bars": outro_bars,
+                "stages": asdict(settings),
+            },
+            weights=weights_used(separator, splitter, transformer, voice),
+            notes=() if sings else ("No vocals were found; the remix goes on without a voice.",),
+        )
+        return publish(song, out, made, numbers, credits, ledger(str(flow_run.id)))
+
+
+def play_band(
+    audio: Clip,
+    stems: Stems,
+    score: Score,
+    grid: Grid,
+    backing: Backing,
+    outro_bars: int,
+    transformer: str,
+    settings: StageSettings,
+    seed: int,
+    on: str,
+) -> Band:
+    """The second branch: what plays under the voice, and what is played on after the song."""
+    written = score
+    if backing == "generated":
+        written = accompany(score, grid, audio.duration_s, transformer, settings.accompany, seed, on)
+    prompt = with_track(written, score.track("melody"))
+    more = extend(prompt, grid, audio.duration_s, outro_bars, transformer, settings.extend, seed, on)
+    length_s = max(audio.duration_s + more.end_s - more.start_s, more.end_s)
+    frames = round(length_s * audio.sample_rate)
+    if backing == "original":
+        takes = [Take(stem, 0.0, 0.0) for stem in (stems.drums, stems.bass, stems.other)]
+        takes.append(Take(render(more.score, frames, settings.render), 0.0, 0.0))
+    else:
+        takes = [Take(render(joined(without(written, "melody"), more.score), frames, settings.render), 0.0, 0.0)]
+    return Band(written, more, tuple(takes))
+
+
+def weights_used(separator: str, splitter: str, transformer: str, voice: str) -> dict[str, str]:
+    """The SHA-256 of each network that a remix with these names uses."""
+    used = {
+        f"separator {separator}": registry.file_digest(separator_path(separator)),
+        f"vocal_splitter {splitter}": registry.find("vocal_splitter", splitter).sha256,
+        f"music_transformer {transformer}": registry.find("music_transformer", transformer).sha256,
+    }
+    return used if voice == KEEP_SINGER else used | {f"voice {voice}": voice_digest(find_voice(voice))}
+
+
+def resolved(device: Device) -> str:
+    """The device to compute on: "auto" is CUDA where there is one; raises `BadInput` for CUDA where there is none."""
+    import torch
+
+    there = torch.cuda.is_available()
+    if device == "cuda" and not there:
+        raise BadInput("This machine has no CUDA device that torch can use; leave --device at auto, or say cpu.")
+    return "cuda" if there and device != "cpu" else "cpu"

@@ -1,0 +1,119 @@
+"""What the separators are trained on, decoded once to 16-bit arrays that are then mapped, not loaded."""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from models.separation_data import RATE, Library, Piece, Stem
+from models.separation_renders import band
+
+HELD_OUT_SONG = "3_sodium"
+STEMS = ("drums", "bass", "other", "lead_vocals", "backing_vocals")
+SINGING = ("singing/producer_space", "singing/erithacus")
+SPEECH = ("rhasspy/kathleen", "rhasspy/kerstin", "rhasspy/nathalie", "ljspeech", "vctk", "emodb", "librispeech")
+
+
+def decode_songs(data: Path, work: Path) -> None:
+    """Every stem of every song to `work/songs/<song>/<stem>.npy`."""
+    for folder in sorted(p for p in (data / "songs").iterdir() if p.is_dir() and p.name[0].isdigit()):
+        for stem in STEMS:
+            source = folder / f"{stem}.ogg"
+            if source.is_file():
+                _kept(work / "songs" / folder.name / f"{stem}.npy", lambda source=source: read(source).T)
+
+
+def decode_voices(data: Path, work: Path) -> None:
+    """Each folder of singing to one array a singer's folder, speech to one a speaker, mono at 44.1 kHz."""
+    for kind, names in (("singing", SINGING), ("speech", SPEECH)):
+        for name in names:
+            for group, files in sorted(_by_voice(data / "voice" / name).items()):
+                target = work / kind / f"{name.replace('/', '-')}-{group}.npy"
+                _kept(target, lambda files=files: _strung(files))
+
+
+def read(path: Path) -> Stem:
+    """A sound file as int16 at 44.1 kHz. Shape: (frames, channels)."""
+    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    if rate != RATE:
+        samples = soxr.resample(samples, rate, RATE)
+    return (np.clip(samples, -1, 1) * 32767).astype(np.int16)
+
+
+def load_library(work: Path, held_out: bool = False) -> Library:
+    """The prepared pieces, mapped from disk: the training part, or with `held_out` what is kept for judging."""
+    songs = [_piece(p) for p in sorted((work / "songs").iterdir()) if (p.name == HELD_OUT_SONG) == held_out]
+    bands = [_piece(p) for p in sorted((work / "bands").glob("*")) if p.is_dir() and _is_held(p.name) == held_out]
+    voices = [*sorted((work / "singing").glob("*.npy")), *sorted((work / "sung").glob("*.npy"))]
+    speech = sorted((work / "speech").glob("*.npy"))
+    return Library(
+        songs,
+        bands,
+        [_solo(p) for p in voices if _is_held(p.stem) == held_out],
+        [_solo(p) for p in speech if _is_held(p.stem) == held_out],
+    )
+
+
+def _is_held(name: str) -> bool:
+    """Every tenth piece, by the last digits of its name, and one folder of singing, is kept for judging."""
+    digits = "".join(c for c in name if c.isdigit())
+    return name.endswith("shv_f_125") or (name.startswith(("band", "sung")) and int(digits[-4:] or 1) % 10 == 0)
+
+
+def _piece(folder: Path) -> Piece:
+    stems = {p.stem: np.load(p, mmap_mode="r") for p in sorted(folder.glob("*.npy"))}
+    return Piece(folder.name, stems, bass_hidden="bass" not in stems)
+
+
+def _solo(path: Path) -> Piece:
+    return Piece(path.stem, {"lead_vocals": np.load(path, mmap_mode="r")})
+
+
+def _by_voice(folder: Path) -> dict[str, list[Path]]:
+    """The sound files below a folder by who sings or speaks, as far as the names tell."""
+    groups: dict[str, list[Path]] = {}
+    for path in sorted([*folder.rglob("*.opus"), *folder.rglob("*.flac"), *folder.rglob("*.wav")]):
+        if folder.name == "emodb":
+            key = path.name[:2]
+        else:
+            key = path.parent.name
+        groups.setdefault(key, []).append(path)
+    return groups
+
+
+def _strung(files: list[Path]) -> Stem:
+    """Clips one after another, each brought to one loudness, with a tenth of a second between. Shape: (1, frames)."""
+    parts = []
+    for path in files:
+        mono = read(path).astype(np.float32).mean(axis=1)
+        level = np.sqrt(np.square(mono).mean())
+        if level > 30:
+            parts += [mono * min(2500 / level, 30000 / np.abs(mono).max()), np.zeros(RATE // 10, np.float32)]
+    return np.concatenate(parts or [np.zeros(RATE, np.float32)])[None].astype(np.int16)
+
+
+def _kept(path: Path, make) -> None:  # type: ignore[no-untyped-def]
+    """Write the array that `make` gives, unless it was written before."""
+    if path.is_file():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    with open(part, "wb") as file:
+        np.save(file, np.ascontiguousarray(make()))
+    part.replace(path)
+
+
+def render_bands(midi: Path, fonts: list[Path], work: Path, count: int) -> None:
+    """`count` passages of the MIDI corpus as true stems in `work/bands/band_<i>`; done ones are kept."""
+    pop = sorted((midi / "pop909" / "POP909").glob("*/*.mid"))
+    tracks = [p for name in ("freedoom", "openmsx") for p in sorted((midi / name).rglob("*.mid"))]
+    tunes = sorted((midi / "nottingham").rglob("*.mid"))
+    drummers = sorted((midi / "groove").rglob("*.mid"))
+    for index in range(count):
+        if (work / "bands" / f"band_{index:04d}" / "other.npy").is_file():
+            continue
+        pieces = (pop, pop, tracks, pop, tracks, tunes)[index % 6]
+        stems = band(pieces, drummers, fonts, seed=index)
+        for name in ("drums", "bass", "other"):
+            _kept(work / "bands" / f"band_{index:04d}" / f"{name}.npy", lambda name=name: stems[name])

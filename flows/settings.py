@@ -1,0 +1,78 @@
+"""Every option of every stage in one place, each default from the stage itself, and `stage.option=value` parsed."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, Literal, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from models.demucs.split import SplitSettings
+from models.errors import BadInput, unknown_name
+from models.listening import ListenSettings
+from models.mastering import MasterSettings
+from models.mixing import MixSettings
+from models.music_transformer import PlaySettings
+from models.pitch import PitchSettings
+from models.rendering import RenderSettings
+from models.so_vits_svc.convert import RevoiceSettings
+from tasks.transcribe import ScoreSettings
+
+Backing = Literal["generated", "transcribed", "original"]
+Device = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True)
+class StageSettings:
+    """The options of each stage, named as the stages are."""
+
+    separate: SplitSettings = field(default_factory=SplitSettings)
+    part_voices: SplitSettings = field(default_factory=SplitSettings)
+    listen: ListenSettings = field(default_factory=ListenSettings)
+    follow_pitch: PitchSettings = field(default_factory=PitchSettings)
+    transcribe: ScoreSettings = field(default_factory=ScoreSettings)
+    accompany: PlaySettings = field(default_factory=PlaySettings)
+    extend: PlaySettings = field(default_factory=PlaySettings)
+    render: RenderSettings = field(default_factory=RenderSettings)
+    revoice: RevoiceSettings = field(default_factory=RevoiceSettings)
+    mixdown: MixSettings = field(default_factory=MixSettings)
+    master: MasterSettings = field(default_factory=MasterSettings)
+
+
+DEFAULTS = StageSettings()
+
+
+def with_options(settings: StageSettings, options: Iterable[str]) -> StageSettings:
+    """Settings with each "stage.option=value" put in; raises `BadInput` naming what is wrong with one.
+
+    >>> with_options(StageSettings(), ["separate.overlap=0.5"]).separate.overlap
+    0.5
+    """
+    for option in options:
+        path, equals, value = option.partition("=")
+        if not equals:
+            raise BadInput(f"--set wants stage.option=value, and {option!r} has no '='.")
+        settings = _put(settings, path.strip().split("."), value.strip(), option)
+    return settings
+
+
+def _put(record: Any, path: list[str], value: str, option: str) -> Any:
+    known = {f.name for f in fields(record)}
+    if path[0] not in known:
+        raise unknown_name("stage" if isinstance(record, StageSettings) else "option", path[0], known)
+    current = getattr(record, path[0])
+    if is_dataclass(current):
+        if len(path) == 1:
+            raise BadInput(f"{option!r} names a group of options; say which: {', '.join(f.name for f in fields(current))}.")
+        return replace(record, **{path[0]: _put(current, path[1:], value, option)})
+    if len(path) > 1:
+        raise BadInput(f"{option!r}: {path[0]} is an option and has no {'.'.join(path[1:])}.")
+    try:
+        adapter = TypeAdapter(get_type_hints(type(record))[path[0]])
+        try:
+            parsed = adapter.validate_json(value)
+        except ValidationError:
+            parsed = adapter.validate_python(value)
+        return replace(record, **{path[0]: parsed})
+    except (ValidationError, ValueError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise BadInput(f"{option!r} cannot be set: {reason}.") from None

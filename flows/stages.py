@@ -1,0 +1,148 @@
+"""Each stage alone, on files: the same tasks and the same cache as the remix, as small flows."""
+
+from pathlib import Path
+
+from prefect import flow
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.remix import resolved
+from flows.settings import DEFAULTS, Device, StageSettings
+from models.encoding import write_bytes, write_flac, write_wav
+from models.errors import BadInput
+from models.midi import from_midi, to_midi
+from models.records import Clip, Grid, Mix, Score, Stems, Take, Voices
+from models.score import joined
+from models.so_vits_svc.voices import consent, find_voice
+from tasks.extend import extend
+from tasks.in_use import in_use
+from tasks.ingest import ingest
+from tasks.listen import follow_pitch, listen
+from tasks.mixdown import mixdown_of
+from tasks.render import SAMPLE_RATE, render
+from tasks.revoice import revoice
+from tasks.separate import part_voices, separate
+from tasks.store import Store
+from tasks.transcribe import transcribe
+
+_TAIL_S = 2.0
+
+
+@flow(name="separate", flow_run_name="separate {song}", persist_result=False)
+def separate_file(
+    song: Path,
+    out: Path,
+    separator: str = "band-mask",
+    splitter: str = "lead-backing",
+    seed: int = 0,
+    device: Device = "auto",
+    settings: StageSettings = DEFAULTS,
+) -> tuple[Path, ...]:
+    """Take a song apart into FLAC files named for the stems: drums, bass, other, vocals, lead and backing vocals."""
+    with in_use():
+        stems, voices = _apart(song, separator, splitter, seed, resolved(device), settings)
+        named = {
+            "drums": stems.drums,
+            "bass": stems.bass,
+            "other": stems.other,
+            "vocals": stems.vocals,
+            "lead_vocals": voices.lead_vocals,
+            "backing_vocals": voices.backing_vocals,
+        }
+        out.mkdir(parents=True, exist_ok=True)
+        return tuple(_flac(clip, out / f"{name}.flac") for name, clip in named.items())
+
+
+@flow(name="transcribe", flow_run_name="transcribe {song}", task_runner=ThreadPoolTaskRunner(), persist_result=False)
+def transcribe_file(
+    song: Path,
+    out: Path,
+    separator: str = "band-mask",
+    splitter: str = "lead-backing",
+    seed: int = 0,
+    device: Device = "auto",
+    settings: StageSettings = DEFAULTS,
+) -> Path:
+    """Write a song down as MIDI: bass, harmony, drums and the sung melody, on the song's own beats."""
+    with in_use():
+        stems, voices = _apart(song, separator, splitter, seed, resolved(device), settings)
+        grid = listen(stems.drums, stems.bass, stems.other, settings.listen)
+        pitch = follow_pitch(voices.lead_vocals, settings.follow_pitch)
+        score = transcribe(stems.drums, stems.bass, stems.other, voices.lead_vocals, pitch, settings.transcribe)
+        write_bytes(to_midi(score, grid), out)
+        return out
+
+
+def _apart(
+    song: Path, separator: str, splitter: str, seed: int, on: str, settings: StageSettings
+) -> tuple[Stems, Voices]:
+    stems = separate(ingest(song).audio, separator, settings.separate, seed, on)
+    return stems, part_voices(stems.vocals, splitter, settings.part_voices, seed, on)
+
+
+@flow(name="extend", flow_run_name="extend {midi}", persist_result=False)
+def extend_midi(
+    midi: Path,
+    out: Path,
+    bars: int = 8,
+    transformer: str = "small",
+    seed: int = 0,
+    device: Device = "auto",
+    settings: StageSettings = DEFAULTS,
+) -> Path:
+    """Play a MIDI file on for so many bars; writes the old and the new notes together."""
+    if not 1 <= bars <= 64:
+        raise BadInput(f"The transformer plays on for 1 to 64 bars, not {bars}.")
+    score, grid = _midi(midi)
+    with in_use():
+        more = extend(score, grid, score.end_s, bars, transformer, settings.extend, seed, resolved(device))
+    write_bytes(to_midi(joined(score, more.score), more.grid), out)
+    return out
+
+
+@flow(name="revoice", flow_run_name="{vocals} sung by {voice}", persist_result=False)
+def revoice_file(
+    vocals: Path,
+    out: Path,
+    voice: str = "lj",
+    seed: int = 0,
+    device: Device = "auto",
+    settings: StageSettings = DEFAULTS,
+) -> Path:
+    """Sing a vocal recording with another voice."""
+    consent(find_voice(voice))
+    with in_use():
+        sung = revoice(ingest(vocals).audio, voice, settings.revoice, seed, resolved(device))
+        write_wav(Store().source(sung), out)
+    return out
+
+
+@flow(name="render", flow_run_name="render {midi}", persist_result=False)
+def render_midi(midi: Path, out: Path, settings: StageSettings = DEFAULTS) -> Path:
+    """Play a MIDI file on the instruments of a SoundFont."""
+    score, _ = _midi(midi)
+    with in_use():
+        played = render(score, round((score.end_s + _TAIL_S) * SAMPLE_RATE), settings.render)
+        write_wav(Store().source(played), out)
+    return out
+
+
+@flow(name="mix", flow_run_name="mix {voice} with {backing}", persist_result=False)
+def mix_files(voice: Path, backing: Path, out: Path, settings: StageSettings = DEFAULTS) -> Mix:
+    """Mix a voice and its backing, both from their first sample, at the loudness target."""
+    with in_use():
+        sung, played = ingest(voice).audio, ingest(backing).audio
+        mix = mixdown_of((Take(sung, 0.0, 0.0),), (Take(played, 0.0, 0.0),), settings.mixdown, settings.master)
+        write_wav(Store().source(mix.audio), out)
+    return mix
+
+
+def _flac(clip: Clip, path: Path) -> Path:
+    write_flac(Store().source(clip), path)
+    return path
+
+
+def _midi(path: Path) -> tuple[Score, Grid]:
+    try:
+        return from_midi(path.read_bytes())
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}.") from None

@@ -1,0 +1,140 @@
+"""Train a separator: `python -m flows.train_separator --network band-mask --data DIR --midi DIR --work DIR --steps N`.
+
+Decodes and renders the material once, trains by the plain loop, resumes after a kill, judges on the held-out song, and
+writes the weights as safetensors in half precision with a picture of the curves.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from prefect import flow, get_run_logger, task
+
+NETWORKS = ("band-mask", "lead-backing")
+CROP_S = 4.0
+
+
+@task
+def prepare(data: Path, midi: Path, fonts: list[Path], work: Path, bands: int) -> None:
+    """Decode songs and voices, and render `bands` passages of MIDI; what is there already is kept."""
+    from flows import separator_material as material
+
+    material.decode_songs(data, work)
+    material.decode_voices(data, work)
+    material.render_bands(midi, fonts, work, bands)
+
+
+@task
+def learn(network_name: str, work: Path, run: Path, steps: int, batch: int, seed: int) -> None:
+    """Train, writing `run/checkpoint.pt` and `run/curve.jsonl`; goes on from them after a kill."""
+    from functools import partial
+
+    import torch
+
+    from flows.separator_material import load_library
+    from models import separation_data, separation_training
+
+    torch.set_num_threads(1)
+    draw = separation_data.mixture if network_name == "band-mask" else separation_data.vocal_mixture
+    network = built(network_name, seed)
+    settings = separation_training.TrainSettings(steps=steps, batch=batch)
+    drawn = partial(draw, load_library(work), frames=int(CROP_S * separation_data.RATE))
+    recent: list[float] = []
+    for step, value in separation_training.train(
+        network, lambda rng: drawn(rng=rng), settings, seed, run / "checkpoint.pt"
+    ):
+        recent.append(value)
+        if step % settings.save_every == 0:
+            with open(run / "curve.jsonl", "a") as file:
+                file.write(json.dumps({"step": step, "loss": round(float(np.mean(recent)), 5)}) + "\n")
+            recent.clear()
+
+
+@task
+def judge(network_name: str, work: Path, run: Path) -> dict[str, float]:
+    """Whole-song SDR in dB of each source of the held-out song, and of vocals the median over one-second frames."""
+    from flows.separator_judging import judged
+
+    return judged(network_name, trained(network_name, run), work)
+
+
+@task
+def export(network_name: str, run: Path, figures: dict[str, float]) -> Path:
+    """Write `run/<network>.safetensors` in half precision, `run/figures.json` and `run/curve.png`."""
+    from models.demucs.load import save
+
+    target = run / f"{network_name}.safetensors"
+    save(trained(network_name, run), target)
+    (run / "figures.json").write_text(json.dumps(figures, indent=1))
+    draw_curve(run)
+    return target
+
+
+def built(network_name: str, seed: int):  # type: ignore[no-untyped-def]
+    """The untrained network of that name, with weights drawn from the seed."""
+    import torch
+
+    from models.demucs.band_mask import BandMask
+    from models.separation_data import SOURCES, VOICES
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if network_name == "band-mask":
+            return BandMask(SOURCES)
+        return BandMask(VOICES, width=256, keep="lead_vocals", share=0.03)
+
+
+def trained(network_name: str, run: Path):  # type: ignore[no-untyped-def]
+    """The network with the averaged weights of the run's checkpoint."""
+    from models.separation_training import averaged
+
+    network = built(network_name, 0)
+    network.load_state_dict(averaged(run / "checkpoint.pt"))
+    return network.eval()
+
+
+def draw_curve(run: Path) -> None:
+    """The loss over the steps as `run/curve.png`."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    points = [json.loads(line) for line in (run / "curve.jsonl").read_text().splitlines()]
+    figure, axes = pyplot.subplots(figsize=(7, 3.5))
+    axes.plot([p["step"] for p in points], [p["loss"] for p in points])
+    axes.set(xlabel="step", ylabel="loss", title=run.name)
+    figure.tight_layout()
+    figure.savefig(run / "curve.png", dpi=110)
+    pyplot.close(figure)
+
+
+@flow(name="train-separator")
+def train_separator(
+    network: str, data: Path, midi: Path, fonts: list[Path], work: Path, steps: int, batch: int, bands: int, seed: int
+) -> dict[str, float]:
+    """Prepare, learn, judge, export; returns the figures on the held-out song."""
+    logger = get_run_logger()
+    run = work / "runs" / network
+    run.mkdir(parents=True, exist_ok=True)
+    prepare(data, midi, fonts, work, bands)
+    learn(network, work, run, steps, batch, seed)
+    figures = judge(network, work, run)
+    logger.info("wrote %s: %s", export(network, run, figures), figures)
+    return figures
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--network", choices=NETWORKS, required=True)
+    parser.add_argument("--data", type=Path, required=True, help="folder with songs/ and voice/")
+    parser.add_argument("--midi", type=Path, required=True, help="folder of MIDI files to render")
+    parser.add_argument("--font", type=Path, action="append", required=True, help="SoundFont; may be given again")
+    parser.add_argument("--work", type=Path, required=True, help="where material, checkpoints and results go")
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--bands", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    a = parser.parse_args()
+    train_separator(a.network, a.data, a.midi, a.font, a.work, a.steps, a.batch, a.bands, a.seed)

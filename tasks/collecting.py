@@ -1,0 +1,103 @@
+"""The cache looked over: how much there is, whether it is whole, and the least used thrown out."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.registry import home
+from tasks.caching import check_record, clips_in, kept_record, results_folder
+from tasks.in_use import oldest_start
+from tasks.store import Damaged
+
+
+@dataclass(frozen=True)
+class CacheStats:
+    """How many results and clips are kept, the bytes of both, and the results of each stage."""
+
+    results: int
+    clips: int
+    bytes: int
+    by_stage: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What a collection removed."""
+
+    results: int
+    clips: int
+    bytes: int
+
+
+def stats() -> CacheStats:
+    """Count what is kept."""
+    keys = [path.name for path in _records()]
+    blobs = list(_blobs())
+    by_stage: dict[str, int] = {}
+    for key in keys:
+        name = key.partition("-")[0]
+        by_stage[name] = by_stage.get(name, 0) + 1
+    total = sum(path.stat().st_size for path in (*_records(), *blobs))
+    return CacheStats(len(keys), len(blobs), total, by_stage)
+
+
+def damaged() -> tuple[str, ...]:
+    """The keys of results that do not load, or name a clip that is missing or altered."""
+
+    def is_damaged(path: Path) -> bool:
+        try:
+            check_record(path.name)
+        except Damaged:
+            return True
+        return False
+
+    return tuple(path.name for path in _records() if is_damaged(path))
+
+
+def collect(limit_bytes: int) -> Collected:
+    """Throw out results, oldest use first, with the clips only they name, until all fits in `limit_bytes`.
+
+    Clips that no result names go first. Nothing that a run under way has made or looked up is touched.
+    """
+    spared_from = oldest_start() or float("inf")
+    records = sorted(_records(), key=lambda path: path.stat().st_mtime)
+    named = {path: _clip_names(path) for path in records}
+    uses = Counter(name for names in named.values() for name in names)
+    blobs = {path.stem: path for path in _blobs()}
+    over = sum(path.stat().st_size for path in (*records, *blobs.values())) - limit_bytes
+    gone: list[tuple[Path, int]] = []
+
+    def remove(path: Path) -> None:
+        gone.append((path, path.stat().st_size))
+        path.unlink(missing_ok=True)
+
+    def remove_unnamed(names: Iterable[str]) -> None:
+        for name in names:
+            if not uses[name] and name in blobs and blobs[name].stat().st_mtime < spared_from:
+                remove(blobs.pop(name))
+
+    remove_unnamed(list(blobs))
+    for path in records:
+        if sum(size for _, size in gone) >= over or path.stat().st_mtime >= spared_from:
+            break
+        remove(path)
+        uses.subtract(named[path])
+        remove_unnamed(named[path])
+    clips = sum(path.suffix == ".wav" for path, _ in gone)
+    return Collected(len(gone) - clips, clips, sum(size for _, size in gone))
+
+
+def _records() -> Iterator[Path]:
+    return (path for path in results_folder().glob("*") if path.is_file())
+
+
+def _blobs() -> Iterator[Path]:
+    return (home() / "blobs").glob("*/*.wav")
+
+
+def _clip_names(path: Path) -> frozenset[str]:
+    try:
+        return frozenset(clip.sha256 for clip in clips_in(kept_record(path.name)))
+    except Damaged:
+        return frozenset()

@@ -1,0 +1,36 @@
+"""The score is played on, and a new band written for the voice, by the Music Transformer."""
+
+from typing import Any
+
+from models import registry
+from models.grid import carried_on
+from models.music_transformer import PlaySettings, accompany as band_for, extend as played_on, load
+from models.records import Continuation, Grid, Score
+from tasks.caching import stage
+from tasks.progress import stage_watch
+
+
+def _weights(transformer: str, **inputs: Any) -> str:
+    return registry.file_digest(registry.verified(registry.find("music_transformer", transformer)))
+
+
+@stage("torch", "numpy", depends=_weights)
+def accompany(
+    score: Score, grid: Grid, end_s: float, transformer: str, settings: PlaySettings, seed: int, device: str
+) -> Score:
+    """Write a new band under the sung melody, bar by bar, for the whole song."""
+    network = load(registry.verified(registry.find("music_transformer", transformer)), device)
+    return band_for(score.track("melody"), grid, end_s, network, settings, seed, device, stage_watch("accompany"))
+
+
+@stage("torch", "numpy", depends=_weights)
+def extend(
+    score: Score, grid: Grid, end_s: float, bars: int, transformer: str, settings: PlaySettings, seed: int, device: str
+) -> Continuation:
+    """Play on for so many bars after the song, in its key and groove."""
+    longer, start_s, stop_s = carried_on(grid, end_s, bars)
+    if bars == 0:
+        return Continuation(Score(()), longer, start_s, stop_s)
+    network = load(registry.verified(registry.find("music_transformer", transformer)), device)
+    new = played_on(score, longer, start_s, bars, network, settings, seed, device, stage_watch("extend"))
+    return Continuation(new, longer, start_s, stop_s)

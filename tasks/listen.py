@@ -1,0 +1,23 @@
+"""The stems become a grid of beats, chords and a key, and the lead voice a pitch track."""
+
+from models import listening
+from models.listening import ListenSettings
+from models.pitch import PitchSettings, track_f0
+from models.records import Clip, Contour, Grid
+from tasks.caching import stage
+from tasks.progress import stage_watch
+from tasks.store import Store
+
+
+@stage("librosa", "numpy", "scipy", "soxr")
+def listen(drums: Clip, bass: Clip, other: Clip, settings: ListenSettings) -> Grid:
+    """Hear tempo, beats, downbeats, key and chords in the separated band."""
+    sources = [Store().source(clip) for clip in (drums, bass, other)]
+    return listening.listen(*sources, settings, stage_watch("listen"))
+
+
+@stage("numpy", "scipy", "soxr")
+def follow_pitch(voice: Clip, settings: PitchSettings) -> Contour:
+    """Follow the sung pitch (f0) of a voice."""
+    f0 = track_f0(Store().source(voice), settings, stage_watch("follow_pitch"))
+    return Contour(tuple(round(float(h), 3) for h in f0.hz), f0.hop_s)

@@ -1,0 +1,201 @@
+"""The finished remix written out for people: audio with its tags, MIDI, the report, and a manifest of all that made it.
+
+The only step that sees names and tags, and the only one that is never kept: it runs each time, but leaves a file alone
+that already holds what it would write.
+"""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from models.decoding import Tags, read_tags
+from models.encoding import write_bytes, write_flac, write_mp3, write_wav
+from models.midi import to_midi
+from models.records import Clip, Remixed
+from models.registry import file_digest
+from models.report import Numbers, page
+from models.report import StageRun as ReportedStage
+from tasks.appraise import report_input
+from tasks.caching import StageRun
+from tasks.fingerprint import digest_of, versions
+from tasks.progress import stage_watch
+from tasks.store import Store
+
+MADE_WITH = (
+    "deep-philharmonics",
+    "prefect",
+    "torch",
+    "demucs",
+    "basic-pitch",
+    "so-vits-svc-fork",
+    "pretty_midi",
+    "pydub",
+    "librosa",
+)
+
+AFTER = {
+    "separate": ("ingest",),
+    "part_voices": ("separate",),
+    "listen": ("separate",),
+    "follow_pitch": ("part_voices",),
+    "revoice": ("part_voices",),
+    "transcribe": ("separate", "follow_pitch"),
+    "accompany": ("transcribe", "listen"),
+    "extend": ("accompany", "transcribe", "listen"),
+    "render": ("accompany", "extend"),
+    "mixdown": ("revoice", "render"),
+    "appraise": ("mixdown",),
+}
+"""Which stage comes after which, for the drawing in the report."""
+
+
+@dataclass(frozen=True)
+class Credits:
+    """What the manifest, the tags and the report say of how a remix was made."""
+
+    voice: str
+    voice_ground: str
+    separator: str
+    settings: dict[str, Any]
+    weights: dict[str, str]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Remix:
+    """Where a finished remix lies, what a meter says of it, and what became of each stage."""
+
+    folder: Path
+    loudness_lufs: float
+    true_peak_dbtp: float
+    notes: tuple[str, ...]
+    stages: tuple[StageRun, ...]
+
+
+@task(name="publish", task_run_name="publish", cache_policy=NO_CACHE, persist_result=False)
+def publish(song: Path, out: Path, made: Remixed, numbers: Numbers, credits: Credits, stages: tuple[StageRun, ...]) -> Remix:
+    """Write the remix's folder: mix, stems, MIDI, report and manifest."""
+    tags = read_tags(song)
+    folder = _folder(out, tags, made.audio)
+    (folder / "stems").mkdir(parents=True, exist_ok=True)
+    watch = stage_watch("publish")
+    previous = _files_of(folder)
+    files = {name: (clip.sha256, _writer(name, clip, tags, credits)) for name, clip in _audio(made).items()}
+    written: dict[str, dict[str, str]] = {}
+
+    def write(name: str) -> None:
+        content, writer = files[name]
+        content = digest_of([content, asdict(tags) | {"cover": None}, credits.voice]) if name.endswith("mp3") else content
+        path, before = folder / name, previous.get(name, {})
+        if before.get("content") != content or not path.is_file() or file_digest(path) != before.get("sha256"):
+            writer(path)
+        written[name] = {"content": content, "sha256": file_digest(path)}
+        watch.at(0.9 * len(written) / len(files))
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, files))
+    more = made.band.continuation
+    write_bytes(to_midi(made.score, made.grid), folder / "score.mid")
+    write_bytes(to_midi(more.score, more.grid), folder / "extended.mid")
+    _write_report(folder, made, numbers, tags, credits, stages)
+    _write_manifest(folder, song, made, credits, stages, written)
+    watch.at(1.0)
+    return Remix(folder, made.mix.loudness_lufs, made.mix.true_peak_dbtp, credits.notes, stages)
+
+
+def _audio(made: Remixed) -> dict[str, Clip]:
+    """Every audio file of the folder by its relative name."""
+    stems = {
+        "original": made.audio,
+        "drums": made.stems.drums,
+        "bass": made.stems.bass,
+        "other": made.stems.other,
+        "vocals": made.stems.vocals,
+        "lead_vocals": made.voices.lead_vocals,
+        "backing_vocals": made.voices.backing_vocals,
+    }
+    if made.lead != made.voices.lead_vocals:
+        stems["new_voice"] = made.lead
+    if len(made.band.takes) == 1:
+        stems["new_band"] = made.band.takes[0].audio
+    mix = {"mix.mp3": made.mix.audio, "mix.wav": made.mix.audio}
+    return mix | {f"stems/{name}.flac": clip for name, clip in stems.items()}
+
+
+def _writer(name: str, clip: Clip, tags: Tags, credits: Credits) -> Callable[[Path], None]:
+    source = Store().source(clip)
+    if name.endswith(".mp3"):
+        return lambda path: write_mp3(source, path, tags, comment=_comment(credits))
+    if name.endswith(".wav"):
+        return lambda path: write_wav(source, path)
+    return lambda path: write_flac(source, path)
+
+
+def _comment(credits: Credits) -> str:
+    return "" if credits.voice in ("", "none") else f"AI-converted voice: {credits.voice} ({credits.voice_ground})"
+
+
+def _folder(out: Path, tags: Tags, audio: Clip) -> Path:
+    """The song's folder; another song of the same title that is already there keeps its own."""
+    number = 1
+    while True:
+        folder = out / (tags.folder_name if number == 1 else f"{tags.folder_name} ({number})")
+        known = _manifest(folder).get("input", {}).get("audio_sha256")
+        if known in (None, audio.sha256):
+            return folder
+        number += 1
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / "manifest.json").read_text())
+        return found if isinstance(found, dict) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def _files_of(folder: Path) -> dict[str, dict[str, str]]:
+    files = _manifest(folder).get("files", {})
+    return files if isinstance(files, dict) else {}
+
+
+def _write_report(
+    folder: Path, made: Remixed, numbers: Numbers, tags: Tags, credits: Credits, stages: tuple[StageRun, ...]
+) -> None:
+    beside = {Path(name).stem: name for name in _audio(made) if name != "mix.wav"}
+    audio = {{"new_voice": "revoiced", "new_band": "backing"}.get(name, name): path for name, path in beside.items()}
+    ran = tuple(ReportedStage(s.name, s.seconds, s.reused, AFTER.get(s.name, ())) for s in stages)
+    data = report_input(
+        made, tags.title, credits.voice, credits.voice_ground, credits.separator, credits.notes, audio, ran
+    )
+    write_bytes(page(data, numbers).encode(), folder / "report.html")
+
+
+def _write_manifest(
+    folder: Path,
+    song: Path,
+    made: Remixed,
+    credits: Credits,
+    stages: tuple[StageRun, ...],
+    files: dict[str, dict[str, str]],
+) -> None:
+    manifest = {
+        "input": {"file": song.name, "audio_sha256": made.audio.sha256, "seconds": made.audio.duration_s},
+        "voice": {"name": credits.voice, "ground": credits.voice_ground},
+        "settings": credits.settings,
+        "weights": credits.weights,
+        "versions": versions(MADE_WITH),
+        "loudness_lufs": made.mix.loudness_lufs,
+        "true_peak_dbtp": made.mix.true_peak_dbtp,
+        "notes": credits.notes,
+        "stages": [asdict(stage) for stage in stages],
+        "seconds_saved": sum(stage.seconds for stage in stages if stage.reused),
+        "files": dict(sorted(files.items())),
+    }
+    write_bytes(json.dumps(manifest, indent=1, default=str).encode(), folder / "manifest.json")

@@ -1,0 +1,23 @@
+"""A score becomes sound."""
+
+from pathlib import Path
+from typing import Any
+
+from models.records import Clip, Score
+from models.registry import file_digest
+from models.rendering import RenderSettings, render as played
+from tasks.caching import stage
+from tasks.progress import stage_watch
+from tasks.store import Store
+
+SAMPLE_RATE = 44_100
+
+
+def _soundfont(settings: RenderSettings, **inputs: Any) -> str:
+    return file_digest(Path(settings.soundfont)) if settings.soundfont else ""
+
+
+@stage("tinysoundfont", "pretty_midi", "numpy", depends=_soundfont)
+def render(score: Score, frames: int, settings: RenderSettings) -> Clip:
+    """Play a score on the instruments of a SoundFont."""
+    return Store().put(played(score, frames, SAMPLE_RATE, settings, stage_watch("render")), SAMPLE_RATE)

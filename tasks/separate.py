@@ -1,0 +1,49 @@
+"""A song becomes its stems, and its vocals the lead and the backing singers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from models import registry
+from models.demucs.load import load, separator_path
+from models.demucs.split import SplitSettings, split
+from models.records import Clip, Samples, Stems, Voices
+from tasks.caching import stage
+from tasks.progress import stage_watch
+from tasks.store import Store
+
+STEMS = ("drums", "bass", "other", "vocals")
+
+
+def _separator(separator: str, **inputs: Any) -> str:
+    return registry.file_digest(separator_path(separator))
+
+
+@stage("torch", "demucs", "numpy", depends=_separator)
+def separate(audio: Clip, separator: str, settings: SplitSettings, seed: int, device: str) -> Stems:
+    """Take the song apart into drums, bass, other and vocals with a Demucs network."""
+    network = load(separator_path(separator), device)
+    blocks = split(Store().source(audio), network, settings, seed, device, stage_watch("separate"))
+    four = (_four(network.sources, block) for block in blocks)
+    return Stems(*Store().put_together(four, audio.sample_rate))
+
+
+def _four(sources: Sequence[str], block: Samples) -> Samples:
+    """The four stems from a network's own sources; what is none of them (guitar, piano) belongs to `other`."""
+    stems = np.zeros((len(STEMS), *block.shape[1:]), np.float32)
+    for name, part in zip(sources, block, strict=True):
+        stems[STEMS.index(name if name in STEMS else "other")] += part
+    return stems
+
+
+def _splitter(splitter: str, **inputs: Any) -> str:
+    return registry.file_digest(registry.verified(registry.find("vocal_splitter", splitter)))
+
+
+@stage("torch", "demucs", "numpy", depends=_splitter)
+def part_voices(vocals: Clip, splitter: str, settings: SplitSettings, seed: int, device: str) -> Voices:
+    """Take the vocals apart into lead, backing and room; where no backing is heard everything stays lead."""
+    network = load(registry.verified(registry.find("vocal_splitter", splitter)), device)
+    blocks = split(Store().source(vocals), network, settings, seed, device, stage_watch("part_voices"))
+    return Voices(*Store().put_together(blocks, vocals.sample_rate))

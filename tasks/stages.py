@@ -1,0 +1,24 @@
+"""Every stage, imported: so that a kept record of any of them is known by its type."""
+
+from tasks.appraise import appraise
+from tasks.extend import accompany, extend
+from tasks.listen import follow_pitch, listen
+from tasks.mixdown import mixdown
+from tasks.render import render
+from tasks.revoice import revoice
+from tasks.separate import part_voices, separate
+from tasks.transcribe import transcribe
+
+ALL = (
+    separate,
+    part_voices,
+    listen,
+    follow_pitch,
+    transcribe,
+    accompany,
+    extend,
+    render,
+    revoice,
+    mixdown,
+    appraise,
+)
