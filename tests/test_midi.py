@@ -30,7 +30,7 @@ def on_beats(grid: Grid) -> Score:
 )
 def test_the_grid_survives_the_round_trip(first_s, pickup, metre):
     grid = drifting(first_s, pickup, metre)
-    score, back = from_midi(to_midi(on_beats(grid), grid))
+    _, back = from_midi(to_midi(on_beats(grid), grid))
     beats = np.array(back.beats_s)
     assert np.abs(np.array(grid.beats_s)[:, None] - beats).min(axis=1).max() < 1e-4
     assert back.metre == metre

@@ -6,9 +6,10 @@ from models.records import Note, Score, Track
 from models.rendering import RenderSettings, render
 
 RATE = 44_100
+PLAIN = RenderSettings()
 
 
-def play(score: Score, seconds: float, settings: RenderSettings = RenderSettings(), rate: int = RATE) -> np.ndarray:
+def play(score: Score, seconds: float, settings: RenderSettings = PLAIN, rate: int = RATE) -> np.ndarray:
     return np.concatenate(list(render(score, round(seconds * rate), rate, settings)), axis=1)
 
 
