@@ -1,0 +1,118 @@
+"""What is sung, without who sings it: a HuBERT network's hidden states, 50 a second, aligned to the audio.
+
+Our own small encoder and ContentVec are both plain transformers `HubertModel` folders (config.json and safetensors).
+Hsu et al., "HuBERT", 2021; Qian et al., "ContentVec", 2022.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from models.errors import BadInput
+from models.so_vits_svc import torchaudio_on_cpu as _torchaudio_on_cpu  # noqa: F401  (before transformers)
+
+from transformers import HubertConfig, HubertModel  # isort: skip
+
+CONTENT_RATE = 16_000
+"""The rate of the audio a content encoder hears, in hertz."""
+
+
+def small_config() -> HubertConfig:
+    """The encoder trained here: 1.0 M parameters, 4 layers of 128, 50 frames a second."""
+    return HubertConfig(
+        hidden_size=128,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        intermediate_size=512,
+        conv_dim=(128, 128, 128),
+        conv_kernel=(256, 4, 4),
+        conv_stride=(20, 4, 4),
+        num_feat_extract_layers=3,
+        feat_extract_norm="layer",
+        feat_extract_activation="relu",
+        conv_bias=True,
+        num_conv_pos_embeddings=31,
+        num_conv_pos_embedding_groups=16,
+        apply_spec_augment=False,
+        attention_dropout=0.0,
+        hidden_dropout=0.0,
+        feat_proj_dropout=0.0,
+        activation_dropout=0.0,
+        layerdrop=0.0,
+    )
+
+
+def debug_config() -> HubertConfig:
+    """The same network at a size for tests."""
+    small = small_config()
+    small.hidden_size, small.num_hidden_layers, small.intermediate_size = 16, 1, 32
+    small.conv_dim, small.num_attention_heads, small.num_conv_pos_embedding_groups = (16, 16, 16), 2, 4
+    return small
+
+
+def fresh_encoder(config: HubertConfig, seed: int) -> HubertModel:
+    """An untrained encoder whose first layer is a bank of Gabor filters on the mel scale, cosine and sine."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        encoder = HubertModel(config)
+    first = encoder.feature_extractor.conv_layers[0].conv
+    with torch.no_grad():
+        first.weight.copy_(gabor_filters(config.conv_dim[0] // 2, config.conv_kernel[0])[:, None])
+        first.bias.zero_()
+    first.weight.requires_grad_(False)
+    first.bias.requires_grad_(False)
+    return encoder
+
+
+def gabor_filters(bands: int, size: int) -> Tensor:
+    """Hann-windowed cosines and sines, from 80 Hz to 7.6 kHz evenly on the mel scale. Shape: (2 * bands, size).
+
+    They rise by 6 dB an octave, as speech falls.
+    """
+    mel = np.linspace(2595 * np.log10(1 + 80 / 700), 2595 * np.log10(1 + 7600 / 700), bands)
+    hz = 700 * (10 ** (mel / 2595) - 1)
+    phase = 2 * np.pi * hz[:, None] * (np.arange(size) - size / 2) / CONTENT_RATE
+    gain = (hz / 500)[:, None] * np.hanning(size) * 4 / size
+    return torch.tensor(np.concatenate([np.cos(phase) * gain, np.sin(phase) * gain]), dtype=torch.float32)
+
+
+def load_encoder(folder: Path, device: str) -> HubertModel:
+    """The encoder in a folder of config.json and model.safetensors, ready for inference, in float32."""
+    path = folder / "model.safetensors"
+    if not path.is_file():
+        raise BadInput(f"There is no content encoder in {folder} (model.safetensors is missing).")
+    encoder = HubertModel(HubertConfig(**json.loads((folder / "config.json").read_text())))
+    encoder.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})
+    return encoder.eval().to(device)
+
+
+def frame_geometry(config: HubertConfig) -> tuple[int, int]:
+    """How many samples a frame spans and how many lie between frames, at `CONTENT_RATE`."""
+    span, step = 1, 1
+    for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
+        span += (kernel - 1) * step
+        step *= stride
+    return span, step
+
+
+def content(encoder: HubertModel, audio: Tensor) -> Tensor:
+    """Hidden states of mono audio at `CONTENT_RATE`, frame i centred at (i + 0.5) * step samples.
+
+    Shape: (batch, samples) -> (batch, samples // step, d); the audio is padded with zeros, so that nothing is late.
+    """
+    span, step = frame_geometry(encoder.config)
+    margin = (span - step) // 2
+    states: Tensor = encoder(torch.nn.functional.pad(audio, (margin, span - step - margin))).last_hidden_state
+    return states  # (B, T, d)
+
+
+def content_at(states: Tensor, times_s: Tensor, step: int) -> Tensor:
+    """Hidden states at other times, in seconds, by linear interpolation. Shape: (T, d) -> (times, d)."""
+    position = (times_s * CONTENT_RATE / step - 0.5).clamp(0, len(states) - 1)
+    low = position.floor().long().clamp(max=max(len(states) - 2, 0))
+    fraction = (position - low).to(states.dtype)[:, None]
+    return states[low] * (1 - fraction) + states[(low + 1).clamp(max=len(states) - 1)] * fraction

@@ -1,0 +1,204 @@
+"""Singing in another voice: what is sung and when stays, who sings changes.
+
+The lead is cut into phrases where it is quiet, each is sung by the voice on the source's pitch, shifted by one constant
+interval, and gets back the source's loudness contour. Silence and residue stay silent. It streams: a phrase at a time.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from models.errors import BadInput
+from models.pitch import F0, PitchSettings, track_f0
+from models.progress import UNWATCHED, Watch
+from models.records import Samples, Source
+from models.so_vits_svc.phrases import LEVEL_HOP_S, Phrase, level_contour, phrases, sounding, with_contour
+from models.so_vits_svc.voices import Card, Range, card, consent
+
+_CONTEXT_S = 0.25
+_FADE_S = 0.008
+_SILENCE_BLOCK = 1 << 18
+
+
+@dataclass(frozen=True)
+class RevoiceSettings:
+    """How the voice sings.
+
+    `key_shift` in semitones, or None to move the song by the interval that suits the voice's range; `noise_scale` how
+    much the network varies; `gate_db` below the loud parts is residue and is not sung; `phrase_s` the longest phrase.
+    """
+
+    key_shift: int | None = None
+    noise_scale: float = 0.3
+    gate_db: float = 45.0
+    silence_dbfs: float = -60.0
+    phrase_s: float = 15.0
+    pitch: PitchSettings = field(default_factory=PitchSettings)
+
+
+class Singer(Protocol):
+    """What an engine offers: phrases at its own `sample_rate`, with a pitch value each `hop` samples."""
+
+    sample_rate: int
+    hop: int
+
+    def sing(
+        self,
+        audio: NDArray[np.float32],
+        f0_hz: NDArray[np.float32],
+        sung_hz: NDArray[np.float32],
+        noise_scale: float,
+        seed: int,
+    ) -> NDArray[np.float32]:
+        """Sing mono `audio`, whose pitch is `f0_hz`, on the pitch `sung_hz`. Shapes: (n,), (frames,), (frames,) -> (n,).
+
+        Frame i is centred at (i + 0.5) * `hop` samples; pitches are in hertz, 0 where unvoiced.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A voice that was allowed and is loaded: its card and what sings."""
+
+    card: Card
+    singer: Singer
+
+
+def load_voice(folder: Path, device: str) -> Voice:
+    """Load a voice onto a device ("cpu", "cuda"); raises `BadInput` without its consent or with wrong weights."""
+    consent(folder)
+    described = card(folder)
+    if described.engine == "world":
+        from models.so_vits_svc.world import WorldVoice
+
+        return Voice(described, WorldVoice(described))
+    if described.engine == "so-vits-svc":
+        from models.so_vits_svc.singing import SovitsVoice
+
+        return Voice(described, SovitsVoice(folder, described, device))
+    raise BadInput(f"The voice {folder.name!r} wants an engine that is not known: {described.engine!r}.")
+
+
+def auto_key(f0: F0, voice: Voice) -> int:
+    """The shift in semitones that brings a song's pitch best into the voice's range: octaves if one will do."""
+    return key_for(f0, voice.card.range)
+
+
+def key_for(f0: F0, reach: Range) -> int:
+    """`auto_key` for a range: the octave that covers the song best, another interval only where none covers half."""
+    sung = f0.hz[f0.hz > 0]
+    if not len(sung) or not reach.seconds:
+        return 0
+    pitch = 69 + 12 * np.log2(sung / 440)
+    comfort = _comfort(reach)
+
+    def covered(shift: int) -> float:
+        place = np.round(pitch + shift).astype(int) - reach.lowest
+        inside = (place >= 0) & (place < len(comfort))
+        return float(np.where(inside, comfort[np.clip(place, 0, len(comfort) - 1)], 0).mean()) - 0.001 * abs(shift)
+
+    octave = max((0, -12, 12, -24, 24), key=covered)
+    if covered(octave) >= 0.5:
+        return octave
+    return max(range(-24, 25), key=covered)
+
+
+def _comfort(reach: Range) -> NDArray[np.float64]:
+    """How at home the voice is on each semitone of its range, 0 to 1: its heard seconds, smoothed and compressed."""
+    heard = np.convolve(reach.seconds, [0.25, 0.5, 0.25], mode="same")
+    return np.asarray(np.sqrt(np.minimum(heard / max(np.percentile(heard, 90), 1e-9), 1.0)))
+
+
+def notes_outside(f0: F0, reach: Range, key_shift: int) -> dict[int, float]:
+    """The MIDI pitches, after the shift, that the voice was never heard on, each with its seconds in the song."""
+    sung = f0.hz[f0.hz > 0]
+    pitch = np.round(69 + 12 * np.log2(sung / 440)).astype(int) + key_shift
+    place = pitch - reach.lowest
+    known = np.append(np.asarray(reach.seconds), 0.0)
+    unheard = known[np.where((place >= 0) & (place < len(known)), place, -1)] <= 0
+    found, counts = np.unique(pitch[unheard], return_counts=True)
+    return {int(p): float(n) * f0.hop_s for p, n in zip(found, counts, strict=True)}
+
+
+def convert(
+    source: Source, voice: Voice, settings: RevoiceSettings, seed: int, device: str, watch: Watch = UNWATCHED
+) -> Iterator[Samples]:
+    """Sing `source` in a voice. Yields mono blocks (1, n) at its rate that add up to exactly its frames.
+
+    `device` is where the voice was loaded. Raises `BadInput` when the source holds samples that are no numbers.
+    """
+    level = level_contour(source, watch.span(0.0, 0.05))
+    if not np.isfinite(level).all():
+        raise BadInput("The vocals cannot be sung: they hold samples that are not numbers (NaN or infinite).")
+    f0 = track_f0(source, settings.pitch, watch.span(0.05, 0.2))
+    shift = auto_key(f0, voice) if settings.key_shift is None else settings.key_shift
+    found = phrases(level, sounding(level, settings.gate_db, settings.silence_dbfs), settings.phrase_s)
+    heard = watch.span(0.2, 1.0)
+    done, tail = 0, np.zeros(0, np.float32)  # frames yielded, and the faded end of a phrase that goes on
+    for index, phrase in enumerate(found):
+        heard.at(index / len(found))
+        start = int(round(phrase.start * LEVEL_HOP_S * source.sample_rate))
+        yield from _silence(start - done)
+        sung, after = _sing_phrase(source, voice, f0, shift, phrase, settings, seed + index)
+        sung[: len(tail)] += tail
+        tail = after
+        done = start + len(sung)
+        yield sung[None]
+    yield from _silence(source.frames - done)
+    heard.at(1.0)
+
+
+def _silence(frames: int) -> Iterator[Samples]:
+    for start in range(0, frames, _SILENCE_BLOCK):
+        yield np.zeros((1, min(_SILENCE_BLOCK, frames - start)), np.float32)
+
+
+def _sing_phrase(
+    source: Source, voice: Voice, f0: F0, shift: int, phrase: Phrase, settings: RevoiceSettings, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """One phrase sung, faded in and out, and where it is joined to the next, its fading end past the phrase."""
+    rate = source.sample_rate
+    start = int(round(phrase.start * LEVEL_HOP_S * rate))
+    stop = min(int(round(phrase.stop * LEVEL_HOP_S * rate)), source.frames)
+    fade = max(int(_FADE_S * rate), 1)
+    context = int(_CONTEXT_S * rate)
+    low = start - context
+    wanted = source.read(low, stop + context).mean(axis=0)
+    sung = _sung(voice, wanted, rate, f0, low / rate, shift, settings.noise_scale, seed)
+    shaped = with_contour(sung, wanted, rate)[context:]
+    length = stop - start
+    rise = np.linspace(0, 1, fade, dtype=np.float32)
+    body = shaped[:length].copy()
+    body[:fade] *= rise[: len(body)]
+    if phrase.joined:
+        return body, shaped[length : length + fade] * rise[::-1]
+    body[-fade:] *= rise[::-1][-len(body) :]
+    return body, np.zeros(0, np.float32)
+
+
+def _sung(
+    voice: Voice,
+    audio: NDArray[np.float32],
+    rate: int,
+    f0: F0,
+    start_s: float,
+    shift: int,
+    noise_scale: float,
+    seed: int,
+) -> NDArray[np.float32]:
+    """Mono audio that starts at `start_s` of the song, through the voice at the voice's own rate and back."""
+    singer = voice.singer
+    heard = np.asarray(soxr.resample(audio, rate, singer.sample_rate), np.float32)
+    frames = int(np.ceil(len(heard) / singer.hop))
+    times = start_s + (np.arange(frames) + 0.5) * singer.hop / singer.sample_rate
+    now = f0.at(times)
+    wanted = now * np.float32(2 ** (shift / 12))
+    sung = singer.sing(heard, now, wanted, noise_scale, seed)
+    back = np.asarray(soxr.resample(sung, singer.sample_rate, rate), np.float32)
+    return np.pad(back, (0, max(len(audio) - len(back), 0)))[: len(audio)]

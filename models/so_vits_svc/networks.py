@@ -1,0 +1,167 @@
+"""so-vits-svc-fork's generator, built and loaded safely, its parts called one by one.
+
+The fork's own inference draws from torch's global random state and decodes a phrase at once. Here the noise comes from a
+generator that is handed in, and the decoder runs in windows with a halo as wide as what it can see, so that a long
+phrase costs no more memory than a short one and the result is the same.
+"""
+
+import json
+import logging
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.weight_norm import WeightNorm
+
+from models.errors import BadInput
+from models.so_vits_svc import torchaudio_on_cpu as _torchaudio_on_cpu  # noqa: F401  (before the fork)
+
+_handlers, _level = logging.root.handlers[:], logging.root.level
+from so_vits_svc_fork.f0 import f0_to_coarse  # noqa: E402
+from so_vits_svc_fork.modules.synthesizers import SynthesizerTrn  # noqa: E402
+
+# importing the fork sets up the root logger and captures warnings; both are the caller's
+logging.root.handlers[:] = _handlers
+logging.root.setLevel(_level)
+logging.captureWarnings(False)
+
+_UNUSED = ("enc_q.", "f0_decoder.")
+"""Parts that converting does not use; a voice's weights may lack them."""
+_SINE_AMPLITUDE, _VOICED_NOISE = 0.1, 0.003
+
+
+def build(config: dict[str, Any]) -> SynthesizerTrn:
+    """The generator that a fork's config describes, untrained."""
+    model = {key: value for key, value in config["model"].items() if key != "pretrained"}
+    data, train = config["data"], config["train"]
+    return SynthesizerTrn(data["filter_length"] // 2 + 1, train["segment_size"] // data["hop_length"], **model)
+
+
+def load(path: Path, config: dict[str, Any]) -> SynthesizerTrn:
+    """The generator with weights from safetensors or a fork's `G_*.pth`, ready for inference on the CPU, in float32.
+
+    Raises `BadInput` when the file could run code, is no generator, or does not fit the config.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)["model"]
+        network = build(config)
+        missing, unknown = network.load_state_dict({k: v.float() for k, v in state.items()}, strict=False)
+    except pickle.UnpicklingError as error:
+        raise BadInput(f"The voice file {path.name} is refused: loading it could run code.") from error
+    except (RuntimeError, KeyError, TypeError, ValueError, OSError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BadInput(f"The voice file {path.name} does not fit its config.json: {first}.") from error
+    lacking = [name for name in missing if not name.startswith(_UNUSED)]
+    if lacking or unknown:
+        raise BadInput(f"The voice file {path.name} does not fit its config.json at {(lacking + unknown)[0]!r}.")
+    for module in network.modules():
+        for hook in list(module._forward_pre_hooks.values()):
+            if isinstance(hook, WeightNorm):
+                nn.utils.remove_weight_norm(module, hook.name)
+    return network.eval()
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A fork's config.json; raises `BadInput` when it is none."""
+    try:
+        config: dict[str, Any] = json.loads(path.read_text())
+        if not {"model", "data", "train"} <= set(config):
+            raise ValueError("it lacks one of model, data, train")
+    except (OSError, ValueError) as error:
+        raise BadInput(f"The voice's {path.name} cannot be used: {error}.") from error
+    return config
+
+
+def latents(
+    network: SynthesizerTrn, content: Tensor, f0: Tensor, voiced: Tensor, speaker: Tensor, noise: Tensor
+) -> Tensor:
+    """What the decoder is given. Shapes: content (B, d, T), f0, voiced (B, T), speaker (B, 1), noise (B, d', T).
+
+    `noise` is standard normal times the noise scale; the network's own `infer` with the noise handed in.
+    """
+    mask = torch.ones_like(f0)[:, None]
+    x = network.pre(content) + network.emb_uv(voiced.long()).transpose(1, 2)
+    prior = network.enc_p
+    x = x + prior.f0_emb(f0_to_coarse(f0)).transpose(1, 2)
+    mean, log_scale = (prior.proj(prior.enc_(x, mask))).split(prior.out_channels, dim=1)
+    z = mean + noise * log_scale.exp()
+    out: Tensor = network.flow(z, mask, g=network.emb_g(speaker).transpose(1, 2), reverse=True)
+    return out  # (B, d', T)
+
+
+def excitation(f0: Tensor, hop: int, rate: int, harmonics: int, rng: torch.Generator) -> Tensor:
+    """Sines of the pitch and its harmonics where voiced, noise elsewhere, as the fork's SineGen with smooth pitch.
+
+    Shape: f0 (B, T) hertz, 0 where unvoiced -> (B, T * hop, harmonics). The phase is kept in double precision.
+    """
+    voiced = (f0 > 0).repeat_interleave(hop, dim=1)[:, :, None]  # (B, N, 1)
+    smooth = _upsampled(f0, hop)
+    phase = torch.cumsum(smooth.double() / rate, dim=1)[:, :, None] * torch.arange(1, harmonics + 1)
+    start = torch.rand(f0.shape[0], 1, harmonics, generator=rng)
+    start[:, :, 0] = 0
+    sines = torch.sin(2 * np.pi * ((phase + start) % 1)).float() * _SINE_AMPLITUDE
+    noise = torch.randn(sines.shape, generator=rng)
+    return torch.where(voiced, sines + _VOICED_NOISE * noise, _SINE_AMPLITUDE / 3 * noise)
+
+
+def _upsampled(f0: Tensor, hop: int) -> Tensor:
+    """The pitch at each sample, linear between frame centres inside voiced runs. Shape: (B, T) -> (B, T * hop)."""
+    left = torch.where(torch.roll(f0, 1, 1) > 0, torch.roll(f0, 1, 1), f0)
+    left[:, 0] = f0[:, 0]
+    right = torch.where(torch.roll(f0, -1, 1) > 0, torch.roll(f0, -1, 1), f0)
+    right[:, -1] = f0[:, -1]
+    place = (torch.arange(hop) + 0.5) / hop - 0.5  # of each sample, from its frame's centre
+    before = f0[:, :, None] + (f0 - left)[:, :, None] * place
+    after = f0[:, :, None] + (right - f0)[:, :, None] * place
+    return torch.where(f0[:, :, None] > 0, torch.where(place < 0, before, after), 0.0).flatten(1)
+
+
+def decode(decoder: nn.Module, z: Tensor, sines: Tensor, speaker: Tensor) -> Tensor:
+    """The NSF HiFi-GAN decoder with its source signal handed in.
+
+    Shapes: z (B, d', T), sines (B, N, harmonics), speaker (B, gin, 1) -> (B, N), N = T * hop.
+    """
+    source = torch.tanh(decoder.m_source.l_linear(sines)).transpose(1, 2)  # (B, 1, N)
+    x = decoder.conv_pre(z) + decoder.cond(speaker)
+    kernels = decoder.num_kernels
+    for i in range(decoder.num_upsamples):
+        x = decoder.ups[i](functional.leaky_relu(x, 0.1)) + decoder.noise_convs[i](source)
+        x = sum(block(x) for block in decoder.resblocks[i * kernels : (i + 1) * kernels]) / kernels
+    out: Tensor = torch.tanh(decoder.conv_post(functional.leaky_relu(x)))[:, 0]
+    return out
+
+
+def decode_in_windows(decoder: nn.Module, z: Tensor, sines: Tensor, speaker: Tensor, window: int = 256) -> Tensor:
+    """`decode`, `window` frames at a time. Equal to decoding the whole within 1e-6; same shapes."""
+    frames, hop, halo = z.shape[2], sines.shape[1] // z.shape[2], halo_frames(decoder)
+    out = []
+    for start in range(0, frames, window):
+        low, stop = max(start - halo, 0), min(start + window, frames)
+        high = min(stop + halo, frames)
+        piece = decode(decoder, z[:, :, low:high], sines[:, low * hop : high * hop], speaker)
+        out.append(piece[:, (start - low) * hop : (stop - low) * hop])
+    return torch.cat(out, dim=1)
+
+
+def halo_frames(decoder: nn.Module) -> int:
+    """How many frames to either side an output sample depends on, rounded up."""
+    h = decoder.h
+    reach, samples = 3.0, 1
+    second = 1 if h["resblock"] == "1" else 0
+    for rate, kernel in zip(h["upsample_rates"], h["upsample_kernel_sizes"], strict=True):
+        reach += kernel / rate / 2 / samples
+        samples *= rate
+        widest = max(
+            sum((k - 1) // 2 * (d + second) for d in dilations)
+            for k, dilations in zip(h["resblock_kernel_sizes"], h["resblock_dilation_sizes"], strict=True)
+        )
+        reach += (widest + 2) / samples
+    return int(np.ceil(reach + 3 / samples)) + 1

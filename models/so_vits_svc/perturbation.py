@@ -1,0 +1,104 @@
+"""The same words from another throat: pitch, formants, colour, room and noise of a recording changed at random.
+
+After Choi et al., "Neural Analysis and Synthesis", 2021: what survives all of it is the content.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import soxr
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.so_vits_svc.content import CONTENT_RATE
+
+_FFT, _HOP = 1024, 256
+_LIFTER = 28
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """`speed` multiplies pitch, formants and tempo; `formants` what the formants end up at; the rest as named.
+
+    `colour_db` are gains at equally spaced mel frequencies; `noise_db` is below the speech; `gain_db` comes last.
+    """
+
+    speed: float
+    formants: float
+    colour_db: NDArray[np.float32]
+    noise_db: float
+    room_s: float
+    gain_db: float
+
+    @staticmethod
+    def draw(rng: np.random.Generator) -> "Perturbation":
+        """A random one: pitch from 0.7 octaves down to 0.8 up, formants a quarter octave either way."""
+        return Perturbation(
+            speed=float(2 ** rng.uniform(-0.7, 0.8)),
+            formants=float(2 ** rng.uniform(-0.27, 0.27)),
+            colour_db=rng.normal(0, 4, 8).astype(np.float32),
+            noise_db=float(rng.uniform(15, 60)),
+            room_s=float(rng.uniform(0.1, 0.5)) if rng.random() < 0.25 else 0.0,
+            gain_db=float(rng.uniform(-25, 0)),
+        )
+
+
+def sped(audio: NDArray[np.float32], start: int, length: int, speed: float) -> NDArray[np.float32]:
+    """`length` samples from `start` on, played `speed` times as fast, zeros past the end. Shape: (length,)."""
+    piece = audio[start : start + int(np.ceil(length * speed)) + 64]
+    piece = soxr.resample(piece, speed, 1.0, quality="LQ") if speed != 1 else piece
+    out = np.zeros(length, np.float32)
+    out[: min(length, len(piece))] = piece[:length]
+    return out
+
+
+def perturbed(audio: Tensor, settings: list[Perturbation], rng: torch.Generator) -> Tensor:
+    """Audio already `sped`, with the rest of each perturbation. Shape: (batch, samples) -> (batch, samples)."""
+    window = torch.hann_window(_FFT)
+    spectrum = torch.stft(audio, _FFT, _HOP, window=window, return_complex=True)  # (B, F, T)
+    gain = _formant_gain(spectrum.abs(), torch.tensor([p.formants / p.speed for p in settings]))
+    gain = gain * _colour(torch.from_numpy(np.stack([p.colour_db for p in settings])), spectrum.shape[1])[:, :, None]
+    out = torch.istft(spectrum * gain, _FFT, _HOP, window=window, length=audio.shape[1])
+    out = torch.stack([_in_a_room(row, p.room_s, rng) for row, p in zip(out, settings, strict=True)])
+    out = out / out.abs().amax(dim=1, keepdim=True).clamp(min=1e-4) * 0.7
+    level = out.square().mean(dim=1, keepdim=True).sqrt()
+    noise_db = torch.tensor([[p.noise_db] for p in settings])
+    out = out + torch.randn(out.shape, generator=rng) * level * 10 ** (-noise_db / 20)
+    return out * 10 ** (torch.tensor([[p.gain_db] for p in settings]) / 20)
+
+
+def _formant_gain(magnitude: Tensor, warp: Tensor) -> Tensor:
+    """What turns the spectral envelope into itself with its frequencies multiplied by `warp`. Shape: (B, F, T)."""
+    log = magnitude.clamp(min=1e-5).log()
+    cepstrum = torch.fft.irfft(log, dim=1)  # (B, FFT, T)
+    cepstrum[:, _LIFTER:-_LIFTER] = 0
+    envelope = torch.fft.rfft(cepstrum, dim=1).real  # (B, F, T)
+    bins = envelope.shape[1]
+    source = (torch.arange(bins)[None] / warp[:, None]).clamp(max=bins - 1)  # (B, F)
+    low = source.floor().long().clamp(max=bins - 2)
+    fraction = (source - low)[:, :, None]
+    index = low[:, :, None].expand(-1, -1, envelope.shape[2])
+    warped = torch.gather(envelope, 1, index) * (1 - fraction) + torch.gather(envelope, 1, index + 1) * fraction
+    return (warped - envelope).clamp(-4, 4).exp()
+
+
+def _colour(points_db: Tensor, bins: int) -> Tensor:
+    """A smooth equaliser curve through gains at equal mel steps. Shape: (B, points) -> (B, bins)."""
+    hz = torch.arange(bins) * CONTENT_RATE / 2 / (bins - 1)
+    mel = torch.log10(1 + hz / 700) / np.log10(1 + CONTENT_RATE / 2 / 700) * (points_db.shape[1] - 1)
+    low = mel.floor().long().clamp(max=points_db.shape[1] - 2)
+    fraction = (1 - torch.cos((mel - low) * torch.pi)) / 2
+    return 10 ** ((points_db[:, low] * (1 - fraction) + points_db[:, low + 1] * fraction) / 20)
+
+
+def _in_a_room(row: Tensor, room_s: float, rng: torch.Generator) -> Tensor:
+    if room_s == 0:
+        return row
+    size = int(room_s * CONTENT_RATE)
+    decay = torch.exp(-torch.arange(size) * 6.9 / size)
+    tail = torch.randn(size, generator=rng) * decay
+    tail = tail / tail.square().sum().sqrt() * 0.5
+    tail[0] = 1.0
+    total = len(row) + size
+    return torch.fft.irfft(torch.fft.rfft(row, total) * torch.fft.rfft(tail, total), total)[: len(row)]

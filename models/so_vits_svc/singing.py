@@ -1,0 +1,87 @@
+"""A voice of so-vits-svc, loaded and ready: content and pitch of a phrase in, the phrase sung by the voice out."""
+
+from pathlib import Path
+
+import numpy as np
+import soxr
+import torch
+from numpy.typing import NDArray
+
+from models import registry
+from models.errors import BadInput
+from models.so_vits_svc import networks
+from models.so_vits_svc.content import CONTENT_RATE, content, content_at, frame_geometry, load_encoder
+from models.so_vits_svc.voices import Card
+
+
+class SovitsVoice:
+    """The generator and its content encoder on a device."""
+
+    def __init__(self, folder: Path, card: Card, device: str):
+        self.card, self.device = card, device
+        config = networks.read_config(folder / "config.json")
+        self.sample_rate = int(config["data"]["sampling_rate"])
+        self.hop = int(config["data"]["hop_length"])
+        if config["model"].get("type_", "hifi-gan") != "hifi-gan":
+            raise BadInput(
+                f"The voice {folder.name!r} has a decoder without pitch, which is for speech and cannot sing."
+            )
+        self.network = networks.load(folder / card.weights, config).to(device)
+        encoder = registry.verified(registry.find("content_encoder", card.content_encoder))
+        self.encoder = load_encoder(encoder.parent, device)
+        wanted = int(config["model"]["ssl_dim"])
+        if self.encoder.config.hidden_size != wanted:
+            raise BadInput(
+                f"The voice {folder.name!r} wants content of {wanted} numbers a frame, "
+                f"and {card.content_encoder} gives {self.encoder.config.hidden_size}."
+            )
+
+    @torch.inference_mode()
+    def sing(
+        self,
+        audio: NDArray[np.float32],
+        f0_hz: NDArray[np.float32],
+        sung_hz: NDArray[np.float32],
+        noise_scale: float,
+        seed: int,
+    ) -> NDArray[np.float32]:
+        """A `Singer`'s: mono audio on the pitch `sung_hz`; equal seeds give equal samples. Shape: (n,) -> (n,)."""
+        frames = len(sung_hz)
+        rng = torch.Generator().manual_seed(seed)
+        f0 = torch.from_numpy(sung_hz)
+        voiced = f0 > 0
+        if self.card.unvoiced_f0 == "interpolated":
+            f0 = torch.from_numpy(interpolated(sung_hz))
+        states = self._content(audio, frames)
+        noise = torch.randn(1, self.network.inter_channels, frames, generator=rng) * noise_scale
+        speaker = torch.tensor([[self.card.speaker]], device=self.device)
+        z = networks.latents(
+            self.network,
+            states.T[None],
+            f0[None].to(self.device),
+            voiced[None].to(self.device),
+            speaker,
+            noise.to(self.device),
+        )
+        harmonics = self.network.dec.m_source.l_linear.in_features
+        sines = networks.excitation(f0[None], self.hop, self.sample_rate, harmonics, rng).to(self.device)
+        timbre = self.network.emb_g(speaker).transpose(1, 2)
+        sung = networks.decode_in_windows(self.network.dec, z, sines, timbre)[0].cpu().numpy()
+        return np.asarray(np.pad(sung, (0, max(len(audio) - len(sung), 0)))[: len(audio)], np.float32)
+
+    def _content(self, audio: NDArray[np.float32], frames: int) -> torch.Tensor:
+        """The content at the centres of `frames` frames. Shape: (frames, d)."""
+        heard = soxr.resample(audio, self.sample_rate, CONTENT_RATE)
+        _, step = frame_geometry(self.encoder.config)
+        heard = np.pad(heard, (0, max(2 * step - len(heard), 0)))
+        states = content(self.encoder, torch.from_numpy(heard)[None].to(self.device))[0]
+        times = (torch.arange(frames, device=self.device) + 0.5) * self.hop / self.sample_rate
+        return content_at(states, times, step)
+
+
+def interpolated(f0_hz: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A pitch without gaps: straight lines across unvoiced frames, and held before the first and after the last."""
+    voiced = np.flatnonzero(f0_hz > 0)
+    if not len(voiced):
+        return f0_hz
+    return np.interp(np.arange(len(f0_hz)), voiced, f0_hz[voiced]).astype(np.float32)

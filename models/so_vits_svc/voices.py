@@ -1,0 +1,183 @@
+"""Which voices there are, and that nobody is sung without consent.
+
+A voice is a folder: weights (`model.safetensors`, or a fork's `G_*.pth`) with `config.json`, a card `voice.json`, and
+`consent.toml`, the record of who allowed it or on what ground it is free. The record is sealed over its own words and
+the digest of the voice it is about, so that neither can be changed under the other.
+"""
+
+import hashlib
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import date
+from pathlib import Path
+
+from models.errors import BadInput, unknown_name
+from models.registry import SHIPPED, file_digest
+
+_CARD = "voice.json"
+_RECORD = "consent.toml"
+_GROUNDS = ("permission", "licence", "public domain", "no one's voice")
+
+
+@dataclass(frozen=True)
+class Consent:
+    """A record of consent.
+
+    `who` is whose voice it is, `given_by` who allowed it, `on` when, `use` what for, `ground` one of permission, licence,
+    public domain or no one's voice, `check` how it can be verified, `until` the last day it holds, if there is one.
+    """
+
+    who: str
+    given_by: str
+    on: date
+    use: str
+    ground: str
+    check: str
+    until: date | None = None
+
+
+@dataclass(frozen=True)
+class Range:
+    """How long a voice was heard on each semitone: `seconds[i]` on MIDI pitch `lowest + i`."""
+
+    lowest: int
+    seconds: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Card:
+    """What there is to know of a voice.
+
+    `engine` is "so-vits-svc" or "world"; `weights` the file name of its weights ("" for none); `content_encoder` the
+    manifest's name of the encoder it was trained with; `speaker` its index in the network; `unvoiced_f0` whether frames
+    without pitch are "zero" (trained here) or "interpolated" (trained by the fork); `formants` the ratio by which the
+    world engine moves formants; `heard_s` the seconds of training material.
+    """
+
+    title: str
+    engine: str
+    licence: str
+    range: Range
+    weights: str = ""
+    content_encoder: str = ""
+    speaker: int = 0
+    unvoiced_f0: str = "zero"
+    formants: float = 1.0
+    heard_s: float = 0.0
+
+
+def voices() -> dict[str, Path]:
+    """Every installed voice's folder by name: those shipped, then the user's below `$REMIX_HOME/voices`."""
+    shipped = {folder.name: folder for folder in _folders(SHIPPED / "voices")}
+    return shipped | {folder.name: folder for folder in _folders(user_folder()) if folder.name not in shipped}
+
+
+def user_folder() -> Path:
+    """Where the user's own voices are kept."""
+    return Path(os.environ.get("REMIX_HOME", SHIPPED.parent / ".remix")) / "voices"
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(path.parent for path in root.glob(f"*/{_CARD}")) if root.is_dir() else []
+
+
+def find_voice(name: str) -> Path:
+    """The folder of the voice of that name; raises `BadInput` naming the nearest ones."""
+    known = voices()
+    if name not in known:
+        raise unknown_name("voice", name, known)
+    return known[name]
+
+
+def card(folder: Path) -> Card:
+    """The card of a voice; raises `BadInput` when it cannot be read."""
+    try:
+        given = json.loads((folder / _CARD).read_text())
+        reach = given.pop("range")
+        return Card(range=Range(int(reach["lowest"]), tuple(float(s) for s in reach["seconds"])), **given)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"The voice in {folder} has no readable card ({_CARD}): {error}.") from error
+
+
+def consent(folder: Path, today: date | None = None) -> Consent:
+    """The record of consent of a voice; raises `BadInput` when it is missing, incomplete, altered or expired."""
+    record = _record(folder)
+    name = folder.name
+    seal = record.pop("seal", None)
+    unknown = set(record) - {field.name for field in fields(Consent)}
+    if unknown:
+        raise BadInput(f"The voice {name!r} is refused: its {_RECORD} has an unknown entry {sorted(unknown)[0]!r}.")
+    for field in ("who", "given_by", "on", "use", "ground", "check"):
+        if not record.get(field):
+            raise BadInput(f"The voice {name!r} is refused: its {_RECORD} does not say {field!r}.")
+    if not isinstance(record["on"], date) or not isinstance(record.get("until", record["on"]), date):
+        raise BadInput(f"The voice {name!r} is refused: a day in its {_RECORD} is not a date (2026-01-31, unquoted).")
+    given = Consent(**record)
+    if given.ground not in _GROUNDS:
+        raise BadInput(
+            f"The voice {name!r} is refused: the ground of its {_RECORD} is not one of {', '.join(_GROUNDS)}."
+        )
+    if seal != consent_seal(given, folder):
+        raise BadInput(
+            f"The voice {name!r} is refused: its {_RECORD} or its weights were altered after they were sealed."
+        )
+    if given.until and given.until < (today or date.today()):
+        raise BadInput(f"The voice {name!r} is refused: its consent ended on {given.until}.")
+    return given
+
+
+def _record(folder: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads((folder / _RECORD).read_text())
+    except FileNotFoundError:
+        raise BadInput(f"The voice {folder.name!r} is refused: it has no record of consent ({_RECORD}).") from None
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"The voice {folder.name!r} is refused: its {_RECORD} cannot be read: {error}.") from error
+
+
+def consent_seal(given: Consent, folder: Path) -> str:
+    """The digest of a record's words and of the voice it is about."""
+    words = {field.name: str(getattr(given, field.name)) for field in fields(Consent)}
+    words["voice"] = voice_digest(folder)
+    return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
+
+
+def write_consent(given: Consent, folder: Path) -> None:
+    """Write a sealed record of consent into a voice's folder; raises `BadInput` when it says too little."""
+    lines = []
+    for field in fields(Consent):
+        value = getattr(given, field.name)
+        if value is not None:
+            lines.append(f"{field.name} = {value.isoformat() if isinstance(value, date) else json.dumps(value)}")
+    lines.append(f'seal = "{consent_seal(given, folder)}"')
+    (folder / _RECORD).write_text("\n".join(lines) + "\n")
+    consent(folder, given.on)
+
+
+def write_card(described: Card, folder: Path) -> None:
+    """Write a voice's card."""
+    entries: Mapping[str, object] = {
+        field.name: getattr(described, field.name) for field in fields(Card) if field.name != "range"
+    }
+    reach = {"lowest": described.range.lowest, "seconds": [round(s, 2) for s in described.range.seconds]}
+    (folder / _CARD).write_text(json.dumps({**entries, "range": reach}, indent=2, ensure_ascii=False) + "\n")
+
+
+def voice_digest(folder: Path) -> str:
+    """The digest of what a voice is: its weights, configuration and card."""
+    described = card(folder)
+    names = [_CARD] + (["config.json", described.weights] if described.weights else [])
+    for name in names:
+        if not (folder / name).is_file():
+            raise BadInput(f"The voice {folder.name!r} lacks its file {name}.")
+    digests = [file_digest(folder / name) for name in names]
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def consent_digest(folder: Path) -> str:
+    """The digest of a voice's record of consent; raises what `consent` raises, so a refused voice has no cache key."""
+    consent(folder)
+    return file_digest(folder / _RECORD)
