@@ -22,9 +22,9 @@ PEAK = 0.88
 class ExampleSong:
     """The song and everything that is true of it.
 
-    `mix` (44.1 kHz stereo, peak below 0.9) is the sum of `stems` (drums, bass, other, lead_vocals, backing_vocals; of one
-    length) added in that order. `score` has the notes of each stem in the tracks drums, bass, other, melody (the lead's)
-    and backing_vocals; a sung note's onset is where its vowel starts. `f0` is the lead's pitch.
+    `mix` (44.1 kHz stereo, peak below 0.9) is the sum of `stems` added in their order: drums, bass, other, lead_vocals,
+    backing_vocals. `score` has the notes of each stem in the tracks drums, bass, other, melody (the lead's) and
+    backing_vocals; a sung note's onset is where its vowel starts. `f0` is the lead's pitch.
     """
 
     mix: Wave
