@@ -1,0 +1,169 @@
+"""From samples to files: WAV and FLAC of 24 bit, and MP3 with tags and cover.
+
+A file appears under its name whole or not at all: it is written beside its place, synced to the disk and renamed.
+Samples are rounded to 24 bit without dither: float32 has a mantissa of 24 bits itself, so rounding adds at most half
+of 2^-23 (-144 dBFS, under the noise of any converter), silence stays silence, and what is written decodes to the very
+same samples. The MP3 encoder gets 16 bit, rounded likewise: what that loses at -98 dBFS is far below what it discards.
+"""
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from models.decoding import Tags
+from models.errors import BadInput
+from models.mp3_process import Mp3Order, encoded
+from models.progress import UNWATCHED, Watch
+from models.records import Samples, Source
+
+_BLOCK = 1 << 16
+_MOST_WAV_BYTES = (1 << 32) - (1 << 16)
+
+
+def write_wav(source: Source, path: Path, watch: Watch = UNWATCHED) -> None:
+    """Write 24-bit PCM WAV (RF64 from 4 GB on); equal samples give equal bytes.
+
+    Samples over full scale are clipped. Raises `BadInput` where the file cannot be written, and leaves nothing then.
+    """
+    large = source.frames * source.channels * 3 > _MOST_WAV_BYTES
+    _write_24_bit(source, path, "RF64" if large else "WAV", watch)
+
+
+def write_flac(source: Source, path: Path, watch: Watch = UNWATCHED) -> None:
+    """Write 24-bit FLAC; otherwise like `write_wav`."""
+    _write_24_bit(source, path, "FLAC", watch)
+
+
+def write_mp3(source: Source, path: Path, tags: Tags, comment: str = "", watch: Watch = UNWATCHED) -> None:
+    """Write MP3 of 320 kbit/s with the song's tags and cover, its title marked " (remix)", `comment` before its own.
+
+    Memory does not grow with length: pydub, which encodes, runs in a process of its own and is given the samples as a
+    map of a scratch file. Raises `BadInput` as `write_wav` does.
+    """
+    with _appearing(path) as part, _scratch_folder(path) as folder:
+        with open(folder / "samples", "wb") as file:
+            for block in _blocks(source, watch.span(0.0, 0.3)):
+                file.write(_integers(block, 16).astype("<i2").tobytes())
+        cover = None
+        if tags.cover:
+            cover = folder / ("cover.png" if tags.cover.startswith(b"\x89PNG") else "cover.jpg")
+            cover.write_bytes(tags.cover)
+        order = Mp3Order(
+            samples=str(folder / "samples"),
+            mp3=str(part),
+            cover=str(cover) if cover else None,
+            sample_rate=source.sample_rate,
+            channels=source.channels,
+            tags=_remix_tags(tags, comment),
+        )
+        encoded(order, folder, watch.span(0.3, 1.0))
+
+
+def _remix_tags(tags: Tags, comment: str) -> dict[str, str]:
+    """The tags of a remix.
+
+    >>> _remix_tags(Tags("Song", "Me", (("comment", "live"), ("album", "A"))), "AI-converted voice: lj")
+    {'title': 'Song (remix)', 'artist': 'Me', 'comment': 'AI-converted voice: lj / live', 'album': 'A'}
+    """
+    fields = dict(tags.fields)
+    comments = " / ".join(text for text in (comment, fields.pop("comment", "")) if text)
+    marked = {"title": f"{tags.title} (remix)", "artist": tags.artist, "comment": comments, **fields}
+    return {name: text for name, text in marked.items() if text}
+
+
+def _write_24_bit(source: Source, path: Path, kind: str, watch: Watch) -> None:
+    with _appearing(path) as part, open(part, "r+b", buffering=0) as raw:
+        file = _Remembering(raw)
+        try:
+            with soundfile.SoundFile(file, "w", source.sample_rate, source.channels, "PCM_24", format=kind) as sound:
+                for block in _blocks(source, watch):
+                    sound.write((_integers(block, 24) << 8).T)
+        finally:
+            if file.error:
+                raise file.error
+
+
+def _blocks(source: Source, watch: Watch) -> Iterator[Samples]:
+    """The whole source in order, shape (channels, n); an error in reading it is no error in writing."""
+    for start in range(0, source.frames, _BLOCK):
+        watch.at(start / source.frames)
+        try:
+            yield source.read(start, min(start + _BLOCK, source.frames))
+        except OSError as error:
+            raise RuntimeError("the samples to be written cannot be read") from error
+    watch.at(1.0)
+
+
+def _integers(block: Samples, bits: int) -> NDArray[np.int32]:
+    """Rounded to integers of so many bits and clipped at full scale. Shape: unchanged."""
+    if not np.isfinite(block).all():
+        raise ValueError("samples that are not numbers cannot be written")
+    full = float(1 << (bits - 1))
+    rounded: Samples = np.clip(np.rint(block * np.float32(full)), -full, full - 1)
+    return rounded.astype(np.int32)
+
+
+class _Remembering:
+    """A file for libsndfile, whose callbacks cannot raise: the first error is kept and told afterwards."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.error: OSError | None = None
+        self.seek, self.tell, self.read = file.seek, file.tell, file.read
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.error = self.error or error
+            return 0
+
+
+@contextmanager
+def _appearing(path: Path) -> Iterator[Path]:
+    """An empty file beside `path` that takes its name once the block is done, and is gone where it fails."""
+    part = path.parent / f".{secrets.token_hex(8)}.part"
+    try:
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+        try:
+            yield part
+            _sync(part)
+            os.replace(part, path)
+            _sync(path.parent)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written: {os.strerror(error.errno or 0)}.") from error
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _scratch_folder(path: Path) -> Iterator[Path]:
+    """An empty folder beside `path`, gone with all it holds once the block is left."""
+    folder = path.parent / f".{secrets.token_hex(8)}.scratch"
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_bytes(content: bytes, path: Path) -> None:
+    """Write a file whole or not at all; raises `BadInput` where it cannot be written."""
+    with _appearing(path) as part:
+        part.write_bytes(content)
