@@ -114,7 +114,7 @@ def spectrum(source: Source, name: str, watch: Watch) -> Curve:
         count += 1
         if count % 256 == 0:
             watch.at(count * size / source.frames)
-    power *= 4 / (max(count, 1) * float(np.sum(taper)) ** 2)
+    power *= 4 / (max(count, 1) * size * float(np.sum(taper**2)))
     hertz = np.fft.rfftfreq(size, 1 / source.sample_rate)
     centres = 1000.0 * 2.0 ** (np.arange(-13, 13) / 3)
     centres = centres[centres * 2 ** (1 / 6) < source.sample_rate / 2]
