@@ -1,5 +1,6 @@
 """What the separators are trained on, decoded once to 16-bit arrays that are then mapped, not loaded."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,8 @@ def read(path: Path) -> Stem:
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     if rate != RATE:
         samples = soxr.resample(samples, rate, RATE)
-    return (np.clip(samples, -1, 1) * 32767).astype(np.int16)
+    whole: Stem = (np.clip(samples, -1, 1) * 32767).astype(np.int16)
+    return whole
 
 
 def load_library(work: Path, held_out: bool = False) -> Library:
@@ -74,10 +76,7 @@ def _by_voice(folder: Path) -> dict[str, list[Path]]:
     """The sound files below a folder by who sings or speaks, as far as the names tell."""
     groups: dict[str, list[Path]] = {}
     for path in sorted([*folder.rglob("*.opus"), *folder.rglob("*.flac"), *folder.rglob("*.wav")]):
-        if folder.name == "emodb":
-            key = path.name[:2]
-        else:
-            key = path.parent.name
+        key = path.name[:2] if folder.name == "emodb" else path.parent.name
         groups.setdefault(key, []).append(path)
     return groups
 
@@ -93,7 +92,7 @@ def _strung(files: list[Path]) -> Stem:
     return np.concatenate(parts or [np.zeros(RATE, np.float32)])[None].astype(np.int16)
 
 
-def _kept(path: Path, make) -> None:  # type: ignore[no-untyped-def]
+def _kept(path: Path, make: Callable[[], Stem]) -> None:
     """Write the array that `make` gives, unless it was written before."""
     if path.is_file():
         return
@@ -116,4 +115,4 @@ def render_bands(midi: Path, fonts: list[Path], work: Path, count: int) -> None:
         pieces = (pop, pop, tracks, pop, tracks, tunes)[index % 6]
         stems = band(pieces, drummers, fonts, seed=index)
         for name in ("drums", "bass", "other"):
-            _kept(work / "bands" / f"band_{index:04d}" / f"{name}.npy", lambda name=name: stems[name])
+            _kept(work / "bands" / f"band_{index:04d}" / f"{name}.npy", lambda stem=stems[name]: stem)

@@ -45,7 +45,7 @@ def learn(network_name: str, work: Path, run: Path, steps: int, batch: int, seed
         network, lambda rng: drawn(rng=rng), settings, seed, run / "checkpoint.pt"
     ):
         recent.append(value)
-        if step % settings.save_every == 0:
+        if step % settings.round == 0:
             with open(run / "curve.jsonl", "a") as file:
                 file.write(json.dumps({"step": step, "loss": round(float(np.mean(recent)), 5)}) + "\n")
             recent.clear()

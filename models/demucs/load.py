@@ -1,0 +1,155 @@
+"""Loading separators safely: the class a file names is checked before anything is imported or unpickled.
+
+demucs' own loaders import whatever class a safetensors file names, and unpickle `.th` files, which can run code.
+"""
+
+import importlib
+import inspect
+import json
+import struct
+from collections import OrderedDict
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from models import registry
+from models.errors import BadInput
+
+CLASSES = {
+    "demucs.htdemucs.HTDemucs": ("demucs.htdemucs", "HTDemucs"),
+    "demucs.hdemucs.HDemucs": ("demucs.hdemucs", "HDemucs"),
+    "demucs.demucs.Demucs": ("demucs.demucs", "Demucs"),
+    "models.demucs.band_mask.BandMask": ("models.demucs.band_mask", "BandMask"),
+    "models.mask_cnn.network.MaskCnn": ("models.mask_cnn.network", "MaskCnn"),
+}
+"""The networks that may be built, by the name a file gives them."""
+ATTRIBUTES = ("sources", "samplerate", "audio_channels", "segment")
+MAX_HEADER = 1 << 24
+
+
+def separator_path(name_or_file: str) -> Path:
+    """The file of a separator in the manifest, verified, or the user's own file; raises `BadInput`."""
+    own = Path(name_or_file)
+    if own.suffix in (".safetensors", ".th"):
+        if not own.is_file():
+            raise BadInput(f"There is no separator file {name_or_file!r}.")
+        return own
+    return registry.verified(registry.find("separator", name_or_file))
+
+
+def load(path: Path, device: str = "cpu") -> torch.nn.Module:
+    """A separator in eval mode, in float32 on a CPU, with `sources`, `samplerate`, `audio_channels` and `segment`.
+
+    Takes safetensors whose metadata names an allowed class, and demucs' `.th` files as far as PyTorch's safe unpickler
+    reads them; raises `BadInput` with the reason for everything else.
+    """
+    if path.suffix == ".safetensors":
+        network = _from_safetensors(path)
+    elif path.suffix == ".th":
+        network = _from_pickle(path)
+    else:
+        raise BadInput(f"{path} is not a separator: its name must end in .safetensors or .th.")
+    missing = [name for name in ATTRIBUTES if not hasattr(network, name)]
+    if missing:
+        raise BadInput(f"The network in {path} lacks {', '.join(missing)}, so it cannot separate.")
+    return network.float().eval().to(device)
+
+
+def save(network: torch.nn.Module, path: Path) -> None:
+    """Write one of our networks as demucs' safetensors format, in half precision.
+
+    The arguments of its constructor are read back from attributes of the same names.
+    """
+    klass = type(network)
+    names = list(inspect.signature(klass).parameters)
+    metadata = {
+        "klass": f"{klass.__module__}.{klass.__qualname__}",
+        "args": "[]",
+        "kwargs": json.dumps({name: getattr(network, name) for name in names}),
+    }
+    if metadata["klass"] not in CLASSES:
+        raise ValueError(f"{metadata['klass']} is not among the classes that can be loaded")
+    save_file({k: v.half().contiguous() for k, v in network.state_dict().items()}, path, metadata)
+
+
+def _from_safetensors(path: Path) -> torch.nn.Module:
+    metadata = _metadata(path)
+    if "structure" in metadata:
+        raise BadInput(f"{path} holds a quantised network, which is not supported; use the plain one.")
+    klass = _allowed(path, metadata.get("klass"))
+    try:
+        args, kwargs = _decoded(json.loads(metadata["args"])), _decoded(json.loads(metadata["kwargs"]))
+        tensors = load_file(path)
+    except (KeyError, ValueError, SafetensorError) as error:
+        raise BadInput(f"{path} is not a whole separator file: {error}.") from error
+    return _built(path, klass, args, kwargs, tensors)
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    """A safetensors file's metadata, read without touching its tensors."""
+    try:
+        with open(path, "rb") as file:
+            (size,) = struct.unpack("<Q", file.read(8))
+            if size > MAX_HEADER:
+                raise ValueError("its header is too large")
+            found = json.loads(file.read(size))["__metadata__"]
+    except (OSError, struct.error, ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{path} is not a separator in safetensors format: {error}.") from error
+    return dict(found)
+
+
+def _from_pickle(path: Path) -> torch.nn.Module:
+    """demucs' own package: a dict of klass, args, kwargs, state."""
+    safe = [*_demucs_classes(), Fraction, OrderedDict]
+    try:
+        with torch.serialization.safe_globals(safe):
+            package = torch.load(path, "cpu", weights_only=True)
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BadInput(f"{path} cannot be read without running code in it, so it is refused: {reason}") from error
+    if not isinstance(package, dict) or not {"klass", "args", "kwargs", "state"} <= package.keys():
+        raise BadInput(f"{path} is not a demucs checkpoint: it lacks klass, args, kwargs or state.")
+    klass = package["klass"]
+    if klass not in safe[:3]:
+        raise BadInput(f"{path} names the class {klass!r}, which is not a separator.")
+    return _built(path, klass, package["args"], package["kwargs"], package["state"])
+
+
+def _demucs_classes() -> list[Any]:
+    return [_class(name) for name in CLASSES if name.startswith("demucs.")]
+
+
+def _allowed(path: Path, name: str | None) -> Any:
+    if name not in CLASSES:
+        raise BadInput(f"{path} names the class {name!r}, which is not one of {', '.join(sorted(CLASSES))}.")
+    return _class(name)
+
+
+def _class(name: str) -> Any:
+    module, attribute = CLASSES[name]
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _decoded(value: Any) -> Any:
+    """demucs' JSON of a constructor's arguments, where fractions are objects."""
+    if isinstance(value, dict):
+        if value.get("_type") == "fraction":
+            return Fraction(value["numerator"], value["denominator"])
+        return {key: _decoded(item) for key, item in value.items()}
+    return [_decoded(item) for item in value] if isinstance(value, list) else value
+
+
+def _built(path: Path, klass: Any, args: Any, kwargs: Any, state: Any) -> torch.nn.Module:
+    """The network with its weights; parameters the class does not know are left out, as demucs does."""
+    known = inspect.signature(klass).parameters
+    try:
+        network: torch.nn.Module = klass(*args, **{k: v for k, v in kwargs.items() if k in known})
+        network.load_state_dict(state)
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BadInput(f"The weights in {path} do not fit the network they name: {reason}") from error
+    return network

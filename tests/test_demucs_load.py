@@ -1,0 +1,126 @@
+import json
+import pickle
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+import torch
+from demucs.hdemucs import HDemucs
+from demucs.hf import load_safetensors_model
+from demucs.states import load_model
+from safetensors.torch import save_file
+
+from models.demucs.band_mask import BandMask
+from models.demucs.load import load, save, separator_path
+from models.errors import BadInput
+
+SOURCES = ["drums", "bass", "other", "vocals"]
+
+
+def tiny(seed: int = 0) -> BandMask:
+    torch.manual_seed(seed)
+    return BandMask(SOURCES, width=16, depth=2).eval()
+
+
+def package(klass, network, **kwargs) -> dict:
+    return {"klass": klass, "args": [], "kwargs": kwargs, "state": network.state_dict()}
+
+
+def test_what_was_saved_comes_back_in_float32(tmp_path):
+    network, file = tiny(), tmp_path / "tiny.safetensors"
+    save(network, file)
+    again = load(file)
+    wave = 0.1 * torch.randn(1, 2, 20000, generator=torch.Generator().manual_seed(1))
+    assert again.sources == SOURCES
+    assert not again.training
+    assert {p.dtype for p in again.parameters()} == {torch.float32}
+    torch.testing.assert_close(again(wave), network(wave), atol=2e-4, rtol=0)
+
+
+def test_demucs_own_loaders_take_our_class(tmp_path):
+    network, file = tiny(), tmp_path / "tiny.safetensors"
+    save(network, file)
+    assert load_safetensors_model(file).sources == SOURCES
+    torch.save(package(BandMask, network, sources=SOURCES, width=16, depth=2), tmp_path / "tiny.th")
+    assert load_model(tmp_path / "tiny.th").width == 16
+
+
+def hdemucs() -> HDemucs:
+    return HDemucs(SOURCES, channels=4, depth=4, nfft=512, hybrid_old=False)
+
+
+def test_demucs_own_files_load(tmp_path):
+    network = hdemucs()
+    kwargs = {"sources": SOURCES, "channels": 4, "depth": 4, "nfft": 512, "gone_parameter": 1}
+    torch.save(package(HDemucs, network, **kwargs, segment=Fraction(39, 5)), tmp_path / "h.th")
+    assert load(tmp_path / "h.th").sources == SOURCES
+    fraction = {"_type": "fraction", "numerator": 39, "denominator": 5}
+    metadata = {"klass": "demucs.hdemucs.HDemucs", "args": "[]", "kwargs": json.dumps(kwargs | {"segment": fraction})}
+    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, tmp_path / "h.safetensors", metadata)
+    assert load(tmp_path / "h.safetensors").segment == Fraction(39, 5)
+
+
+def test_a_class_off_the_list_is_never_imported(tmp_path, monkeypatch):
+    (tmp_path / "evil.py").write_text("raise SystemError('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    metadata = {"klass": "evil.Network", "args": "[]", "kwargs": "{}"}
+    save_file({"a": torch.zeros(1)}, tmp_path / "evil.safetensors", metadata)
+    with pytest.raises(BadInput, match=r"evil\.Network"):
+        load(tmp_path / "evil.safetensors")
+
+
+class Bomb:
+    def __reduce__(self):
+        return (Path.touch, (Path("bomb-went-off"),))
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_a_pickle_that_runs_code_is_refused(tmp_path, monkeypatch, protocol):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"klass": Bomb(), "args": [], "kwargs": {}, "state": {}}, "evil.th", pickle_protocol=protocol)
+    with pytest.raises(BadInput, match="refused"):
+        load(Path("evil.th"))
+    Path("plain.th").write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(BadInput, match="refused"):
+        load(Path("plain.th"))
+    assert not Path("bomb-went-off").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "word"),
+    [
+        ("a.onnx", b"x", "must end"),
+        ("a.safetensors", b"", "safetensors"),
+        ("a.safetensors", b"\xff" * 64, "too large"),
+        ("a.safetensors", (2).to_bytes(8, "little") + b"{}", "safetensors"),
+        ("a.th", b"not a checkpoint", "refused"),
+    ],
+)
+def test_other_files_are_refused_in_a_sentence(tmp_path, name, content, word):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(BadInput, match=word):
+        load(tmp_path / name)
+
+
+def test_a_truncated_file_is_refused(tmp_path):
+    save(tiny(), tmp_path / "a.safetensors")
+    whole = (tmp_path / "a.safetensors").read_bytes()
+    (tmp_path / "a.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(BadInput, match="not a whole"):
+        load(tmp_path / "a.safetensors")
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path):
+    torch.save(package(BandMask, tiny(), sources=SOURCES, width=32, depth=2), tmp_path / "a.th")
+    with pytest.raises(BadInput):
+        load(tmp_path / "a.th")
+
+
+def test_separators_are_found_by_name_or_file(tmp_path):
+    own = tmp_path / "mine.safetensors"
+    own.touch()
+    assert separator_path(str(own)) == own
+    with pytest.raises(BadInput, match="no separator file"):
+        separator_path(str(tmp_path / "yours.th"))
+    with pytest.raises(BadInput, match="no separator named"):
+        separator_path("band-mosk")

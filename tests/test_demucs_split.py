@@ -1,0 +1,169 @@
+import random
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from demucs.apply import BagOfModels, apply_model
+from demucs.htdemucs import HTDemucs
+from torch import nn
+
+from models.demucs.band_mask import BandMask
+from models.demucs.split import SplitSettings, split
+from models.errors import BadInput, Cancelled
+from models.progress import Watch
+from models.records import Wave
+
+SOURCES = ["drums", "bass", "other", "vocals"]
+PLAIN = SplitSettings()
+
+
+def tiny_htdemucs() -> nn.Module:
+    torch.manual_seed(0)
+    network = HTDemucs(
+        SOURCES, channels=8, t_layers=1, t_heads=2, bottom_channels=16, segment=Fraction(1, 2), samplerate=8000
+    )
+    return network.eval()
+
+
+def tiny_band_mask(seed: int = 0) -> BandMask:
+    torch.manual_seed(seed)
+    return BandMask(SOURCES, width=16, depth=2, segment=0.5).eval()
+
+
+def song(network: nn.Module, seconds: float = 1.7) -> Wave:
+    rate = int(network.samplerate)
+    noise = np.random.default_rng(1).standard_normal((2, int(seconds * rate))).astype(np.float32)
+    return Wave(0.2 * noise, rate)
+
+
+def whole(wave: Wave, network: nn.Module, settings: SplitSettings = PLAIN, seed: int = 0) -> np.ndarray:
+    return np.concatenate(list(split(wave, network, settings, seed, "cpu")), axis=2)
+
+
+@pytest.mark.parametrize("make", [tiny_htdemucs, tiny_band_mask])
+@pytest.mark.parametrize("overlap", [0.0, 0.25, 0.6])
+def test_equals_demucs_own_overlap_add(make, overlap):
+    network = make()
+    wave = song(network)
+    theirs = apply_model(network, torch.from_numpy(wave.samples)[None], shifts=0, overlap=overlap)[0]
+    ours = whole(wave, network, SplitSettings(overlap=overlap))
+    assert ours.dtype == np.float32
+    assert ours.shape == (4, 2, wave.frames)
+    np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-5)
+    assert np.abs(ours).max() > 1e-3
+
+
+def test_equals_demucs_own_shifts(monkeypatch):
+    network = tiny_htdemucs()
+    wave = song(network)
+    longest = network.samplerate // 2
+    rng = np.random.default_rng(7)
+    drawn = [int(rng.integers(0, longest + 1)) for _ in range(2)]
+    given = iter(drawn)
+    monkeypatch.setattr(random, "randint", lambda low, high: next(given))
+    theirs = apply_model(network, torch.from_numpy(wave.samples)[None], shifts=2)[0]
+    np.testing.assert_allclose(whole(wave, network, SplitSettings(shifts=2), seed=7), theirs.numpy(), atol=1e-5)
+
+
+def test_equals_demucs_own_bag():
+    bag = BagOfModels([tiny_band_mask(0), tiny_band_mask(1)], [[1, 0, 1, 2], [0, 1, 3, 1]])
+    wave = song(bag.models[0])
+    theirs = apply_model(bag, torch.from_numpy(wave.samples)[None], shifts=0)[0]
+    np.testing.assert_allclose(whole(wave, bag), theirs.numpy(), atol=1e-5)
+
+
+def test_batches_do_not_change_the_sound():
+    network = tiny_band_mask()
+    wave = song(network, 2.3)
+    np.testing.assert_allclose(whole(wave, network, SplitSettings(batch=3)), whole(wave, network), atol=1e-5)
+
+
+def test_equal_seeds_give_equal_bytes_and_others_do_not():
+    network = tiny_band_mask()
+    wave = song(network)
+    before = wave.samples.copy()
+    state = random.getstate()
+    one, two, other = (whole(wave, network, SplitSettings(shifts=1), seed) for seed in (3, 3, 4))
+    assert one.tobytes() == two.tobytes()
+    assert one.tobytes() != other.tobytes()
+    assert wave.samples.tobytes() == before.tobytes()
+    assert random.getstate() == state
+
+
+def test_blocks_follow_each_other_and_stay_short():
+    network = tiny_band_mask()
+    wave = song(network, 5.0)
+    lengths = [block.shape[2] for block in split(wave, network, SplitSettings(), 0, "cpu")]
+    assert sum(lengths) == wave.frames
+    assert max(lengths) <= network.segment * network.samplerate
+
+
+class Counted(Wave):
+    """A wave that keeps count of how far it was read."""
+
+    furthest = 0
+
+    def read(self, start, stop):
+        type(self).furthest = max(self.furthest, stop)
+        return super().read(start, stop)
+
+
+def test_reads_no_further_than_it_has_to():
+    network = tiny_band_mask()
+    wave = Counted(song(network, 5.0).samples, network.samplerate)
+    next(split(wave, network, SplitSettings(), 0, "cpu"))
+    assert 0 < Counted.furthest <= 2 * network.segment * network.samplerate
+
+
+def test_reports_each_segment_and_stops_when_asked():
+    network = tiny_band_mask()
+    wave = song(network, 3.0)
+    heard: list[float] = []
+    list(split(wave, network, SplitSettings(), 0, "cpu", Watch(heard.append)))
+    assert heard == sorted(heard)
+    assert heard[-1] == 1.0
+    assert len(heard) > 5
+    stop_soon = Watch(cancelled=lambda: len(heard) > 12, progress=heard.append)
+    with pytest.raises(Cancelled):
+        list(split(wave, network, SplitSettings(), 0, "cpu", stop_soon))
+
+
+def test_a_source_too_big_for_memory_is_halved(monkeypatch):
+    network = tiny_band_mask()
+    sizes = []
+    plain = network.forward
+
+    def tight(mix):
+        sizes.append(len(mix))
+        if len(mix) > 1:
+            raise torch.OutOfMemoryError("no room")
+        return plain(mix)
+
+    wave = song(network)
+    expected = whole(wave, network)
+    monkeypatch.setattr(network, "forward", tight)
+    np.testing.assert_allclose(whole(wave, network, SplitSettings(batch=4)), expected, atol=1e-5)
+    assert sizes[:3] == [4, 2, 1] or sizes[:2] == [3, 1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [(SplitSettings(overlap=1.0), "Overlap"), (SplitSettings(precision="int4"), "precision")],
+)
+def test_refuses_settings_it_cannot_use(settings, word):
+    network = tiny_band_mask()
+    with pytest.raises(BadInput, match=word):
+        list(split(song(network), network, settings, 0, "cpu"))
+
+
+def test_refuses_another_rate():
+    with pytest.raises(BadInput, match="44100 Hz"):
+        list(split(Wave(np.zeros((2, 100), np.float32), 48000), tiny_band_mask(), SplitSettings(), 0, "cpu"))
+
+
+def test_bfloat16_stays_near_full_precision():
+    network = tiny_band_mask()
+    wave = song(network)
+    full, half = whole(wave, network), whole(wave, network, SplitSettings(precision="bfloat16"))
+    assert 0 < np.square(full - half).sum() < 1e-4 * np.square(full).sum()
