@@ -1,0 +1,65 @@
+"""The command line as a user meets it: in a process of its own."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+REMIX = [sys.executable, "-c", "from flows.cli import main; main()"]
+
+
+def remix(*arguments: str, home: Path, **more) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"REMIX_HOME": str(home), "COLUMNS": "120"}
+    return subprocess.run([*REMIX, *arguments], env=environment, capture_output=True, text=True, timeout=200, **more)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run", "missing.mp3"], r"missing\.mp3"),
+        (["run", "."], r"folder|directory"),
+        (["run", "README.md", "--voice", "lk"], "lj"),
+        (["run", "README.md", "--set", "separate.overlop=1"], "overlap"),
+        (["run", "README.md", "--backing", "loud"], "original"),
+        (["run"], "Missing argument"),
+        (["run", "README.md", "--separator", "band-musk"], "band-mask"),
+        (["run", "README.md"], r"README\.md"),
+        (["extend", "README.md"], r"README\.md"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_2_with_nothing_left(tmp_path, arguments, says):
+    result = remix(*arguments, home=tmp_path / "home", cwd=Path(__file__).parent.parent)
+    assert result.returncode == 2, result.stderr
+    assert re.search(says, result.stderr)
+    assert "Traceback" not in result.stderr + result.stdout
+    assert not list((tmp_path / "home").rglob("blobs/*"))
+
+
+def test_lists_are_json_where_a_program_reads_them(tmp_path):
+    weights = json.loads(remix("weights", "list", "--json", home=tmp_path).stdout)
+    assert {"separator", "vocal_splitter", "music_transformer"} <= {row["kind"] for row in weights}
+    assert "lj" in {row["voice"] for row in json.loads(remix("voices", "list", "--json", home=tmp_path).stdout)}
+    assert json.loads(remix("cache", "stats", "--json", home=tmp_path).stdout)["results"] == 0
+    assert remix("weights", "verify", home=tmp_path).returncode == 0
+    assert json.loads(remix("doctor", "--json", home=tmp_path).stdout)
+
+
+@pytest.mark.weights
+def test_ctrl_c_ends_the_process_soon_and_what_was_finished_is_kept(tmp_path):
+    environment = os.environ | {"REMIX_HOME": str(tmp_path / "home")}
+    command = [*REMIX, "demo", "--out", str(tmp_path / "out")]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("separate"):
+            break
+    process.send_signal(signal.SIGINT)
+    started = time.monotonic()
+    assert process.wait(30) == 130
+    assert time.monotonic() - started < 5 + 5  # a busy machine is forgiven

@@ -1,0 +1,217 @@
+"""The whole pipeline on the real engines and the shipped weights, on a short example song."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from models.decoding import Tags
+from models.encoding import write_flac, write_mp3, write_wav
+from models.example_song import example_song
+from models.records import Wave
+
+pytestmark = [pytest.mark.weights, pytest.mark.usefixtures("prefect_server")]
+
+SECONDS = 8.0
+STAGES = (
+    "separate",
+    "part_voices",
+    "listen",
+    "follow_pitch",
+    "revoice",
+    "transcribe",
+    "accompany",
+    "extend",
+    "render",
+    "mixdown",
+    "appraise",
+)
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("songs") / "a song.wav"
+    write_wav(example_song(seconds=SECONDS).mix, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store that the first remix of this file fills."""
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture(autouse=True)
+def _in_store(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REMIX_HOME", str(store))
+
+
+def remixed(song: Path, out: Path, **choices):
+    from flows.remix import remix
+
+    return remix(song=song, out=out, **{"outro_bars": 2, "device": "cpu"} | choices)
+
+
+def computed(made) -> set[str]:
+    return {stage.name for stage in made.stages if not stage.reused}
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def first(song: Path, store: Path, tmp_path_factory: pytest.TempPathFactory):
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("REMIX_HOME", str(store))
+        return remixed(song, tmp_path_factory.mktemp("first"))
+
+
+def test_a_remix_is_all_it_should_be(first):
+    assert computed(first) == set(STAGES)
+    names = {str(path.relative_to(first.folder)) for path in first.folder.rglob("*") if path.is_file()}
+    assert {"mix.wav", "mix.mp3", "score.mid", "extended.mid", "report.html", "manifest.json"} <= names
+    assert {f"stems/{name}.flac" for name in ("drums", "bass", "other", "lead_vocals", "backing_vocals")} <= names
+    mix, rate = soundfile.read(first.folder / "mix.wav", always_2d=True)
+    assert soundfile.info(first.folder / "mix.wav").subtype == "PCM_24"
+    assert rate == 44_100
+    assert mix.shape[1] == 2
+    manifest = json.loads((first.folder / "manifest.json").read_text())
+    bar_s = 4 * 60 / 112
+    assert len(mix) / rate == pytest.approx(SECONDS + 2 * bar_s, abs=0.15)
+    assert np.abs(mix).max() <= 10 ** (-1 / 20)
+    assert -14.5 <= first.loudness_lufs <= -13.5
+    assert manifest["voice"]["name"] == "lj"
+    assert all(len(sha) == 64 for sha in manifest["weights"].values())
+    assert {stage["name"] for stage in manifest["stages"]} == set(STAGES)
+
+
+def test_the_mix_is_the_songs_voice_in_time_and_not_the_song(first, song):
+    mix, rate = soundfile.read(first.folder / "mix.wav")
+    original, _ = soundfile.read(song)
+    head = mix[: len(original)]
+    assert abs(np.corrcoef(head.mean(1), original.mean(1))[0, 1]) < 0.95
+    stems = {path.stem: soundfile.read(path)[0].mean(1) for path in (first.folder / "stems").glob("*.flac")}
+    assert np.sqrt((stems["new_voice"] ** 2).mean()) > 1e-3
+    total = stems["drums"] + stems["bass"] + stems["other"] + stems["vocals"]
+    assert np.sqrt(((total - original.mean(1)) ** 2).mean()) < 0.05 * np.sqrt((original**2).mean())
+
+
+def test_a_second_run_computes_nothing_and_writes_the_same(first, song, tmp_path):
+    again = remixed(song, tmp_path)
+    assert computed(again) == set()
+    assert digest(again.folder / "mix.wav") == digest(first.folder / "mix.wav")
+
+
+def test_names_tags_and_lossless_formats_do_not_matter(first, song, tmp_path):
+    samples, rate = soundfile.read(song, dtype="float32")
+    wave = Wave(samples.T.copy(), rate)
+    write_flac(wave, tmp_path / "renamed.flac")
+    soundfile.write(tmp_path / "other.aiff", samples, rate, "PCM_24")
+    for path in (tmp_path / "renamed.flac", tmp_path / "other.aiff"):
+        assert computed(remixed(path, tmp_path / "out")) == set()
+
+
+def test_another_song_of_the_same_name_keeps_a_folder_of_its_own(first, song, tmp_path):
+    other = tmp_path / "other" / song.name
+    other.parent.mkdir()
+    write_mp3(example_song(seconds=4).mix, other.with_suffix(".mp3"), Tags(song.stem))
+    one = remixed(song, tmp_path / "out")
+    two = remixed(other.with_suffix(".mp3"), tmp_path / "out", voice="none", backing="original", outro_bars=0)
+    assert one.folder != two.folder
+
+
+@pytest.mark.parametrize(
+    ("choices", "again"),
+    [
+        ({"voice": "world"}, {"revoice", "mixdown", "follow_pitch", "appraise"}),
+        ({"backing": "transcribed"}, {"extend", "render", "mixdown", "appraise"}),
+        ({"outro_bars": 3}, {"extend", "render", "mixdown", "appraise"}),
+    ],
+)
+def test_a_changed_choice_runs_what_depends_on_it_and_nothing_else(first, song, tmp_path, choices, again):
+    assert computed(remixed(song, tmp_path, **choices)) == again
+
+
+def test_a_changed_setting_of_one_stage_runs_what_depends_on_it(first, song, tmp_path):
+    from flows.settings import StageSettings, with_options
+
+    settings = with_options(StageSettings(), ["master.target_lufs=-18"])
+    made = remixed(song, tmp_path, settings=settings)
+    assert computed(made) == {"mixdown", "appraise"}
+    assert made.loudness_lufs == pytest.approx(-18, abs=0.5)
+
+
+def test_an_instrumental_is_remixed_without_a_voice(tmp_path):
+    stems = example_song(seconds=SECONDS).stems
+    band = stems["drums"].samples + stems["bass"].samples + stems["other"].samples
+    write_wav(Wave(band, 44_100), tmp_path / "band.wav")
+    made = remixed(tmp_path / "band.wav", tmp_path / "out", backing="original", outro_bars=0)
+    assert (made.folder / "mix.wav").is_file()
+
+
+KILLER = """
+import os, signal, sys
+from pathlib import Path
+import tasks.progress as progress
+stage = sys.argv[3]
+def listener(name, fraction):
+    print("at", name, flush=True)
+    if name == stage:
+        os.kill(os.getpid(), signal.SIGKILL)
+progress.listen(listener)
+from flows.remix import remix
+made = remix(song=Path(sys.argv[1]), out=Path(sys.argv[2]), outro_bars=2, device="cpu")
+print("computed", *sorted(stage.name for stage in made.stages if not stage.reused))
+"""
+
+
+def killed_in(stage: str, song: Path, out: Path, home: Path) -> subprocess.CompletedProcess[str]:
+    from prefect.settings import get_current_settings
+
+    environment = os.environ | {
+        "REMIX_HOME": str(home),
+        "PREFECT_API_URL": str(get_current_settings().api.url),
+        "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    }
+    command = [sys.executable, "-c", KILLER, str(song), str(out), stage]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
+
+
+def test_killed_inside_any_stage_the_next_run_repeats_that_stage_alone(first, song, tmp_path):
+    done: set[str] = set()
+    for stage in ("separate", "part_voices", "revoice", "accompany", "render", "mixdown"):
+        result = killed_in(stage, song, tmp_path / "out", tmp_path / "home")
+        assert result.returncode == -signal.SIGKILL, result.stderr
+        at = {line.split()[1] for line in result.stdout.splitlines() if line.startswith("at ")}
+        assert not at & done, "a finished stage was computed again"
+        done |= {path.name.partition("-")[0] for path in (tmp_path / "home" / "results").glob("*")}
+        assert stage not in done
+    result = killed_in("no stage", song, tmp_path / "out", tmp_path / "home")
+    assert result.returncode == 0, result.stderr
+    assert "mixdown" in result.stdout
+    folder = next(path for path in (tmp_path / "out").iterdir())
+    assert digest(folder / "mix.wav") == digest(first.folder / "mix.wav")
+
+
+def test_two_processes_on_one_song_compute_each_stage_once(first, song, tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    def run(number: int) -> list[str]:
+        result = killed_in("no stage", song, tmp_path / f"out{number}", tmp_path / "home")
+        assert result.returncode == 0, result.stderr
+        line = next(line for line in result.stdout.splitlines() if line.startswith("computed"))
+        return line.split()[1:]
+
+    with ThreadPoolExecutor(2) as pool:
+        one, two = pool.map(run, (1, 2))
+    names = one + two
+    assert sorted(set(names)) == sorted(STAGES)
+    assert len(names) == len(set(names)) + names.count("follow_pitch") - 1
