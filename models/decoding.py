@@ -56,6 +56,9 @@ class IngestSettings:
     silence_dbfs: float = -60.0
 
 
+DEFAULT = IngestSettings()
+
+
 @dataclass(frozen=True)
 class Tags:
     """What a file says of its song; `fields` are all its other tags, by ffmpeg's names ("album", "date", "comment").
@@ -88,7 +91,7 @@ class _Format:
     mask: int
 
 
-def decode(path: Path, settings: IngestSettings = IngestSettings(), watch: Watch = UNWATCHED) -> Iterator[Samples]:
+def decode(path: Path, settings: IngestSettings = DEFAULT, watch: Watch = UNWATCHED) -> Iterator[Samples]:
     """The song in a file, as blocks of float32, shape (2, n), at 44,100 Hz, nominal ±1, in bounded memory.
 
     Mono goes to both channels; more channels than two are folded down (ITU-R BS.775-3, without the low-frequency
@@ -103,7 +106,8 @@ def decode(path: Path, settings: IngestSettings = IngestSettings(), watch: Watch
 def read_tags(path: Path) -> Tags:
     """The tags of an audio file; a file without a title is named by its stem.
 
-    Raises `BadInput` for what is no whole audio file. At most 64 fields of 1,000 characters and a picture of 10 MB are kept.
+    Raises `BadInput` for what is no whole audio file. Kept are at most 64 fields of 1,000 characters, and a picture of
+    at most 10 MB.
     """
     metadata = ["-map", "0:a:0", "-map_chapters", "-1", "-c", "copy", "-f", "ffmetadata"]
     picture = ["-map", "0:v:0", "-c", "copy", "-frames:v", "1", "-f", "data"]
@@ -165,7 +169,7 @@ def _decoded(path: Path, settings: IngestSettings, watch: Watch) -> Iterator[Sam
 
 def _options(container: Container) -> tuple[list[str], list[str]]:
     """ffmpeg's options before and after the input: the first sound stream alone, as it is, in float."""
-    strict = ["-xerror", "-err_detect", "crccheck+explode"] if container.lossless else ["-err_detect", "crccheck"]
+    strict = ["-xerror", "-err_detect", "crccheck+explode"] if container.strict else ["-err_detect", "crccheck"]
     output = ["-map", "0:a:0", "-map_metadata", "-1", "-c:a", "pcm_f32le", "-bitexact", "-f", "wav"]
     return [*strict, "-codec_whitelist", container.decoders], ["-max_error_rate", "0.02", *output]
 

@@ -26,6 +26,7 @@ _OTHER = (
     (b"7z\xbc\xaf", "a 7z archive"),
     (b"\x7fELF", "a program"),
     (b"MThd", "a MIDI file"),
+    (b"RIFX", "a big-endian WAV file"),
     (b"\x1aE\xdf\xa3", "a Matroska or WebM file"),
     (b"0&\xb2u\x8ef\xcf\x11", "a Windows Media file"),
     (b"#EXTM3U", "a playlist"),
@@ -51,8 +52,8 @@ def _recognised(file: BinaryIO, size: int) -> Container:
     head = file.read(16)
     if not head:
         raise EOFError
-    if head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:12] == b"WAVE":
-        return wav(file, size, ">" if head[:4] == b"RIFX" else "<")
+    if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
+        return wav(file, size)
     if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
         return aiff(file, size)
     if head[:4] == b"fLaC":
@@ -63,7 +64,7 @@ def _recognised(file: BinaryIO, size: int) -> Container:
         return mp4(file, size)
     for magic, what in _OTHER:
         if head.startswith(magic):
-            raise Unfit(f"is {what}, not audio; give a {_ACCEPTED} file")
+            raise Unfit(f"is {what}, which is not accepted; give a {_ACCEPTED} file")
     first = first_frame(file, start)
     if first is None:
         raise Unfit(f"is not audio{_or_text(file)}; give a {_ACCEPTED} file")

@@ -16,8 +16,8 @@ class Container:
     """An audio file that was recognised.
 
     Only `demuxer` of ffmpeg's may open it, and only its `decoders` may run. `seconds` is the length the header
-    promises (None: it promises none), and the audio may be shorter by `slack_s`. A `lossless` stream has no excuse
-    for a single faulty frame.
+    promises (None: it promises none), and the audio may be shorter by `slack_s`. In a `strict` one every
+    frame has a checksum, and a single faulty frame condemns the file.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Container:
     decoders: str
     seconds: float | None
     slack_s: float
-    lossless: bool
+    strict: bool
 
 
 class Unfit(Exception):

@@ -13,14 +13,14 @@ _AIFF_PCM = (b"NONE", b"sowt", b"twos", b"fl32", b"FL32", b"fl64", b"FL64", b"in
 _AIFF_LOG = (b"alaw", b"ulaw", b"ALAW", b"ULAW")
 
 
-def wav(file: BinaryIO, size: int, order: str) -> Container:
-    """A WAV file (RIFF, RF64, or RIFX where `order` is ">"); raises `Unfit`."""
+def wav(file: BinaryIO, size: int) -> Container:
+    """A WAV file (RIFF or RF64); raises `Unfit`."""
     align = rate = long_length = 0
-    for name, place, length in _chunks(file, size, order):
+    for name, place, length in _chunks(file, size, "<"):
         if name == b"ds64":
             long_length = struct.unpack("<8xQ", exactly(file, place, 16))[0]
         elif name == b"fmt ":
-            tag, channels, rate, _, align, bits = struct.unpack(order + "HHIIHH", exactly(file, place, 16))
+            tag, channels, rate, _, align, bits = struct.unpack("<HHIIHH", exactly(file, place, 16))
             if tag not in _WAV_TAGS:
                 raise Unfit(f"is a WAV file with compressed audio (format tag {tag}); give PCM or float")
             if not channels or not rate or not align or align != channels * ((bits + 7) // 8):
@@ -33,7 +33,7 @@ def wav(file: BinaryIO, size: int, order: str) -> Container:
             if promised in _UNKNOWN_LENGTHS:
                 promised = there
             _all_there(promised, there)
-            return Container("WAV", "wav", PCM, promised // align / rate, 0.0, True)
+            return Container("WAV", "wav", PCM, promised // align / rate, 0.0, False)
     raise Unfit("is truncated: it holds no audio, only a WAV header")
 
 
@@ -56,7 +56,7 @@ def aiff(file: BinaryIO, size: int) -> Container:
     if not width or stored is None:
         raise Unfit("is truncated: it holds no audio, only an AIFF header")
     _all_there(frames * width, stored)
-    return Container("AIFF", "aiff", PCM, frames / rate, 0.0, True)
+    return Container("AIFF", "aiff", PCM, frames / rate, 0.0, False)
 
 
 def _all_there(promised: int, there: int) -> None:
