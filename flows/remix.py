@@ -1,8 +1,8 @@
 """The remix: a song goes in, a new track comes out.
 
-    song -- ingest -- separate -+- part_voices -- follow_pitch -- revoice -------------------------+
-                                +- listen -------+                                                 +- mixdown -- publish
-                                +- transcribe ---+- accompany -- extend -- render -----------------+
+song -- ingest -- separate -+- part_voices -- follow_pitch -- revoice -------------------------+
+                            +- listen -------+                                                 +- mixdown -- publish
+                            +- transcribe ---+- accompany -- extend -- render -----------------+
 """
 
 from dataclasses import asdict
@@ -10,7 +10,6 @@ from pathlib import Path
 
 from prefect import flow
 from prefect.runtime import flow_run
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.settings import DEFAULTS, Backing, Device, StageSettings
 from models import registry
@@ -42,7 +41,6 @@ LEAST_VOICED_S = 1.0
 @flow(
     name="remix",
     flow_run_name="{song} sung by {voice}",
-    task_runner=ThreadPoolTaskRunner(max_workers=4),
     persist_result=False,
 )
 def remix(

@@ -62,7 +62,9 @@ def _put(record: Any, path: list[str], value: str, option: str) -> Any:
     current = getattr(record, path[0])
     if is_dataclass(current):
         if len(path) == 1:
-            raise BadInput(f"{option!r} names a group of options; say which: {', '.join(f.name for f in fields(current))}.")
+            raise BadInput(
+                f"{option!r} names a group of options; say which: {', '.join(f.name for f in fields(current))}."
+            )
         return replace(record, **{path[0]: _put(current, path[1:], value, option)})
     if len(path) > 1:
         raise BadInput(f"{option!r}: {path[0]} is an option and has no {'.'.join(path[1:])}.")

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from prefect import flow
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.remix import resolved
 from flows.settings import DEFAULTS, Device, StageSettings
@@ -17,7 +16,7 @@ from tasks.extend import extend
 from tasks.in_use import in_use
 from tasks.ingest import ingest
 from tasks.listen import follow_pitch, listen
-from tasks.mixdown import mixdown_of
+from tasks.mixdown import mix_takes
 from tasks.render import SAMPLE_RATE, render
 from tasks.revoice import revoice
 from tasks.separate import part_voices, separate
@@ -52,7 +51,7 @@ def separate_file(
         return tuple(_flac(clip, out / f"{name}.flac") for name, clip in named.items())
 
 
-@flow(name="transcribe", flow_run_name="transcribe {song}", task_runner=ThreadPoolTaskRunner(), persist_result=False)
+@flow(name="transcribe", flow_run_name="transcribe {song}", persist_result=False)
 def transcribe_file(
     song: Path,
     out: Path,
@@ -131,7 +130,7 @@ def mix_files(voice: Path, backing: Path, out: Path, settings: StageSettings = D
     """Mix a voice and its backing, both from their first sample, at the loudness target."""
     with in_use():
         sung, played = ingest(voice).audio, ingest(backing).audio
-        mix = mixdown_of((Take(sung, 0.0, 0.0),), (Take(played, 0.0, 0.0),), settings.mixdown, settings.master)
+        mix = mix_takes((Take(sung, 0.0, 0.0),), (Take(played, 0.0, 0.0),), settings.mixdown, settings.master)
         write_wav(Store().source(mix.audio), out)
     return mix
 

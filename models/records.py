@@ -70,6 +70,14 @@ class Clip:
 
 
 @dataclass(frozen=True)
+class Song:
+    """A song as it came in: its title, and its sound in the store."""
+
+    title: str
+    audio: Clip
+
+
+@dataclass(frozen=True)
 class Stems:
     """A song taken apart; all clips have equal length and rate, and sum to the song nearly."""
 

@@ -53,7 +53,7 @@ def fetched_folder() -> Path:
 @cache
 def manifest() -> tuple[Weights, ...]:
     """Every entry of `weights/manifest.toml`, in its order."""
-    rows = tomllib.loads((SHIPPED / "manifest.toml").read_text())["weights"]
+    rows = tomllib.loads((SHIPPED / "manifest.toml").read_text()).get("weights", [])
     return tuple(Weights(**{"url": "", **row}) for row in rows)
 
 

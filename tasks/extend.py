@@ -4,7 +4,9 @@ from typing import Any
 
 from models import registry
 from models.grid import carried_on
-from models.music_transformer import PlaySettings, accompany as band_for, extend as played_on, load
+from models.music_transformer import PlaySettings, load
+from models.music_transformer import accompany as band_for
+from models.music_transformer import extend as played_on
 from models.records import Continuation, Grid, Score
 from tasks.caching import stage
 from tasks.progress import stage_watch

@@ -12,8 +12,8 @@ from tasks.store import Store
 @stage("librosa", "numpy", "scipy", "soxr")
 def listen(drums: Clip, bass: Clip, other: Clip, settings: ListenSettings) -> Grid:
     """Hear tempo, beats, downbeats, key and chords in the separated band."""
-    sources = [Store().source(clip) for clip in (drums, bass, other)]
-    return listening.listen(*sources, settings, stage_watch("listen"))
+    beat, low, harmony = (Store().source(clip) for clip in (drums, bass, other))
+    return listening.listen(beat, low, harmony, settings, stage_watch("listen"))
 
 
 @stage("numpy", "scipy", "soxr")

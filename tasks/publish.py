@@ -79,7 +79,9 @@ class Remix:
 
 
 @task(name="publish", task_run_name="publish", cache_policy=NO_CACHE, persist_result=False)
-def publish(song: Path, out: Path, made: Remixed, numbers: Numbers, credits: Credits, stages: tuple[StageRun, ...]) -> Remix:
+def publish(
+    song: Path, out: Path, made: Remixed, numbers: Numbers, credits: Credits, stages: tuple[StageRun, ...]
+) -> Remix:
     """Write the remix's folder: mix, stems, MIDI, report and manifest."""
     tags = read_tags(song)
     folder = _folder(out, tags, made.audio)
@@ -91,7 +93,9 @@ def publish(song: Path, out: Path, made: Remixed, numbers: Numbers, credits: Cre
 
     def write(name: str) -> None:
         content, writer = files[name]
-        content = digest_of([content, asdict(tags) | {"cover": None}, credits.voice]) if name.endswith("mp3") else content
+        content = (
+            digest_of([content, asdict(tags) | {"cover": None}, credits.voice]) if name.endswith("mp3") else content
+        )
         path, before = folder / name, previous.get(name, {})
         if before.get("content") != content or not path.is_file() or file_digest(path) != before.get("sha256"):
             writer(path)

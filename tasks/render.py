@@ -5,7 +5,8 @@ from typing import Any
 
 from models.records import Clip, Score
 from models.registry import file_digest
-from models.rendering import RenderSettings, render as played
+from models.rendering import RenderSettings
+from models.rendering import render as played
 from tasks.caching import stage
 from tasks.progress import stage_watch
 from tasks.store import Store

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from models import registry
-from models.pitch import PitchSettings
 from models.records import Clip
 from models.so_vits_svc.convert import RevoiceSettings
 from models.so_vits_svc.voices import consent_digest, find_voice, voice_digest

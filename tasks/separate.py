@@ -1,7 +1,7 @@
 """A song becomes its stems, and its vocals the lead and the backing singers."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -24,8 +24,9 @@ def _separator(separator: str, **inputs: Any) -> str:
 def separate(audio: Clip, separator: str, settings: SplitSettings, seed: int, device: str) -> Stems:
     """Take the song apart into drums, bass, other and vocals with a Demucs network."""
     network = load(separator_path(separator), device)
+    sources = cast(Sequence[str], network.sources)
     blocks = split(Store().source(audio), network, settings, seed, device, stage_watch("separate"))
-    four = (_four(network.sources, block) for block in blocks)
+    four = (_four(sources, block) for block in blocks)
     return Stems(*Store().put_together(four, audio.sample_rate))
 
 

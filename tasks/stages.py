@@ -3,7 +3,7 @@
 from tasks.appraise import appraise
 from tasks.extend import accompany, extend
 from tasks.listen import follow_pitch, listen
-from tasks.mixdown import mixdown
+from tasks.mixdown import mix_takes, mixdown
 from tasks.render import render
 from tasks.revoice import revoice
 from tasks.separate import part_voices, separate
@@ -20,5 +20,6 @@ ALL = (
     render,
     revoice,
     mixdown,
+    mix_takes,
     appraise,
 )

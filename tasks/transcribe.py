@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from models.basic_pitch.transcribe import BASS, OTHER, TranscribeSettings, transcribe as notes_of
+from models.basic_pitch.transcribe import BASS, OTHER, TranscribeSettings
+from models.basic_pitch.transcribe import transcribe as notes_of
 from models.drum_notes import DrumSettings, drum_notes
 from models.instruments import auto_program
 from models.pitch import F0

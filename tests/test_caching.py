@@ -159,8 +159,9 @@ def test_the_collector_takes_the_least_used_and_spares_a_run_under_way():
 
 def test_a_failing_stage_leaves_no_result_and_frees_its_lock(monkeypatch):
     audio = Store().put([np.ones((2, 10), np.float32)], 44_100)
-    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="stop"):
+    with monkeypatch.context() as patched:
         patched.setattr(Store, "put", lambda *a: (_ for _ in ()).throw(RuntimeError("stop")))
-        louder(audio, LouderSettings(), "cpu")
+        with pytest.raises(RuntimeError, match="stop"):
+            louder(audio, LouderSettings(), "cpu")
     assert stats().results == 0
     assert louder(audio, LouderSettings(), "cpu").start_s == 0.0

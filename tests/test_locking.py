@@ -18,7 +18,7 @@ def _hold(folder: Path, ready) -> None:
     signal.pause()
 
 
-@pytest.fixture()
+@pytest.fixture
 def holder(tmp_path):
     context = multiprocessing.get_context("fork")
     ready = context.Event()

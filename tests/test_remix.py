@@ -94,7 +94,7 @@ def test_a_remix_is_all_it_should_be(first):
 
 
 def test_the_mix_is_the_songs_voice_in_time_and_not_the_song(first, song):
-    mix, rate = soundfile.read(first.folder / "mix.wav")
+    mix, _ = soundfile.read(first.folder / "mix.wav")
     original, _ = soundfile.read(song)
     head = mix[: len(original)]
     assert abs(np.corrcoef(head.mean(1), original.mean(1))[0, 1]) < 0.95

@@ -17,11 +17,12 @@ console = Console()
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    for name, about, commands in (
-        ("weights", "The networks: what is shipped, how good it is, and what can be fetched.", (weights_list, weights_fetch, weights_verify)),
-        ("voices", "The voices that can sing.", (voices_list,)),
-        ("cache", "What earlier runs left to be reused.", (cache_stats, cache_verify, cache_gc)),
-    ):
+    groups = {
+        "weights": ("The networks: what is shipped, how good it is, and what can be fetched.", WEIGHTS),
+        "voices": ("The voices that can sing.", VOICES),
+        "cache": ("What earlier runs left to be reused.", CACHE),
+    }
+    for name, (about, commands) in groups.items():
         group = typer.Typer(help=about, no_args_is_help=True)
         for command in commands:
             group.command(command.__name__.partition("_")[2])(command)
@@ -61,8 +62,9 @@ def weights_list(as_json: AsJson = False) -> None:
 
 def weights_fetch(name: Annotated[str, typer.Argument(help="A name from `remix weights list`.")]) -> None:
     """Fetch a network that is not shipped; resumes where it was cut off, and keeps nothing that fails its SHA-256."""
-    from flows.cli.live import shown
     from models.fetch import fetch
+
+    from flows.cli.live import shown
     from tasks.progress import stage_watch
 
     found = [weights for weights in registry.manifest() if weights.name == name and not weights.shipped]
@@ -129,7 +131,9 @@ def cache_verify() -> None:
     raise typer.Exit(1 if bad else 0)
 
 
-def cache_gc(limit_gb: Annotated[float, typer.Option("--limit", min=0.0, help="Keep at most this many GB.")] = 20.0) -> None:
+def cache_gc(
+    limit_gb: Annotated[float, typer.Option("--limit", min=0.0, help="Keep at most this many GB.")] = 20.0,
+) -> None:
     """Throw out the least recently used results over the limit; never what a run is using."""
     import tasks.stages  # noqa: F401  # the declared types of all stages
     from tasks.collecting import collect
@@ -143,3 +147,8 @@ def doctor(as_json: AsJson = False) -> None:
     from models.diagnosis import diagnose
 
     _show([asdict(fact) for fact in diagnose()], as_json)
+
+
+WEIGHTS = (weights_list, weights_fetch, weights_verify)
+VOICES = (voices_list,)
+CACHE = (cache_stats, cache_verify, cache_gc)

@@ -7,7 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from tasks import progress
 
@@ -21,8 +29,9 @@ def shown(console: Console) -> Iterator[None]:
         progress.listen(_Lines(console))
         yield
         return
-    columns = TextColumn("{task.description:<14}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console) as bars:
+    name = TextColumn("{task.description:<14}")
+    times = TimeElapsedColumn(), TimeRemainingColumn()
+    with Progress(name, BarColumn(), TaskProgressColumn(), *times, console=console) as bars:
         progress.listen(_Bars(bars))
         yield
 

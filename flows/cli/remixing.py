@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 console = Console(stderr=True)
 
 
-class Backing(str, Enum):
+class Backing(StrEnum):
     """What plays under the voice."""
 
     generated = "generated"
@@ -26,7 +26,7 @@ class Backing(str, Enum):
     original = "original"
 
 
-class Device(str, Enum):
+class Device(StrEnum):
     """Where networks compute."""
 
     auto = "auto"
@@ -113,7 +113,7 @@ def _remixed(song: Path, choices: dict[str, Any], options: list[str], quiet: boo
 
     settings = with_options(StageSettings(), options)
     with shown(console):
-        made = remix(song=song, settings=settings, **choices)
+        made: Remix = remix(song=song, settings=settings, **choices)
     if not quiet:
         _tell(made)
     return made

@@ -1,0 +1,62 @@
+"""The new voice and the new band become one track."""
+
+from collections.abc import Sequence
+
+from models.loudness import measure
+from models.mastering import MasterSettings, master, plan_master
+from models.mixing import MixSettings, Original, Part, mix
+from models.records import Band, Clip, Mix, Stems, Take, Voices
+from tasks.caching import stage
+from tasks.progress import stage_watch
+from tasks.store import Store
+
+BARS_A_SECTION = 8
+
+
+@stage("numpy", "scipy")
+def mixdown(
+    lead: Clip, voices: Voices, stems: Stems, band: Band, settings: MixSettings, mastering: MasterSettings
+) -> Mix:
+    """Mix voices and band with the original's balance, section by section, and master it to its loudness target."""
+    store, more = Store(), band.continuation
+    sung = [Part(store.source(clip)) for clip in (lead, voices.backing_vocals)]
+    stems_end_s = more.start_s if more.score.end_s else None
+    played = [_part(take, stems_end_s if take.audio in vars(stems).values() else None) for take in band.takes]
+    original = Original(
+        [store.source(clip) for clip in (voices.lead_vocals, voices.backing_vocals)],
+        [store.source(clip) for clip in (stems.drums, stems.bass, stems.other)],
+        more.grid.downbeats_s[::BARS_A_SECTION],
+    )
+    return _mastered(sung, played, original, settings, mastering)
+
+
+@stage("numpy", "scipy")
+def mix_takes(
+    voices: tuple[Take, ...], backing: tuple[Take, ...], settings: MixSettings, mastering: MasterSettings
+) -> Mix:
+    """Mix voices and backing that have no original to take a balance from."""
+    sung, played = ([_part(take, None) for take in takes] for takes in (voices, backing))
+    return _mastered(sung, played, Original(), settings, mastering)
+
+
+def _part(take: Take, gives_way_s: float | None) -> Part:
+    """A take at the mixing desk; it gives way to what follows at that time, in seconds."""
+    return Part(Store().source(take.audio), take.start_s, take.gain_db, stop_s=gives_way_s)
+
+
+def _mastered(
+    voices: Sequence[Part],
+    backing: Sequence[Part],
+    original: Original,
+    settings: MixSettings,
+    mastering: MasterSettings,
+) -> Mix:
+    store, watch = Store(), stage_watch("mixdown")
+    rate = (*voices, *backing)[0].source.sample_rate
+    frames = max(round(part.start_s * rate) + part.source.frames for part in (*voices, *backing))
+    mixed = store.put(mix(voices, backing, original, frames, rate, settings, watch.span(0.0, 0.5)), rate)
+    source = store.source(mixed)
+    plan = plan_master(source, mastering, watch.span(0.5, 0.8))
+    audio = store.put(master(source, mastering, watch.span(0.8, 0.95), plan), rate)
+    heard = measure(store.source(audio), watch.span(0.95, 1.0))
+    return Mix(audio, heard.loudness_lufs, heard.true_peak_dbtp)
