@@ -1,0 +1,253 @@
+"""The Music Transformer: a decoder over events whose attention knows musical time.
+
+After Huang et al. 2018 ("Music Transformer") with three changes. Half of every head's rotary angles (Su et al. 2021)
+turn with the place in the sequence, half with musical time, at the wavelengths of beats and bars, so that "the same
+place one bar ago" is one fixed angle away. Queries, keys and values pass a short causal depthwise convolution (Primer,
+So et al. 2021), so that one layer can find what followed the last three events. Durations come from a second head
+that sees the note they belong to. `positions="relative"` is Huang's skewed relative attention, kept for comparison.
+
+Shapes: B sequences, T events, H heads, d channels a head, D = H * d.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from models.errors import BadInput
+from models.music_transformer import tokens
+
+WAVELENGTHS = (6, 12, 24, 36, 48, 72, 96, 144, 192, 384, 768, 3072)
+"""Of the rotary angles that turn with musical time, in ticks: half a beat to 64 bars, duple and triple."""
+TAPS = 4
+
+
+@dataclass(frozen=True)
+class Config:
+    """The size of the network; `context` is the longest sequence in events it was trained on."""
+
+    width: int = 192
+    layers: int = 6
+    heads: int = 4
+    context: int = 1024
+    dropout: float = 0.0
+    positions: Literal["rotary", "relative"] = "rotary"
+
+    @classmethod
+    def debug(cls) -> "Config":
+        """The smallest that has every part; untrained it runs all the wiring in milliseconds."""
+        return cls(width=48, layers=2, heads=1, context=64)
+
+
+@dataclass
+class Batch:
+    """What the network reads of events; each is int64 (B, T)."""
+
+    token: Tensor
+    duration: Tensor
+    tick: Tensor
+    time: Tensor
+    room: Tensor
+
+    @classmethod
+    def of(cls, events: tokens.Events, device: str = "cpu") -> "Batch":
+        """One sequence as a batch."""
+        columns = (events.token, events.duration, events.tick, events.time, events.room)
+        return cls(*(torch.from_numpy(np.asarray(c, np.int64))[None].to(device) for c in columns))
+
+
+@dataclass
+class LayerCache:
+    """What one layer remembers of the past: keys, values (B, H, room, d), last raw projections (B, TAPS-1, 3D)."""
+
+    keys: Tensor
+    values: Tensor
+    tail: Tensor
+
+
+@dataclass
+class Cache:
+    """The past of a sequence being sampled, `length` events of it filled; `table` is the network's, worked out once."""
+
+    layers: list[LayerCache]
+    table: Tensor
+    length: int = 0
+
+
+class MusicTransformer(nn.Module):
+    """Events in, a distribution over the next event out."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.token = nn.Embedding(tokens.VOCABULARY, width)
+        self.traits = nn.Embedding(len(tokens.FAMILIES) + tokens.PITCHES + 12, width)
+        self.length = nn.Embedding(len(tokens.DURATIONS) + 1, width)
+        self.place = nn.Embedding(tokens.MOST_TICKS, width)
+        self.bar_length = nn.Embedding(tokens.LARGEST_METRE + 1, width)
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
+        self.norm = nn.RMSNorm(width)
+        self.length_hidden = nn.Linear(2 * width, width)
+        self.length_out = nn.Linear(width, len(tokens.DURATIONS))
+        self.register_buffer("trait_of", _traits(), persistent=False)
+        for embedding in (self.token, self.traits, self.length, self.place, self.bar_length):
+            nn.init.normal_(embedding.weight, std=0.02)
+        nn.init.zeros_(self.length_out.weight)
+
+    def table(self) -> Tensor:
+        """Token embeddings, tied to the output: a note is its own row + its family + its pitch + its pitch class.
+
+        Shape: (vocabulary, D).
+        """
+        traits = torch.cat([self.traits.weight, self.traits.weight.new_zeros(1, self.config.width)])
+        return self.token.weight + traits[self.trait_of].sum(1)
+
+    def forward(self, batch: Batch, cache: Cache | None = None) -> Tensor:
+        """Hidden states (B, T, D); with a cache, `batch` holds only the events that come after what it remembers."""
+        pitched = (batch.token >= tokens.NOTE).long()
+        table = cache.table if cache else self.table()
+        x = F.embedding(batch.token, table) + self.length((batch.duration + 1) * pitched)
+        x = x + self.place(batch.tick) + self.bar_length(batch.room // tokens.TICKS)
+        x = x * self.config.width**0.5
+        past = cache.length if cache else 0
+        angles = self._angles(batch.time, past) if self.config.positions == "rotary" else None
+        for i, layer in enumerate(self.layers):
+            x = layer(x, angles, cache.layers[i] if cache else None, past)
+        if cache:
+            cache.length += batch.token.shape[1]
+        return self.norm(x)
+
+    def _angles(self, time: Tensor, past: int) -> Tensor:
+        """Rotary angles, half by index and half by musical time. Shape: (B, T, d / 2)."""
+        half = self.config.width // self.config.heads // 2
+        by_time = torch.tensor(WAVELENGTHS, device=time.device)[: half // 2]
+        by_index = 1e-4 ** (torch.arange(half - len(by_time), device=time.device) / (half - len(by_time)))
+        index = torch.arange(past, past + time.shape[1], device=time.device).expand_as(time)
+        # whole turns are taken off in integers: late in a long song a float would lose the tick
+        turns = (time[..., None] % by_time) / by_time
+        return torch.cat([index[..., None] * by_index, 2 * torch.pi * turns], dim=-1)
+
+    def token_logits(self, hidden: Tensor, table: Tensor) -> Tensor:
+        """(..., D) and `table()` -> (..., vocabulary), before the grammar."""
+        return hidden @ table.T
+
+    def length_logits(self, hidden: Tensor, token: Tensor, table: Tensor) -> Tensor:
+        """How long the next event, `token` (...), lasts, given the hidden state before it. Shape: (..., durations)."""
+        known = F.embedding(token, table) * self.config.width**0.5
+        return self.length_out(F.silu(self.length_hidden(torch.cat([hidden, known], -1))))
+
+    def new_cache(self, room: int, device: str = "cpu") -> Cache:
+        """An empty cache for one sequence of at most `room` events."""
+        heads, width = self.config.heads, self.config.width
+
+        def layer() -> LayerCache:
+            keys = torch.zeros(1, heads, room, width // heads, device=device)
+            return LayerCache(keys, torch.zeros_like(keys), torch.zeros(1, TAPS - 1, 3 * width, device=device))
+
+        return Cache([layer() for _ in range(self.config.layers)], self.table().detach())
+
+
+class Layer(nn.Module):
+    """Pre-norm attention and a squared-ReLU feed-forward."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        width = config.width
+        self.heads, self.dropout = config.heads, config.dropout
+        self.norm_attention, self.norm_forward = nn.RMSNorm(width), nn.RMSNorm(width)
+        self.query_key_value = nn.Linear(width, 3 * width, bias=False)
+        self.taps = nn.Parameter(torch.cat([torch.zeros(TAPS - 1, 3 * width), torch.ones(1, 3 * width)]))
+        self.out = nn.Linear(width, width, bias=False)
+        self.up = nn.Linear(width, 4 * width, bias=False)
+        self.down = nn.Linear(4 * width, width, bias=False)
+        if config.positions == "relative":
+            self.distance = nn.Parameter(torch.zeros(config.heads, config.context, width // config.heads))
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.down.weight)
+
+    def forward(self, x: Tensor, angles: Tensor | None, cache: LayerCache | None, past: int) -> Tensor:
+        """(B, T, D) -> (B, T, D)."""
+        x = x + self._drop(self._attend(self.norm_attention(x), angles, cache, past))
+        return x + self._drop(self.down(F.relu(self.up(self.norm_forward(x))).square()))
+
+    def _drop(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.dropout, self.training)
+
+    def _attend(self, x: Tensor, angles: Tensor | None, cache: LayerCache | None, past: int) -> Tensor:
+        batch, length, width = x.shape
+        raw = self.query_key_value(x)  # (B, T, 3D)
+        before = cache.tail if cache else raw.new_zeros(batch, TAPS - 1, 3 * width)
+        padded = torch.cat([before, raw], 1)  # (B, TAPS-1 + T, 3D)
+        mixed = sum(padded[:, i : i + length] * self.taps[i] for i in range(TAPS))
+        q, k, v = mixed.view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # each (B, H, T, d)
+        q, k = F.rms_norm(q, q.shape[-1:]), F.rms_norm(k, k.shape[-1:])
+        if angles is not None:
+            q, k = _turned(q, angles), _turned(k, angles)
+        if cache:
+            cache.tail = padded[:, -(TAPS - 1) :]
+            cache.keys[:, :, past : past + length], cache.values[:, :, past : past + length] = k, v
+            k, v = cache.keys[:, :, : past + length], cache.values[:, :, : past + length]
+        bias = self._bias(q, past) if angles is None or (past and length > 1) else None
+        mixed = F.scaled_dot_product_attention(q, k, v, bias, is_causal=bias is None and length > 1)
+        return self.out(mixed.transpose(1, 2).reshape(batch, length, width))
+
+    def _bias(self, q: Tensor, past: int) -> Tensor:
+        """What is added to the attention scores: -inf for the future, and the relative term q . distance, skewed.
+
+        Shape: (B, H, T, past + T); distances beyond the context count as the longest known.
+        """
+        length = q.shape[2]
+        back = torch.arange(past, past + length, device=q.device)[:, None] - torch.arange(
+            past + length, device=q.device
+        )
+        future = torch.zeros(back.shape, device=q.device).masked_fill(back < 0, float("-inf"))
+        if not hasattr(self, "distance"):
+            return future.expand(q.shape[0], q.shape[1], *back.shape)
+        scores = q @ self.distance.transpose(1, 2) * q.shape[-1] ** -0.5  # (B, H, T, context), by distance
+        index = back.clamp(0, scores.shape[-1] - 1).expand(*scores.shape[:2], *back.shape)
+        return scores.gather(3, index) + future
+
+
+def _turned(x: Tensor, angles: Tensor) -> Tensor:
+    """Rotary embedding: pairs (x_i, x_{i + d/2}) turned by `angles` (B, T, d / 2). Shape: (B, H, T, d)."""
+    cos, sin = angles.cos()[:, None], angles.sin()[:, None]
+    a, b = x.chunk(2, -1)
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
+
+
+def _traits() -> Tensor:
+    """For each token three rows of the trait table: family, pitch, pitch class; the last row + 1 is "none"."""
+    none = len(tokens.FAMILIES) + tokens.PITCHES + 12
+    traits = torch.full((tokens.VOCABULARY, 3), none)
+    sounding = torch.arange(tokens.DRUM, tokens.VOCABULARY)
+    traits[sounding, 0] = torch.from_numpy(tokens.FAMILY_OF[tokens.DRUM :])
+    pitch = (sounding[tokens.DRUM_SOUNDS :] - tokens.NOTE) % tokens.PITCHES
+    traits[tokens.NOTE :, 1] = len(tokens.FAMILIES) + pitch
+    traits[tokens.NOTE :, 2] = len(tokens.FAMILIES) + tokens.PITCHES + (pitch + tokens.LOWEST_PITCH) % 12
+    return traits
+
+
+def save(network: MusicTransformer, path: Path, extra: dict[str, str] | None = None) -> None:
+    """Write the network in half precision as safetensors, its config and `extra` in the metadata."""
+    half = {name: value.detach().half().contiguous().cpu() for name, value in network.state_dict().items()}
+    save_file(half, path, {"config": json.dumps(asdict(network.config)), **(extra or {})})
+
+
+def load(path: Path, device: str = "cpu") -> MusicTransformer:
+    """The network in a safetensors file, ready to sample from; raises `BadInput` where the file holds another one."""
+    try:
+        with safe_open(path, "pt") as file:
+            config = Config(**json.loads(file.metadata()["config"]))
+        network = MusicTransformer(config)
+        network.load_state_dict({name: value.float() for name, value in load_file(path).items()})
+    except (KeyError, TypeError, RuntimeError, ValueError) as error:
+        raise BadInput(f"{path} does not hold a music transformer this version can load: {error}") from error
+    return network.to(device).eval()

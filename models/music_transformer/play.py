@@ -1,0 +1,117 @@
+"""Playing with a song: carrying it on for more bars, and writing a band around its melody."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.errors import BadInput, unknown_name
+from models.music_transformer.lattice import ensemble, lay, score_of
+from models.music_transformer.network import MusicTransformer
+from models.music_transformer.sampling import Manner, Task, write_bars
+from models.music_transformer.tokens import FAMILIES
+from models.progress import UNWATCHED, Watch
+from models.records import Grid, Score, Track
+
+BAND = ("drums", "bass", "piano", "guitar", "strings")
+"""What plays where the prompt does not say."""
+NOTHING = Score(())
+
+
+@dataclass(frozen=True)
+class PlaySettings:
+    """How the network plays.
+
+    `temperature` 0.1..2, no unit: below 1 it keeps to what is likely, above it strays. `top_p` 0.05..1: only the
+    likeliest events that together have this probability are drawn from. `follow` 0..1: how far the song's own past is
+    taken up again (0 the network alone, 1 the memory as far as it is trusted). `density` 0.25..4: the odds of one more
+    note, 1 as the network would. `tracks`: which families play (`drums bass piano guitar strings melody`); empty for
+    those of the prompt, or a whole band where there is none.
+    """
+
+    temperature: float = 0.95
+    top_p: float = 0.95
+    follow: float = 0.7
+    density: float = 1.0
+    tracks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("temperature", 0.1, 2), ("top_p", 0.05, 1), ("follow", 0, 1), ("density", 0.25, 4)):
+            if not low <= getattr(self, name) <= high:
+                raise BadInput(f"The setting {name} is {getattr(self, name)}; it must lie between {low} and {high}.")
+        for track in self.tracks:
+            if track not in FAMILIES:
+                raise unknown_name("track", track, FAMILIES)
+
+    @property
+    def manner(self) -> Manner:
+        """The part of the settings that concerns single draws."""
+        return Manner(self.temperature, self.top_p, self.follow, self.density)
+
+    def families(self, otherwise: Collection[int]) -> list[int]:
+        """The families to write: those asked for, else `otherwise`."""
+        return sorted(FAMILIES.index(t) for t in self.tracks) if self.tracks else sorted(otherwise)
+
+
+def extend(
+    score: Score,
+    grid: Grid,
+    start_s: float,
+    bars: int,
+    network: MusicTransformer,
+    settings: PlaySettings,
+    seed: int,
+    device: str,
+    watch: Watch = UNWATCHED,
+) -> Score:
+    """What the ensemble of `score` plays in the `bars` bars from `start_s` on: the new notes alone, on its tracks.
+
+    `grid` already carries the beats of the new bars (`models.grid.carried_on`). Of the score only what begins before
+    `start_s` seconds is heard; where that is nothing, a band plays from the key, the tempo and the chords alone.
+    Onsets lie in [start_s, end of the last bar]. Same seed, same notes on the same machine.
+    """
+    beat = int(np.argmin(np.abs(np.asarray(grid.beats_s) - start_s)))
+    end_s = grid.beats_s[min(beat + bars * grid.metre, len(grid.beats_s) - 1)]
+    if bars <= 0 or end_s <= start_s:
+        return Score(())
+    laid, first = lay(score, grid, end_s, start_s)
+    heard = ensemble(laid.piece, first)
+    families = settings.families(heard or [FAMILIES.index(name) for name in BAND])
+    task = Task(laid.piece, first, laid.piece.bars, families, chords=not heard)
+    rows = write_bars(network.to(device), task, settings.manner, np.random.default_rng(seed), watch)
+    return score_of(rows, laid, grid, score, start_s, end_s)
+
+
+def accompany(
+    melody: Track | None,
+    grid: Grid,
+    end_s: float,
+    network: MusicTransformer,
+    settings: PlaySettings,
+    seed: int,
+    device: str,
+    watch: Watch = UNWATCHED,
+    keep: Score = NOTHING,
+) -> Score:
+    """A band for the whole song, 0 to `end_s` seconds, that fits its melody (where it has one), its chords and key.
+
+    Bar by bar the network reads the melody, the chords and the tracks to `keep`, then writes the other families.
+    Returns the new tracks alone. Same seed, same notes on the same machine.
+    """
+    sung = () if melody is None else (Track("melody", melody.program, False, melody.notes),)
+    given_score = Score(sung + keep.tracks)
+    laid, _ = lay(given_score, grid, end_s)
+    given = sorted(laid.piece.families)
+    others = [FAMILIES.index(name) for name in BAND if FAMILIES.index(name) not in given]
+    families = [f for f in settings.families(others) if f not in given]
+    if not families or end_s <= 0:
+        return Score(())
+    task = Task(laid.piece, 0, laid.piece.bars, families, given, chords=len(laid.piece.chords) > 0)
+    rows = write_bars(network.to(device), task, settings.manner, np.random.default_rng(seed), watch)
+    return score_of(rows, laid, grid, keep, 0.0, end_s)
+
+
+def prompt_notes(score: Score, grid: Grid, start_s: float) -> int:
+    """How many notes the network hears in the 16 bars before `start_s` seconds; a report says so when they are few."""
+    beat = max(int(np.argmin(np.abs(np.asarray(grid.beats_s) - start_s))) - 16 * grid.metre, 0)
+    return sum(grid.beats_s[beat] <= n.onset_s < start_s for t in score.tracks for n in t.notes)

@@ -1,0 +1,169 @@
+"""Writing bars event by event: the grammar masks what cannot follow, a cache keeps the past, the memory joins in."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.music_transformer import tokens
+from models.music_transformer.memory import Memory, mixed
+from models.music_transformer.network import Batch, Cache, MusicTransformer
+from models.music_transformer.tokens import Events, Ints, Piece, decode, encode
+from models.progress import UNWATCHED, Watch
+
+MOST_EVENTS = 160
+"""A bar that has come to this many events is closed."""
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How events are drawn: see `models.music_transformer.PlaySettings`, whose fields these are."""
+
+    temperature: float
+    top_p: float
+    follow: float
+    density: float
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to write: bars [start, stop) of `piece` in the families `write`, beside those `given`."""
+
+    piece: Piece
+    start: int
+    stop: int
+    write: Collection[int]
+    given: Collection[int] = ()
+    chords: bool = False
+
+
+def write_bars(
+    network: MusicTransformer, task: Task, manner: Manner, rng: np.random.Generator, watch: Watch = UNWATCHED
+) -> Ints:
+    """The new notes, as rows of `Piece.notes`.
+
+    The network sees as many whole bars of the past as leave a quarter of its context free; when that is full, the
+    older half is dropped and the rest read again. The memory keeps the whole song.
+    """
+    writer = _Writer(network, task, manner, rng)
+    rows = [np.zeros((0, 5), np.int64)]
+    with torch.inference_mode():
+        for bar in range(task.start, task.stop):
+            watch.at((bar - task.start) / (task.stop - task.start))
+            rows.append(writer.bar(bar))
+    watch.at(1.0)
+    return np.concatenate(rows)
+
+
+class _Writer:
+    """The state of one `write_bars`: the piece as it stands, the cache over its last bars, the memory of all of it."""
+
+    def __init__(self, network: MusicTransformer, task: Task, manner: Manner, rng: np.random.Generator) -> None:
+        self.network, self.task, self.manner, self.rng = network, task, manner, rng
+        self.device = str(next(network.parameters()).device)
+        self.piece = task.piece
+        self.families = np.isin(np.arange(len(tokens.FAMILIES)), list(task.write))
+        self.memory = Memory()
+        self.cache: Cache | None = None
+        self.first = 0
+        if task.start:
+            past = self._encoded(0, task.start)
+            for i in np.flatnonzero(past.written | (past.token == tokens.BAR)):
+                self.memory.hear(int(past.token[i]), int(past.duration[i]), int(past.tick[i]))
+
+    def bar(self, bar: int) -> Ints:
+        """Write one bar and return its notes."""
+        body = _opening(self._encoded(bar, bar + 1))
+        self._make_room(bar, len(body))
+        assert self.cache is not None
+        begin = int(self.piece.bar_beats[self.first : bar].sum()) * tokens.TICKS
+        body = replace(body, time=body.time + begin)
+        hidden = self.network(Batch.of(body, self.device), self.cache)[0, -1]
+        self.memory.hear(tokens.BAR, 0, 0)
+        self.memory.hear(tokens.GEN, 0, 0)
+        new = decode(self._events(hidden, begin, int(body.room[-1])), self.piece.shift)[0]
+        new[:, 0] = bar
+        self.piece = replace(self.piece, notes=np.concatenate([self.piece.notes, new]))
+        return new
+
+    def _events(self, hidden: torch.Tensor, begin: int, room: int) -> Events:
+        """Events drawn until the bar is closed."""
+        drawn: list[tuple[int, int, int]] = [(tokens.BAR, 0, 0)]
+        token, tick = tokens.GEN, 0
+        for count in range(MOST_EVENTS + 1):
+            token = self._draw_event(hidden, token, tick, room, closing=count >= MOST_EVENTS)
+            if token == tokens.BAR:
+                break
+            tick = token - tokens.POS if tokens.POS < token < tokens.CHORD else tick
+            length = self._draw_length(hidden, token) if token >= tokens.NOTE else 0
+            drawn.append((token, length, tick))
+            self.memory.hear(token, length, tick)
+            step = np.array([[token, length, tick, begin + tick, room]])
+            assert self.cache is not None
+            hidden = self.network(Batch(*torch.from_numpy(step).to(self.device).T[..., None]), self.cache)[0, -1]
+        column = np.array(drawn, np.int64).T
+        nothing = np.zeros(len(drawn), np.int64)
+        return Events(column[0], column[1], column[2], nothing, nothing, nothing > 0)
+
+    def _draw_event(self, hidden: torch.Tensor, token: int, tick: int, room: int, closing: bool) -> int:
+        assert self.cache is not None
+        legal = tokens.allowed(np.array(token), np.array(tick), np.array(room), self.families)
+        if closing and legal[tokens.BAR]:
+            return tokens.BAR
+        logits = self.network.token_logits(hidden, self.cache.table).double().cpu().numpy()
+        # more density: the odds of one more note against moving on, or of moving on against closing the bar
+        logits[tokens.DRUM :] += np.log(self.manner.density)
+        logits[tokens.BAR] -= np.log(self.manner.density)
+        odds = _softmax(np.where(legal, logits, -np.inf))
+        recalled, weight = self.memory.recall_event()
+        return self._pick(mixed(odds, recalled, min(weight * self.manner.follow, 1.0)))
+
+    def _draw_length(self, hidden: torch.Tensor, token: int) -> int:
+        assert self.cache is not None
+        which = torch.tensor(token, device=self.device)
+        logits = self.network.length_logits(hidden, which, self.cache.table).double().cpu().numpy()
+        recalled, weight = self.memory.recall_length(token)
+        return self._pick(mixed(_softmax(logits), recalled, min(weight * self.manner.follow, 1.0)))
+
+    def _pick(self, odds: NDArray[np.float64]) -> int:
+        """One draw, after temperature and nucleus (Holtzman et al. 2020)."""
+        odds = np.where(odds > 0, odds, 0.0)
+        odds = np.power(odds / odds.max(), 1 / self.manner.temperature)
+        odds /= odds.sum()
+        order = np.argsort(-odds, kind="stable")
+        above = np.cumsum(odds[order])
+        kept = order[: int(np.searchsorted(above, self.manner.top_p)) + 1]
+        return int(kept[np.searchsorted(np.cumsum(odds[kept]), self.rng.random() * odds[kept].sum(), side="right")])
+
+    def _encoded(self, start: int, stop: int) -> Events:
+        return encode(self.piece, start, stop, self.task.write, self.task.given, self.task.chords)
+
+    def _make_room(self, bar: int, coming: int) -> None:
+        """A cache that ends just before `bar` and has room for it."""
+        context = self.network.config.context
+        if self.cache is not None and self.cache.length + coming + MOST_EVENTS // 2 <= context:
+            return
+        share = context // 2 if self.cache is not None else context - context // 4
+        self.first = self._earliest(bar, share)
+        past = self._encoded(self.first, bar)
+        self.cache = self.network.new_cache(max(context, len(past)) + coming + MOST_EVENTS + 1, self.device)
+        self.network(Batch.of(past, self.device), self.cache)
+
+    def _earliest(self, bar: int, most: int) -> int:
+        """The first bar from which to `bar` there are at most `most` events; `bar` itself if even one is too many."""
+        low = max(bar - most // 2, 0)
+        ends = np.append(np.flatnonzero((past := self._encoded(low, bar)).token == tokens.BAR), len(past))
+        return low + int(np.searchsorted(-(len(past) - ends), -most))
+
+
+def _opening(events: Events) -> Events:
+    """Of one bar's events those from BAR to GEN: what is known before anything is written."""
+    window = slice(int(np.argmax(events.token == tokens.BAR)), int(np.argmax(events.token == tokens.GEN)) + 1)
+    return Events(*(getattr(events, f)[window] for f in Events.__dataclass_fields__))
+
+
+def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    odds = np.exp(logits - logits.max())
+    return np.asarray(odds / odds.sum())

@@ -1,0 +1,182 @@
+"""Training the network: Muon for matrices, AdamW for the rest, averaged weights to ship, resumable after a kill."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.music_transformer import tokens
+from models.music_transformer.corpus import Entry
+from models.music_transformer.network import Batch, Config, MusicTransformer
+from models.music_transformer.windows import Arranging, Windows
+from models.progress import UNWATCHED, Watch
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train. Windows of `short` events for the share `short_share` of the steps, of `config.context` after it.
+
+    `events` is the batch in events; rates in the optimisers' units; `warmup` in steps, `cooldown` the share of the
+    steps over which the rates fall to zero; `average` the decay a step of the weights' running mean.
+    """
+
+    config: Config = field(default_factory=Config)
+    arranging: Arranging = field(default_factory=Arranging)
+    steps: int = 4000
+    events: int = 8192
+    short: int = 512
+    short_share: float = 0.6
+    matrix_rate: float = 0.02
+    other_rate: float = 0.003
+    warmup: int = 100
+    cooldown: float = 0.3
+    weight_decay: float = 0.05
+    average: float = 0.995
+    seed: int = 0
+    compiled: bool = True
+
+
+def event_losses(network: MusicTransformer, batch: Batch, families: Tensor) -> tuple[Tensor, Tensor]:
+    """Nats of each next event and of each next note's length, given the events before; each (B, T) of T + 1 read.
+
+    `families` (B, F) bool are those to be written; the grammar's impossible tokens have no share of the probability.
+    """
+    past = Batch(*(getattr(batch, f)[:, :-1] for f in Batch.__dataclass_fields__))
+    target, length = batch.token[:, 1:], batch.duration[:, 1:]
+    hidden = network(past)
+    table = network.table()
+    logits = network.token_logits(hidden, table)
+    logits = logits.masked_fill(~grammar(past, families, target), float("-inf"))
+    token_loss = F.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none").view_as(target)
+    lengths = network.length_logits(hidden, target, table)
+    length_loss = F.cross_entropy(lengths.flatten(0, 1), length.flatten(), reduction="none").view_as(target)
+    return token_loss, length_loss * (target >= tokens.NOTE)
+
+
+def grammar(past: Batch, families: Tensor, target: Tensor) -> Tensor:
+    """`tokens.allowed` on tensors, with the target always let through (what is given follows no grammar).
+
+    Shape: (B, T, vocabulary).
+    """
+    what = torch.arange(tokens.VOCABULARY, device=target.device)
+    family = torch.from_numpy(tokens.FAMILY_OF).clamp(min=0).to(target.device)
+    token, tick, room = past.token[..., None], past.tick[..., None], past.room[..., None]
+    after = torch.where(token >= tokens.DRUM, token, tokens.DRUM - 1)
+    notes = (what > after) & families[:, family][:, None]
+    moves = (what > tokens.POS + tick) & (what < (tokens.POS + room).clamp(max=tokens.CHORD))
+    at_pos = (token > tokens.POS) & (token < tokens.CHORD)
+    return torch.where(what >= tokens.DRUM, notes, ~at_pos & ((what == tokens.BAR) | moves)) | (
+        what == target[..., None]
+    )
+
+
+class Trainer:
+    """A network being trained; `run` carries on from the last checkpoint in `folder`, if there is one."""
+
+    def __init__(self, entries: list[Entry], recipe: Recipe, folder: Path) -> None:
+        self.recipe, self.folder = recipe, folder
+        torch.manual_seed(recipe.seed)
+        self.network = MusicTransformer(recipe.config)
+        self.averaged = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        self.windows = Windows(entries, recipe.arranging, recipe.seed)
+        matrices = [p for p in self.network.layers.parameters() if p.ndim == 2 and min(p.shape) > 16]
+        chosen = {id(p) for p in matrices}
+        others = [p for p in self.network.parameters() if id(p) not in chosen]
+        self.optimisers: list[torch.optim.Optimizer] = [
+            torch.optim.Muon(matrices, lr=recipe.matrix_rate, weight_decay=recipe.weight_decay),
+            torch.optim.AdamW(others, lr=recipe.other_rate, betas=(0.9, 0.95), weight_decay=0.0),
+        ]
+        self.rates = [recipe.matrix_rate, recipe.other_rate]
+        self.step, self.seconds, self.seen = 0, 0.0, 0
+        self.losses = torch.compile(event_losses, dynamic=False) if recipe.compiled else event_losses
+        self._resume()
+
+    def run(self, watch: Watch = UNWATCHED, save_every_s: float = 120.0) -> dict[str, Tensor]:
+        """Train to the recipe's last step; returns the averaged weights."""
+        recipe, saved = self.recipe, time.monotonic()
+        batches, length = None, 0
+        while self.step < recipe.steps:
+            watch.at(self.step / recipe.steps)
+            wanted = recipe.short if self.step < recipe.short_share * recipe.steps else recipe.config.context
+            if batches is None or wanted != length:
+                length = wanted
+                batches = self.windows.batches(recipe.events // length, length)
+            began = time.monotonic()
+            figures = self._learn(batches)
+            self.seconds += time.monotonic() - began
+            self.step += 1
+            self.seen += recipe.events
+            if self.step % 20 == 0:
+                self._log({"step": self.step, "seen": self.seen, "seconds": round(self.seconds), **figures})
+            if time.monotonic() - saved > save_every_s:
+                saved = time.monotonic()
+                self._save()
+        self._save()
+        return self.averaged
+
+    def _learn(self, batches: Iterator[tuple[Batch, Tensor, Tensor]]) -> dict[str, float]:
+        batch, families, learned = next(batches)
+        scale = self._scale()
+        for optimiser, rate in zip(self.optimisers, self.rates, strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = rate * scale
+        self.network.train()
+        token_loss, length_loss = self.losses(self.network, batch, families)
+        nats = ((token_loss + length_loss) * learned).sum()
+        (nats / learned.sum()).backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        for optimiser in self.optimisers:
+            optimiser.step()
+            optimiser.zero_grad()
+        keep = min(self.recipe.average, (1 + self.step) / (10 + self.step))
+        for name, value in self.network.state_dict().items():
+            self.averaged[name].lerp_(value, 1 - keep)
+        notes = (learned & (batch.token[:, 1:] >= tokens.DRUM)).sum()
+        return {
+            "nats_per_event": round(float(nats.detach() / learned.sum()), 4),
+            "nats_per_note": round(float(nats.detach() / notes), 4),
+            "length_nats": round(float((length_loss.detach() * learned).sum() / notes), 4),
+        }
+
+    def _scale(self) -> float:
+        """The rates' factor at this step: a warm-up, a plateau, a straight line down to zero."""
+        recipe = self.recipe
+        left = (recipe.steps - self.step) / max(recipe.cooldown * recipe.steps, 1)
+        return min((self.step + 1) / recipe.warmup, left, 1.0)
+
+    def _log(self, row: dict[str, Any]) -> None:
+        with open(self.folder / "log.jsonl", "a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def _save(self) -> None:
+        state = {
+            "network": self.network.state_dict(),
+            "averaged": self.averaged,
+            "optimisers": [o.state_dict() for o in self.optimisers],
+            "rng": self.windows.rng.bit_generator.state,
+            "torch": torch.get_rng_state(),
+            "progress": (self.step, self.seconds, self.seen),
+            "config": asdict(self.recipe.config),
+        }
+        torch.save(state, self.folder / "checkpoint.tmp")
+        os.replace(self.folder / "checkpoint.tmp", self.folder / "checkpoint.pt")
+
+    def _resume(self) -> None:
+        path = self.folder / "checkpoint.pt"
+        if not path.is_file():
+            return
+        state = torch.load(path, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.averaged = state["averaged"]
+        for optimiser, values in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(values)
+        self.windows.rng.bit_generator.state = state["rng"]
+        torch.set_rng_state(state["torch"])
+        self.step, self.seconds, self.seen = state["progress"]
