@@ -1,13 +1,16 @@
 """Train the small content encoder: `python -m flows.train_content_encoder --data DIR --work DIR --out DIR`.
 
-`--data` is a folder with `voice/` (recordings in any subfolders) and `songs/*/lead_vocals.ogg`; what is in `--leave-out`
-is kept for judging. Stopped at any time, the same command goes on from the last checkpoint.
+`--data` is a folder with `voice/` (recordings in subfolders) and `songs/*/lead_vocals.ogg`; what is in `--leave-out` is
+kept for judging. Stopped at any time, the same command goes on from the last checkpoint.
 """
 
 import argparse
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from prefect import flow, get_run_logger, task
 
 RECORDINGS = (".flac", ".wav", ".ogg", ".opus", ".mp3")
@@ -26,7 +29,7 @@ def gather(data: Path, work: Path, hours: float, seed: int, leave_out: tuple[str
     paths = sorted((data / "voice").rglob("*")) + sorted((data / "songs").glob("*/lead_vocals.ogg"))
     chosen = [p for p in paths if p.suffix in RECORDINGS and not any(part in p.parts for part in leave_out)]
 
-    def pieces():  # type: ignore[no-untyped-def]
+    def pieces() -> Iterator[NDArray[np.int16]]:
         for path in chosen:
             samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
             yield from encoder_corpus.sounding(encoder_corpus.Recording(samples.mean(axis=1), rate))

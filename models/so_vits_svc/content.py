@@ -6,6 +6,7 @@ Hsu et al., "HuBERT", 2021; Qian et al., "ContentVec", 2022.
 
 import json
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from models.so_vits_svc import torchaudio_on_cpu as _torchaudio_on_cpu  # noqa: 
 
 from transformers import HubertConfig, HubertModel  # isort: skip
 
+Encoder = HubertModel
+"""A content encoder; import it from here, where torchaudio is seen to first."""
 CONTENT_RATE = 16_000
 """The rate of the audio a content encoder hears, in hertz."""
 
@@ -31,7 +34,6 @@ def small_config() -> HubertConfig:
         conv_dim=(128, 128, 128),
         conv_kernel=(256, 4, 4),
         conv_stride=(20, 4, 4),
-        num_feat_extract_layers=3,
         feat_extract_norm="layer",
         feat_extract_activation="relu",
         conv_bias=True,
@@ -59,7 +61,7 @@ def fresh_encoder(config: HubertConfig, seed: int) -> HubertModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder = HubertModel(config)
-    first = encoder.feature_extractor.conv_layers[0].conv
+    first: Any = cast(Any, encoder.feature_extractor).conv_layers[0].conv
     with torch.no_grad():
         first.weight.copy_(gabor_filters(config.conv_dim[0] // 2, config.conv_kernel[0])[:, None])
         first.bias.zero_()
@@ -87,7 +89,8 @@ def load_encoder(folder: Path, device: str) -> HubertModel:
         raise BadInput(f"There is no content encoder in {folder} (model.safetensors is missing).")
     encoder = HubertModel(HubertConfig(**json.loads((folder / "config.json").read_text())))
     encoder.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})
-    return encoder.eval().to(device)
+    ready: HubertModel = encoder.train(False).to(device)
+    return ready
 
 
 def frame_geometry(config: HubertConfig) -> tuple[int, int]:

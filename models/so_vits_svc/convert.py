@@ -55,9 +55,10 @@ class Singer(Protocol):
         noise_scale: float,
         seed: int,
     ) -> NDArray[np.float32]:
-        """Sing mono `audio`, whose pitch is `f0_hz`, on the pitch `sung_hz`. Shapes: (n,), (frames,), (frames,) -> (n,).
+        """Sing mono `audio`, whose pitch is `f0_hz`, on the pitch `sung_hz`.
 
-        Frame i is centred at (i + 0.5) * `hop` samples; pitches are in hertz, 0 where unvoiced.
+        Shapes: (n,), (frames,), (frames,) -> (n,). Frame i is centred at (i + 0.5) * `hop` samples; pitches are in
+        hertz, 0 where unvoiced.
         """
         ...
 
@@ -81,7 +82,7 @@ def load_voice(folder: Path, device: str) -> Voice:
     if described.engine == "so-vits-svc":
         from models.so_vits_svc.singing import SovitsVoice
 
-        return Voice(described, SovitsVoice(folder, described, device))
+        return Voice(described, SovitsVoice.load(folder, described, device))
     raise BadInput(f"The voice {folder.name!r} wants an engine that is not known: {described.engine!r}.")
 
 
@@ -143,7 +144,7 @@ def convert(
     done, tail = 0, np.zeros(0, np.float32)  # frames yielded, and the faded end of a phrase that goes on
     for index, phrase in enumerate(found):
         heard.at(index / len(found))
-        start = int(round(phrase.start * LEVEL_HOP_S * source.sample_rate))
+        start = round(phrase.start * LEVEL_HOP_S * source.sample_rate)
         yield from _silence(start - done)
         sung, after = _sing_phrase(source, voice, f0, shift, phrase, settings, seed + index)
         sung[: len(tail)] += tail
@@ -164,8 +165,8 @@ def _sing_phrase(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """One phrase sung, faded in and out, and where it is joined to the next, its fading end past the phrase."""
     rate = source.sample_rate
-    start = int(round(phrase.start * LEVEL_HOP_S * rate))
-    stop = min(int(round(phrase.stop * LEVEL_HOP_S * rate)), source.frames)
+    start = round(phrase.start * LEVEL_HOP_S * rate)
+    stop = min(round(phrase.stop * LEVEL_HOP_S * rate), source.frames)
     fade = max(int(_FADE_S * rate), 1)
     context = int(_CONTEXT_S * rate)
     low = start - context

@@ -16,11 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.progress import UNWATCHED, Watch
-from models.so_vits_svc.content import CONTENT_RATE, content
+from models.so_vits_svc.content import CONTENT_RATE, Encoder, content
 from models.so_vits_svc.perturbation import Perturbation, perturbed, sped
 from models.so_vits_svc.phones import LABEL_HOP_S, PHONES
-
-from transformers import HubertModel  # isort: skip
 
 _MELS = 40
 _FRAME_S = 0.02
@@ -41,7 +39,7 @@ class Corpus:
 
     def clip(self, index: int) -> NDArray[np.float32]:
         low, high = self.bounds[index]
-        return self.audio[low:high].astype(np.float32) / 32768
+        return np.asarray(self.audio[low:high] / np.float32(32768), np.float32)
 
 
 @dataclass(frozen=True)
@@ -126,7 +124,7 @@ def log_mel(audio: Tensor) -> Tensor:
     return (log - log.mean(dim=1, keepdim=True)) / 2
 
 
-def losses(encoder: HubertModel, heads: Heads, batch: Batch, weights: Tensor) -> dict[str, Tensor]:
+def losses(encoder: Encoder, heads: Heads, batch: Batch, weights: Tensor) -> dict[str, Tensor]:
     """Phone, agreement and spectrum loss of a batch, and the share of labelled frames told right."""
     rows = len(batch.plain)
     states = content(encoder, torch.cat(batch.views))  # (2B, T, d)
@@ -168,7 +166,7 @@ def _agreement(left: Tensor, right: Tensor, speeds: tuple[Tensor, Tensor]) -> Te
 
 
 def train(
-    encoder: HubertModel,
+    encoder: Encoder,
     corpus: Corpus,
     settings: EncoderTraining,
     folder: Path,
@@ -209,7 +207,7 @@ def train(
             + settings.spectrum_weight * parts["spectrum"]
         )
         optimiser.zero_grad(set_to_none=True)
-        total.backward()
+        total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(trained, 1.0)
         optimiser.step()
         step += 1
@@ -220,11 +218,11 @@ def train(
             means.clear()
         if step % settings.checkpoint_every == 0 or step == settings.steps:
             _save(checkpoint, encoder, heads, optimiser, step)
-    encoder.eval()
+    encoder.train(False)
     return heads
 
 
-def _save(path: Path, encoder: HubertModel, heads: Heads, optimiser: torch.optim.Optimizer, step: int) -> None:
+def _save(path: Path, encoder: Encoder, heads: Heads, optimiser: torch.optim.Optimizer, step: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {
         "encoder": encoder.state_dict(),

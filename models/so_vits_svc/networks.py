@@ -1,6 +1,6 @@
 """so-vits-svc-fork's generator, built and loaded safely, its parts called one by one.
 
-The fork's own inference draws from torch's global random state and decodes a phrase at once. Here the noise comes from a
+The fork's own inference draws from torch's global random state and decodes a phrase at once. Here noise comes from a
 generator that is handed in, and the decoder runs in windows with a halo as wide as what it can see, so that a long
 phrase costs no more memory than a short one and the result is the same.
 """
@@ -30,19 +30,21 @@ logging.root.handlers[:] = _handlers
 logging.root.setLevel(_level)
 logging.captureWarnings(False)
 
-_UNUSED = ("enc_q.", "f0_decoder.")
+Network = Any
+"""The fork's modules; they state no types."""
+UNUSED = ("enc_q.", "f0_decoder.")
 """Parts that converting does not use; a voice's weights may lack them."""
 _SINE_AMPLITUDE, _VOICED_NOISE = 0.1, 0.003
 
 
-def build(config: dict[str, Any]) -> SynthesizerTrn:
+def build(config: dict[str, Any]) -> Network:
     """The generator that a fork's config describes, untrained."""
     model = {key: value for key, value in config["model"].items() if key != "pretrained"}
     data, train = config["data"], config["train"]
     return SynthesizerTrn(data["filter_length"] // 2 + 1, train["segment_size"] // data["hop_length"], **model)
 
 
-def load(path: Path, config: dict[str, Any]) -> SynthesizerTrn:
+def load(path: Path, config: dict[str, Any]) -> Network:
     """The generator with weights from safetensors or a fork's `G_*.pth`, ready for inference on the CPU, in float32.
 
     Raises `BadInput` when the file could run code, is no generator, or does not fit the config.
@@ -59,7 +61,7 @@ def load(path: Path, config: dict[str, Any]) -> SynthesizerTrn:
     except (RuntimeError, KeyError, TypeError, ValueError, OSError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BadInput(f"The voice file {path.name} does not fit its config.json: {first}.") from error
-    lacking = [name for name in missing if not name.startswith(_UNUSED)]
+    lacking = [name for name in missing if not name.startswith(UNUSED)]
     if lacking or unknown:
         raise BadInput(f"The voice file {path.name} does not fit its config.json at {(lacking + unknown)[0]!r}.")
     for module in network.modules():
@@ -80,9 +82,7 @@ def read_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def latents(
-    network: SynthesizerTrn, content: Tensor, f0: Tensor, voiced: Tensor, speaker: Tensor, noise: Tensor
-) -> Tensor:
+def latents(network: Network, content: Tensor, f0: Tensor, voiced: Tensor, speaker: Tensor, noise: Tensor) -> Tensor:
     """What the decoder is given. Shapes: content (B, d, T), f0, voiced (B, T), speaker (B, 1), noise (B, d', T).
 
     `noise` is standard normal times the noise scale; the network's own `infer` with the noise handed in.
@@ -124,7 +124,7 @@ def _upsampled(f0: Tensor, hop: int) -> Tensor:
     return torch.where(f0[:, :, None] > 0, torch.where(place < 0, before, after), 0.0).flatten(1)
 
 
-def decode(decoder: nn.Module, z: Tensor, sines: Tensor, speaker: Tensor) -> Tensor:
+def decode(decoder: Network, z: Tensor, sines: Tensor, speaker: Tensor) -> Tensor:
     """The NSF HiFi-GAN decoder with its source signal handed in.
 
     Shapes: z (B, d', T), sines (B, N, harmonics), speaker (B, gin, 1) -> (B, N), N = T * hop.
@@ -139,7 +139,7 @@ def decode(decoder: nn.Module, z: Tensor, sines: Tensor, speaker: Tensor) -> Ten
     return out
 
 
-def decode_in_windows(decoder: nn.Module, z: Tensor, sines: Tensor, speaker: Tensor, window: int = 256) -> Tensor:
+def decode_in_windows(decoder: Network, z: Tensor, sines: Tensor, speaker: Tensor, window: int = 256) -> Tensor:
     """`decode`, `window` frames at a time. Equal to decoding the whole within 1e-6; same shapes."""
     frames, hop, halo = z.shape[2], sines.shape[1] // z.shape[2], halo_frames(decoder)
     out = []
@@ -151,7 +151,7 @@ def decode_in_windows(decoder: nn.Module, z: Tensor, sines: Tensor, speaker: Ten
     return torch.cat(out, dim=1)
 
 
-def halo_frames(decoder: nn.Module) -> int:
+def halo_frames(decoder: Network) -> int:
     """How many frames to either side an output sample depends on, rounded up."""
     h = decoder.h
     reach, samples = 3.0, 1

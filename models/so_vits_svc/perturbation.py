@@ -80,7 +80,8 @@ def _formant_gain(magnitude: Tensor, warp: Tensor) -> Tensor:
     fraction = (source - low)[:, :, None]
     index = low[:, :, None].expand(-1, -1, envelope.shape[2])
     warped = torch.gather(envelope, 1, index) * (1 - fraction) + torch.gather(envelope, 1, index + 1) * fraction
-    return (warped - envelope).clamp(-4, 4).exp()
+    gain: Tensor = (warped - envelope).clamp(-4, 4).exp()
+    return gain
 
 
 def _colour(points_db: Tensor, bins: int) -> Tensor:
@@ -89,7 +90,8 @@ def _colour(points_db: Tensor, bins: int) -> Tensor:
     mel = torch.log10(1 + hz / 700) / np.log10(1 + CONTENT_RATE / 2 / 700) * (points_db.shape[1] - 1)
     low = mel.floor().long().clamp(max=points_db.shape[1] - 2)
     fraction = (1 - torch.cos((mel - low) * torch.pi)) / 2
-    return 10 ** ((points_db[:, low] * (1 - fraction) + points_db[:, low + 1] * fraction) / 20)
+    gain: Tensor = 10 ** ((points_db[:, low] * (1 - fraction) + points_db[:, low + 1] * fraction) / 20)
+    return gain
 
 
 def _in_a_room(row: Tensor, room_s: float, rng: torch.Generator) -> Tensor:
@@ -101,4 +103,5 @@ def _in_a_room(row: Tensor, room_s: float, rng: torch.Generator) -> Tensor:
     tail = tail / tail.square().sum().sqrt() * 0.5
     tail[0] = 1.0
     total = len(row) + size
-    return torch.fft.irfft(torch.fft.rfft(row, total) * torch.fft.rfft(tail, total), total)[: len(row)]
+    wet: Tensor = torch.fft.irfft(torch.fft.rfft(row, total) * torch.fft.rfft(tail, total), total)
+    return wet[: len(row)]

@@ -65,7 +65,7 @@ def phrases(level_db: NDArray[np.float32], sounds: NDArray[np.bool_], longest_s:
 def envelope(audio: NDArray[np.float32], sample_rate: int, width_s: float = 0.03) -> NDArray[np.float32]:
     """The running root mean square of mono audio over `width_s`. Shape: (frames,) -> (frames,)."""
     power = uniform_filter1d(audio.astype(np.float64) ** 2, max(int(width_s * sample_rate), 1), mode="constant")
-    return np.sqrt(np.maximum(power, 0)).astype(np.float32)
+    return np.asarray(np.sqrt(np.maximum(power, 0)), np.float32)
 
 
 def with_contour(

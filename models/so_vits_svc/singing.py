@@ -1,6 +1,7 @@
 """A voice of so-vits-svc, loaded and ready: content and pitch of a phrase in, the phrase sung by the voice out."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soxr
@@ -10,31 +11,35 @@ from numpy.typing import NDArray
 from models import registry
 from models.errors import BadInput
 from models.so_vits_svc import networks
-from models.so_vits_svc.content import CONTENT_RATE, content, content_at, frame_geometry, load_encoder
+from models.so_vits_svc.content import CONTENT_RATE, Encoder, content, content_at, frame_geometry, load_encoder
 from models.so_vits_svc.voices import Card
 
 
 class SovitsVoice:
     """The generator and its content encoder on a device."""
 
-    def __init__(self, folder: Path, card: Card, device: str):
+    def __init__(self, network: networks.Network, config: dict[str, Any], encoder: Encoder, card: Card, device: str):
         self.card, self.device = card, device
-        config = networks.read_config(folder / "config.json")
         self.sample_rate = int(config["data"]["sampling_rate"])
         self.hop = int(config["data"]["hop_length"])
+        self.network = network.to(device)
+        self.encoder = encoder
+
+    @classmethod
+    def load(cls, folder: Path, card: Card, device: str) -> "SovitsVoice":
+        """The voice in a folder; raises `BadInput` when its files do not fit each other or cannot sing."""
+        config = networks.read_config(folder / "config.json")
         if config["model"].get("type_", "hifi-gan") != "hifi-gan":
-            raise BadInput(
-                f"The voice {folder.name!r} has a decoder without pitch, which is for speech and cannot sing."
-            )
-        self.network = networks.load(folder / card.weights, config).to(device)
-        encoder = registry.verified(registry.find("content_encoder", card.content_encoder))
-        self.encoder = load_encoder(encoder.parent, device)
-        wanted = int(config["model"]["ssl_dim"])
-        if self.encoder.config.hidden_size != wanted:
+            raise BadInput(f"The voice {folder.name!r} has a decoder for speech, without pitch: it cannot sing.")
+        weights = registry.verified(registry.find("content_encoder", card.content_encoder))
+        encoder = load_encoder(weights.parent, device)
+        wanted, given = int(config["model"]["ssl_dim"]), encoder.config.hidden_size
+        if given != wanted:
             raise BadInput(
                 f"The voice {folder.name!r} wants content of {wanted} numbers a frame, "
-                f"and {card.content_encoder} gives {self.encoder.config.hidden_size}."
+                f"and {card.content_encoder} gives {given}."
             )
+        return cls(networks.load(folder / card.weights, config), config, encoder, card, device)
 
     @torch.inference_mode()
     def sing(

@@ -156,7 +156,7 @@ def espeak(text: str, voice: str, words_a_minute: int, pitch: int) -> Speech:
     data = text.encode()
     library.espeak_Synth(data, len(data) + 1, 0, 1, 0, 1, None, None)
     library.espeak_Synchronize()
-    samples = np.concatenate(audio).astype(np.float32) / 32768 if audio else np.zeros(1, np.float32)
+    samples = np.asarray(np.concatenate(audio) / 32768 if audio else np.zeros(1), np.float32)
     ends = [start for start, _ in starts[1:]] + [len(samples) / rate]
     lead = [Segment("", starts[0][0])] if starts else []
     return Speech(samples, rate, lead + [Segment(ipa, end) for (_, ipa), end in zip(starts, ends, strict=True)])

@@ -1,9 +1,9 @@
 """Makes `import torchaudio` work beside a CPU build of torch; import this before so_vits_svc_fork or transformers.
 
-torchaudio is published for CUDA alone: against a CPU build of torch its compiled extension cannot be loaded (it links to
-libc10_cuda.so), and its import fails with it. so-vits-svc-fork and transformers import torchaudio for resampling and
-spectrograms, which are plain torch. So where the extension does not load, an empty module stands in for it, and
-torchaudio takes itself for a build without one.
+torchaudio is published for CUDA alone: against a CPU build of torch its compiled extension cannot be loaded, since it
+links to libc10_cuda.so, and its import fails with it. so-vits-svc-fork and transformers import torchaudio for
+resampling and spectrograms, which are plain torch. So where the extension does not load, an empty module stands in for
+it, and torchaudio takes itself for a build without one.
 """
 
 import sys

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from models.errors import BadInput, unknown_name
 from models.registry import SHIPPED, file_digest
@@ -26,8 +27,8 @@ _GROUNDS = ("permission", "licence", "public domain", "no one's voice")
 class Consent:
     """A record of consent.
 
-    `who` is whose voice it is, `given_by` who allowed it, `on` when, `use` what for, `ground` one of permission, licence,
-    public domain or no one's voice, `check` how it can be verified, `until` the last day it holds, if there is one.
+    `who` is whose voice it is, `given_by` who allowed it, `on` when, `use` what for, `ground` one of permission,
+    licence, public domain or no one's voice, `check` how it can be verified, `until` the last day it holds, if any.
     """
 
     who: str
@@ -121,15 +122,13 @@ def consent(folder: Path, today: date | None = None) -> Consent:
             f"The voice {name!r} is refused: the ground of its {_RECORD} is not one of {', '.join(_GROUNDS)}."
         )
     if seal != consent_seal(given, folder):
-        raise BadInput(
-            f"The voice {name!r} is refused: its {_RECORD} or its weights were altered after they were sealed."
-        )
+        raise BadInput(f"The voice {name!r} is refused: its {_RECORD} or its weights were altered after sealing.")
     if given.until and given.until < (today or date.today()):
         raise BadInput(f"The voice {name!r} is refused: its consent ended on {given.until}.")
     return given
 
 
-def _record(folder: Path) -> dict[str, object]:
+def _record(folder: Path) -> dict[str, Any]:
     try:
         return tomllib.loads((folder / _RECORD).read_text())
     except FileNotFoundError:

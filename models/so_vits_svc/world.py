@@ -40,7 +40,9 @@ class WorldVoice:
         source = np.minimum(bins / self.card.formants, bins[-1])
         low = np.minimum(source.astype(int), bins[-1] - 1)
         part = source - low
-        moved = np.exp(np.log(envelope[:, low] + 1e-16) * (1 - part) + np.log(envelope[:, low + 1] + 1e-16) * part)
+        moved = np.ascontiguousarray(
+            np.exp(np.log(envelope[:, low] + 1e-16) * (1 - part) + np.log(envelope[:, low + 1] + 1e-16) * part)
+        )
         sung = pyworld.synthesize(sung_hz.astype(np.float64), moved, noise, WORLD_RATE, _HOP_S * 1000)
         # synthesize puts frame 0 at time 0, and these frames are half a hop late
         late = np.concatenate([np.zeros(self.hop // 2), sung])[: len(audio)]
