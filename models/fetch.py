@@ -1,0 +1,122 @@
+"""Fetching weights by their manifest entry: resumed where it broke, whole or not there at all, SHA-256 checked."""
+
+import errno
+import fcntl
+import hashlib
+import http.client
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+from models.errors import BadInput
+from models.progress import UNWATCHED, Watch
+from models.registry import Weights, file_digest
+
+BLOCK = 1 << 18
+ATTEMPTS = 5
+TIMEOUT_S = 30.0
+
+
+def fetch(weights: Weights, watch: Watch = UNWATCHED) -> Path:
+    """Fetch a weights file and return where it lies; one that is there and whole is not fetched again.
+
+    What arrived before a break stays in `<file>.part`, from which the next call goes on; the file gets its name only
+    once its size and digest are right. Raises `BadInput` where there is no network or no space, where the server lacks
+    the file, or where what it sends is not what the manifest says.
+    """
+    if weights.shipped:
+        raise BadInput(f"The weights {weights.name!r} come with the project; there is nothing to fetch.")
+    if urlsplit(weights.url).scheme not in ("http", "https"):
+        raise BadInput(f"The weights {weights.name!r} have an address that is not http or https: {weights.url}")
+    target = weights.path
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(target.name + ".part")
+        with _alone(part):
+            if not (target.is_file() and file_digest(target) == weights.sha256):
+                _complete(weights, part, watch)
+                _checked(weights, part)
+                os.replace(part, target)
+    except OSError as error:
+        raise BadInput(_disk_reason(weights, target, error)) from error
+    watch.at(1.0)
+    return target
+
+
+def _complete(weights: Weights, part: Path, watch: Watch) -> None:
+    """Bring the part file to its full size, asking again where the connection is cut."""
+    for attempt in range(ATTEMPTS):
+        have = _size(part)
+        if have == weights.bytes:
+            return
+        if have > weights.bytes:
+            part.unlink()
+            raise BadInput(f"What {weights.url} sent is longer than the manifest says; it was deleted.")
+        try:
+            _receive(weights, part, watch)
+        except HTTPError as error:
+            raise BadInput(f"{weights.url} answered {error.code} {error.reason}.") from error
+        except (URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
+            if attempt + 1 == ATTEMPTS or (_size(part) == have and isinstance(error, URLError)):
+                raise BadInput(_network_reason(weights, part, error)) from error
+    if _size(part) < weights.bytes:
+        raise BadInput(_network_reason(weights, part, ConnectionError("the connection was cut again and again")))
+
+
+def _receive(weights: Weights, part: Path, watch: Watch) -> None:
+    """One request for what is missing, written through to the disk."""
+    have = _size(part)
+    request = Request(weights.url, headers={"Range": f"bytes={have}-"} if have else {})
+    with urlopen(request, timeout=TIMEOUT_S) as answer:
+        resumed = answer.status == 206
+        with open(part, "ab" if resumed else "wb") as file:
+            have = have if resumed else 0
+            while block := answer.read(BLOCK):
+                file.write(block)
+                have += len(block)
+                if have > weights.bytes:
+                    break
+                watch.at(have / weights.bytes)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _checked(weights: Weights, part: Path) -> None:
+    """Nothing, where the part file is what the manifest says; otherwise it is deleted and `BadInput` raised."""
+    with open(part, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != weights.sha256:
+        part.unlink()
+        raise BadInput(
+            f"What {weights.url} sent is not the {weights.name!r} of the manifest (wrong SHA-256); it was deleted."
+        )
+
+
+@contextmanager
+def _alone(part: Path) -> Iterator[None]:
+    """Held by one process at a time a file; the kernel frees it when the process dies."""
+    with open(part.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
+
+
+def _network_reason(weights: Weights, part: Path, error: Exception) -> str:
+    reason = getattr(error, "reason", None) or error
+    return (
+        f"The weights {weights.name!r} could not be fetched from {urlsplit(weights.url).netloc}: {reason} "
+        f"({_size(part)} of {weights.bytes} bytes are kept for the next try)."
+    )
+
+
+def _disk_reason(weights: Weights, target: Path, error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return f"There is no space left in {target.parent} for the weights {weights.name!r} ({weights.bytes} bytes)."
+    return f"The weights {weights.name!r} cannot be written to {target.parent}: {error.strerror or error}."
