@@ -1,6 +1,7 @@
 """What the separators are trained on, decoded once to 16-bit arrays that are then mapped, not loaded."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ def decode_songs(data: Path, work: Path) -> None:
         for stem in STEMS:
             source = folder / f"{stem}.ogg"
             if source.is_file():
-                _kept(work / "songs" / folder.name / f"{stem}.npy", lambda source=source: read(source).T)
+                _kept(work / "songs" / folder.name / f"{stem}.npy", partial(_turned, source))
 
 
 def decode_voices(data: Path, work: Path) -> None:
@@ -31,7 +32,7 @@ def decode_voices(data: Path, work: Path) -> None:
         for name in names:
             for group, files in sorted(_by_voice(data / "voice" / name).items()):
                 target = work / kind / f"{name.replace('/', '-')}-{group}.npy"
-                _kept(target, lambda files=files: _strung(files))
+                _kept(target, partial(_strung, files))
 
 
 def read(path: Path) -> Stem:
@@ -41,6 +42,10 @@ def read(path: Path) -> Stem:
         samples = soxr.resample(samples, rate, RATE)
     whole: Stem = (np.clip(samples, -1, 1) * 32767).astype(np.int16)
     return whole
+
+
+def _turned(path: Path) -> Stem:
+    return read(path).T
 
 
 def load_library(work: Path, held_out: bool = False) -> Library:
@@ -115,4 +120,4 @@ def render_bands(midi: Path, fonts: list[Path], work: Path, count: int) -> None:
         pieces = (pop, pop, tracks, pop, tracks, tunes)[index % 6]
         stems = band(pieces, drummers, fonts, seed=index)
         for name in ("drums", "bass", "other"):
-            _kept(work / "bands" / f"band_{index:04d}" / f"{name}.npy", lambda stem=stems[name]: stem)
+            _kept(work / "bands" / f"band_{index:04d}" / f"{name}.npy", partial(np.asarray, stems[name]))

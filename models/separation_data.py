@@ -155,7 +155,7 @@ def crop(stem: Stem, rng: np.random.Generator, frames: int, speed: float, start:
         if np.abs(stem[:, at : at + need : 97]).mean(dtype=np.float32) > 150:
             break
         at = int(rng.random() * room)
-    part = stem[:, at : at + need].astype(np.float32) / 32768
+    part: Samples = stem[:, at : at + need].astype(np.float32) / np.float32(32768)
     if part.shape[1] < need:
         part = np.pad(part, ((0, 0), (0, need - part.shape[1])))
     if speed != 1:
