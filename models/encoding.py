@@ -51,7 +51,7 @@ def write_mp3(source: Source, path: Path, tags: Tags, comment: str = "", watch: 
     with _appearing(path) as part, _scratch_folder(path) as folder:
         with open(folder / "samples", "wb") as file:
             for block in _blocks(source, watch.span(0.0, 0.3)):
-                file.write(_integers(block, 16).astype("<i2").tobytes())
+                file.write(_integers(block, 16).T.astype("<i2").tobytes())
         cover = None
         if tags.cover:
             cover = folder / ("cover.png" if tags.cover.startswith(b"\x89PNG") else "cover.jpg")
@@ -120,11 +120,13 @@ class _Remembering:
         self.seek, self.tell, self.read = file.seek, file.tell, file.read
 
     def write(self, data: bytes) -> int:
+        left = memoryview(data)
         try:
-            return self.file.write(data)
+            while left:
+                left = left[self.file.write(left) :]
         except OSError as error:
             self.error = self.error or error
-            return 0
+        return len(data) - len(left)
 
 
 @contextmanager

@@ -99,7 +99,7 @@ class Running:
         lines = self.log.read(_LOG_BYTES).decode("utf-8", "replace").strip().splitlines()
         telling = [line for line in lines if "not on whitelist" not in line] or ["it cannot be read as what it seems"]
         words = telling[0].split("] ")[-1].strip()
-        return f"the decoder says: {words[:200].rstrip('.')}"
+        return f"the decoder says: {words[:200].rstrip('.! ')}"
 
 
 @contextmanager
