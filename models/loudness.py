@@ -53,7 +53,7 @@ class LoudnessMeter:
     """
 
     def __init__(self, sample_rate: int, channels: int) -> None:
-        self._powers = PowerCurve(sample_rate, channels, 0.1)
+        self._powers = PowerCurve(sample_rate, channels, round(sample_rate / 10))
         self._peak = 0.0
         self._sample_rate = sample_rate
         self._tail = np.zeros((channels, 2 * PEAK_REACH), np.float32)
@@ -73,11 +73,14 @@ class LoudnessMeter:
 
 
 class PowerCurve:
-    """The K-weighted power of consecutive steps of `step_s` seconds, summed over the channels by their weights."""
+    """The power of consecutive steps of `step` frames, summed over the channels by their weights.
 
-    def __init__(self, sample_rate: int, channels: int, step_s: float) -> None:
-        self._step = round(sample_rate * step_s)
-        self._filter = k_weighting(sample_rate)
+    It is K-weighted, or weighted by the filter `sections` (second-order sections).
+    """
+
+    def __init__(self, sample_rate: int, channels: int, step: int, sections: NDArray[np.float64] | None = None) -> None:
+        self._step = step
+        self._filter = k_weighting(sample_rate) if sections is None else sections
         self._state = np.zeros((len(self._filter), channels, 2))
         self._weights = np.array([1.0, 1.0, 1.0, 0.0, 1.41, 1.41])[:channels, None]
         self._rest = np.zeros(0)

@@ -13,6 +13,7 @@ from scipy.ndimage import maximum_filter1d
 from scipy.signal import oaconvolve
 from scipy.signal.windows import hann
 
+from models.dynamics import exponential_release
 from models.loudness import BLOCK, PEAK_REACH, SILENCE_LUFS, Loudness, LoudnessMeter, measure, true_peaks
 from models.progress import UNWATCHED, Watch
 from models.records import Samples, Source
@@ -141,15 +142,3 @@ class _Reductions:
         released = exponential_release(nearby, self._fall, self._last)
         self._last = float(released[-1]) if count else self._last
         return released
-
-
-def exponential_release(wanted: NDArray[np.float64], fall: float, last: float = 0.0) -> NDArray[np.float64]:
-    """The smallest curve above `wanted` that falls by no more than a factor exp(-`fall`) a step; `last` came before it.
-
-    >>> exponential_release(np.array([0.0, 8.0, 0.0, 0.0, 3.0]), np.log(2)).round(9).tolist()
-    [0.0, 8.0, 4.0, 2.0, 3.0]
-    """
-    steps = np.arange(1, len(wanted) + 1) * fall
-    with np.errstate(divide="ignore"):
-        risen = np.maximum.accumulate(np.maximum(np.log(wanted) + steps, np.log(np.float64(last))))
-    return np.asarray(np.exp(risen - steps))
