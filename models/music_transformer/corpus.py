@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import symusic
@@ -58,7 +59,7 @@ def _plain(root: Path, source: str) -> Iterator[Entry]:
 def piece_of_midi(path: Path, tune_first: bool = False) -> Piece | None:
     """A MIDI file by its own metre and tempo, None without notes; `tune_first`: its first track is a melody."""
     try:
-        score = symusic.Score(str(path))
+        score: Any = symusic.Score(str(path))
     except RuntimeError:
         return None
     metre, beat = 4, 1.0  # the beat in quarters
@@ -105,7 +106,8 @@ def _pop909(root: Path) -> Iterator[Entry]:
 
 def _pop909_notes(path: Path) -> np.ndarray:
     """Onset and duration in seconds, family and pitch. Shape: (notes, 4)."""
-    score = symusic.Score(str(path)).to("second")
+    midi: Any = symusic.Score(str(path))
+    score = midi.to("second")
     return np.array(
         [
             (n.time, n.duration, FAMILIES.index(_POP909_TRACKS[t.name.strip()]), n.pitch)
@@ -131,7 +133,7 @@ def _laid_on(notes: np.ndarray, main: np.ndarray) -> np.ndarray | None:
 
 def _nearest(sorted_values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     right = np.clip(np.searchsorted(sorted_values, wanted), 1, len(sorted_values) - 1)
-    return right - (wanted - sorted_values[right - 1] < sorted_values[right] - wanted)
+    return np.asarray(right - (wanted - sorted_values[right - 1] < sorted_values[right] - wanted))
 
 
 def _pop909_piece(notes: np.ndarray, beats: np.ndarray, song: Path) -> Piece:
@@ -241,6 +243,13 @@ def held_out(entries: list[Entry], share: float = 0.06, bands: float = 0.16) -> 
         if place < wanted and entry.name.partition("-v")[0] == entry.name:
             chosen.append(entry.name)
     return chosen
+
+
+def divided(entries: list[Entry], held: Collection[str]) -> tuple[list[Entry], list[Entry]]:
+    """The pieces to learn from and the held-out ones; other versions of a held-out song are in neither."""
+    names = set(held)
+    songs = {e.song for e in entries if e.name in names}
+    return [e for e in entries if e.song not in songs], [e for e in entries if e.name in names]
 
 
 def save(entries: list[Entry], path: Path) -> None:

@@ -6,6 +6,7 @@ The longest context met before speaks, with a weight that was fitted on training
 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +15,16 @@ from models.music_transformer import tokens
 
 ORDERS = (12, 8, 5, 3, 2)
 """Lengths of the contexts in events, longest first."""
-EVENT_WEIGHTS = (0.75, 0.6, 0.4, 0.2, 0.1)
-LENGTH_WEIGHTS = (0.8, 0.7, 0.6, 0.5, 0.4)
-"""How far the memory is trusted at each order."""
 
 Counts = dict[int, int]
+
+
+@dataclass(frozen=True)
+class Recollection:
+    """A distribution over what comes next, from the context at `place` in `ORDERS`; None where nothing is recalled."""
+
+    share: NDArray[np.float64]
+    place: int | None
 
 
 class Memory:
@@ -44,33 +50,40 @@ class Memory:
         """Keys of the contexts now, longest first; shorter pasts give fewer."""
         return [(self.tick, *self.past[-order:], *extra) for order in ORDERS if len(self.past) >= order]
 
-    def recall_event(self) -> tuple[NDArray[np.float64], float]:
-        """A distribution over the next event and its weight; the weight is 0 where nothing like this was heard."""
-        return self._recall(self.events, self._contexts(), tokens.VOCABULARY, EVENT_WEIGHTS)
+    def recall_event(self) -> Recollection:
+        """What came next when the last events were heard before."""
+        return _recall(self.events, self._contexts(), tokens.VOCABULARY)
 
-    def recall_length(self, token: int) -> tuple[NDArray[np.float64], float]:
-        """The same over the length of `token`, the note that comes next."""
-        return self._recall(self.lengths, self._contexts(token), len(tokens.DURATIONS), LENGTH_WEIGHTS)
+    def recall_length(self, token: int) -> Recollection:
+        """The same of the length of `token`, the note that comes next."""
+        return _recall(self.lengths, self._contexts(token), len(tokens.DURATIONS))
 
-    def _recall(
-        self, table: dict[Hashable, Counts], keys: Sequence[Hashable], size: int, weights: Sequence[float]
-    ) -> tuple[NDArray[np.float64], float]:
-        share = np.zeros(size)
-        for place, key in enumerate(keys, start=len(ORDERS) - len(keys)):
-            seen = table.get(key)
-            if seen:
-                total = sum(seen.values())
-                share[list(seen)] = [count / total for count in seen.values()]
-                return share, weights[place] * total / (total + 0.5)
-        return share, 0.0
+
+def _recall(table: dict[Hashable, Counts], keys: Sequence[Hashable], size: int) -> Recollection:
+    share = np.zeros(size)
+    for place, key in enumerate(keys, start=len(ORDERS) - len(keys)):
+        seen = table.get(key)
+        if seen:
+            total = sum(seen.values())
+            share[list(seen)] = [count / total for count in seen.values()]
+            return Recollection(share, place)
+    return Recollection(share, None)
 
 
 def _count(counts: Counts, value: int) -> None:
     counts[value] = counts.get(value, 0) + 1
 
 
-def mixed(network: NDArray[np.float64], recalled: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
-    """The network's distribution with `weight` of the memory's in it, restricted to what the network holds possible."""
-    recalled = np.where(network > 0, recalled, 0.0)
+def mixed(
+    network: NDArray[np.float64], memory: Recollection, trust: Sequence[float], follow: float
+) -> NDArray[np.float64]:
+    """The network's distribution with the memory's in it, as far as `trust` (by context) times `follow` goes.
+
+    What the network holds impossible (the grammar's zeros) stays so.
+    """
+    recalled = np.where(network > 0, memory.share, 0.0)
     total = recalled.sum()
-    return network if total == 0 else (1 - weight) * network + weight * recalled / total
+    if memory.place is None or total == 0:
+        return network
+    weight = trust[memory.place] * follow
+    return np.asarray((1 - weight) * network + weight * recalled / total)

@@ -12,7 +12,7 @@ Shapes: B sequences, T events, H heads, d channels a head, D = H * d.
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -31,14 +31,20 @@ TAPS = 4
 
 @dataclass(frozen=True)
 class Config:
-    """The size of the network; `context` is the longest sequence in events it was trained on."""
+    """The size of the network; `context` is the longest sequence in events it was trained on.
 
-    width: int = 192
-    layers: int = 6
-    heads: int = 4
+    `event_trust` and `length_trust` say how far the song's memory is believed beside this network, by the length of the
+    context it recalls (`memory.ORDERS`); they are fitted after training.
+    """
+
+    width: int = 128
+    layers: int = 4
+    heads: int = 2
     context: int = 1024
     dropout: float = 0.0
     positions: Literal["rotary", "relative"] = "rotary"
+    event_trust: tuple[float, ...] = (0.75, 0.6, 0.4, 0.2, 0.1)
+    length_trust: tuple[float, ...] = (0.8, 0.7, 0.6, 0.5, 0.4)
 
     @classmethod
     def debug(cls) -> "Config":
@@ -97,6 +103,7 @@ class MusicTransformer(nn.Module):
         self.norm = nn.RMSNorm(width)
         self.length_hidden = nn.Linear(2 * width, width)
         self.length_out = nn.Linear(width, len(tokens.DURATIONS))
+        self.trait_of: Tensor
         self.register_buffer("trait_of", _traits(), persistent=False)
         for embedding in (self.token, self.traits, self.length, self.place, self.bar_length):
             nn.init.normal_(embedding.weight, std=0.02)
@@ -123,7 +130,7 @@ class MusicTransformer(nn.Module):
             x = layer(x, angles, cache.layers[i] if cache else None, past)
         if cache:
             cache.length += batch.token.shape[1]
-        return self.norm(x)
+        return cast(Tensor, self.norm(x))
 
     def _angles(self, time: Tensor, past: int) -> Tensor:
         """Rotary angles, half by index and half by musical time. Shape: (B, T, d / 2)."""
@@ -142,7 +149,7 @@ class MusicTransformer(nn.Module):
     def length_logits(self, hidden: Tensor, token: Tensor, table: Tensor) -> Tensor:
         """How long the next event, `token` (...), lasts, given the hidden state before it. Shape: (..., durations)."""
         known = F.embedding(token, table) * self.config.width**0.5
-        return self.length_out(F.silu(self.length_hidden(torch.cat([hidden, known], -1))))
+        return cast(Tensor, self.length_out(F.silu(self.length_hidden(torch.cat([hidden, known], -1)))))
 
     def new_cache(self, room: int, device: str = "cpu") -> Cache:
         """An empty cache for one sequence of at most `room` events."""
@@ -176,7 +183,7 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, angles: Tensor | None, cache: LayerCache | None, past: int) -> Tensor:
         """(B, T, D) -> (B, T, D)."""
         x = x + self._drop(self._attend(self.norm_attention(x), angles, cache, past))
-        return x + self._drop(self.down(F.relu(self.up(self.norm_forward(x))).square()))
+        return x + self._drop(cast(Tensor, self.down(F.relu(self.up(self.norm_forward(x))).square())))
 
     def _drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout, self.training)
@@ -186,7 +193,9 @@ class Layer(nn.Module):
         raw = self.query_key_value(x)  # (B, T, 3D)
         before = cache.tail if cache else raw.new_zeros(batch, TAPS - 1, 3 * width)
         padded = torch.cat([before, raw], 1)  # (B, TAPS-1 + T, 3D)
-        mixed = sum(padded[:, i : i + length] * self.taps[i] for i in range(TAPS))
+        mixed = padded[:, :length] * self.taps[0]
+        for i in range(1, TAPS):
+            mixed = mixed + padded[:, i : i + length] * self.taps[i]
         q, k, v = mixed.view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # each (B, H, T, d)
         q, k = F.rms_norm(q, q.shape[-1:]), F.rms_norm(k, k.shape[-1:])
         if angles is not None:
@@ -197,7 +206,7 @@ class Layer(nn.Module):
             k, v = cache.keys[:, :, : past + length], cache.values[:, :, : past + length]
         bias = self._bias(q, past) if angles is None or (past and length > 1) else None
         mixed = F.scaled_dot_product_attention(q, k, v, bias, is_causal=bias is None and length > 1)
-        return self.out(mixed.transpose(1, 2).reshape(batch, length, width))
+        return cast(Tensor, self.out(mixed.transpose(1, 2).reshape(batch, length, width)))
 
     def _bias(self, q: Tensor, past: int) -> Tensor:
         """What is added to the attention scores: -inf for the future, and the relative term q . distance, skewed.
@@ -213,7 +222,7 @@ class Layer(nn.Module):
             return future.expand(q.shape[0], q.shape[1], *back.shape)
         scores = q @ self.distance.transpose(1, 2) * q.shape[-1] ** -0.5  # (B, H, T, context), by distance
         index = back.clamp(0, scores.shape[-1] - 1).expand(*scores.shape[:2], *back.shape)
-        return scores.gather(3, index) + future
+        return torch.add(scores.gather(3, index), future)
 
 
 def _turned(x: Tensor, angles: Tensor) -> Tensor:
@@ -245,7 +254,9 @@ def load(path: Path, device: str = "cpu") -> MusicTransformer:
     """The network in a safetensors file, ready to sample from; raises `BadInput` where the file holds another one."""
     try:
         with safe_open(path, "pt") as file:
-            config = Config(**json.loads(file.metadata()["config"]))
+            fields: dict[str, Any] = json.loads(file.metadata()["config"])
+        fields |= {name: tuple(fields[name]) for name in ("event_trust", "length_trust")}
+        config = Config(**fields)
         network = MusicTransformer(config)
         network.load_state_dict({name: value.float() for name, value in load_file(path).items()})
     except (KeyError, TypeError, RuntimeError, ValueError) as error:

@@ -117,15 +117,15 @@ class _Writer:
         logits[tokens.DRUM :] += np.log(self.manner.density)
         logits[tokens.BAR] -= np.log(self.manner.density)
         odds = _softmax(np.where(legal, logits, -np.inf))
-        recalled, weight = self.memory.recall_event()
-        return self._pick(mixed(odds, recalled, min(weight * self.manner.follow, 1.0)))
+        trust = self.network.config.event_trust
+        return self._pick(mixed(odds, self.memory.recall_event(), trust, self.manner.follow))
 
     def _draw_length(self, hidden: torch.Tensor, token: int) -> int:
         assert self.cache is not None
         which = torch.tensor(token, device=self.device)
         logits = self.network.length_logits(hidden, which, self.cache.table).double().cpu().numpy()
-        recalled, weight = self.memory.recall_length(token)
-        return self._pick(mixed(_softmax(logits), recalled, min(weight * self.manner.follow, 1.0)))
+        trust = self.network.config.length_trust
+        return self._pick(mixed(_softmax(logits), self.memory.recall_length(token), trust, self.manner.follow))
 
     def _pick(self, odds: NDArray[np.float64]) -> int:
         """One draw, after temperature and nucleus (Holtzman et al. 2020)."""
@@ -146,16 +146,11 @@ class _Writer:
         if self.cache is not None and self.cache.length + coming + MOST_EVENTS // 2 <= context:
             return
         share = context // 2 if self.cache is not None else context - context // 4
-        self.first = self._earliest(bar, share)
+        task = self.task
+        self.first = tokens.reaching_back(self.piece, bar, share, task.write, task.given, task.chords)
         past = self._encoded(self.first, bar)
         self.cache = self.network.new_cache(max(context, len(past)) + coming + MOST_EVENTS + 1, self.device)
         self.network(Batch.of(past, self.device), self.cache)
-
-    def _earliest(self, bar: int, most: int) -> int:
-        """The first bar from which to `bar` there are at most `most` events; `bar` itself if even one is too many."""
-        low = max(bar - most // 2, 0)
-        ends = np.append(np.flatnonzero((past := self._encoded(low, bar)).token == tokens.BAR), len(past))
-        return low + int(np.searchsorted(-(len(past) - ends), -most))
 
 
 def _opening(events: Events) -> Events:

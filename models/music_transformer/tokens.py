@@ -151,6 +151,16 @@ def encode(
     return _timed(piece, header(piece, write), table, start)
 
 
+def reaching_back(
+    piece: Piece, stop: int, most: int, write: Collection[int], given: Collection[int] = (), chords: bool = False
+) -> int:
+    """The first bar from which to `stop` there are at most `most` events; `stop` itself where one bar is too many."""
+    low = max(stop - most // 2, 0)
+    past = encode(piece, low, stop, write, given, chords)
+    left = len(past) - np.append(np.flatnonzero(past.token == BAR), len(past))
+    return low + int(np.searchsorted(-left, -most))
+
+
 def _stated(chords: Ints, start: int, stop: int) -> Ints:
     """The chord changes in bars [start, stop), and at every bar's start the chord that is sounding there."""
     bars = np.arange(start, stop)

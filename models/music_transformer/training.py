@@ -30,7 +30,7 @@ class Recipe:
     config: Config = field(default_factory=Config)
     arranging: Arranging = field(default_factory=Arranging)
     steps: int = 4000
-    events: int = 8192
+    events: int = 4096
     short: int = 512
     short_share: float = 0.6
     matrix_rate: float = 0.02
@@ -130,7 +130,7 @@ class Trainer:
         self.network.train()
         token_loss, length_loss = self.losses(self.network, batch, families)
         nats = ((token_loss + length_loss) * learned).sum()
-        (nats / learned.sum()).backward()
+        torch.autograd.backward(nats / learned.sum())
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         for optimiser in self.optimisers:
             optimiser.step()

@@ -153,7 +153,7 @@ class Windows:
         moment = notes[:, 0] * 1000 + notes[:, 1]
         piano = np.flatnonzero(notes[:, 2] == PIANO)
         lowest: dict[int, int] = {}
-        for i in piano:
+        for i in piano.tolist():
             if notes[i, 3] < 55 and (moment[i] not in lowest or notes[i, 3] < notes[lowest[moment[i]], 3]):
                 lowest[moment[i]] = i
         low = np.array(list(lowest.values()), np.int64)
