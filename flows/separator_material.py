@@ -74,7 +74,7 @@ def _piece(folder: Path) -> Piece:
 
 
 def _solo(path: Path) -> Piece:
-    return Piece(path.stem, {"lead_vocals": np.load(path, mmap_mode="r")})
+    return Piece(path.stem, {"lead_vocals": np.load(path, mmap_mode="r")}, wet="etv_" in path.stem)
 
 
 def _by_voice(folder: Path) -> dict[str, list[Path]]:

@@ -38,8 +38,12 @@ def learn(network_name: str, work: Path, run: Path, steps: int, batch: int, seed
     torch.set_num_threads(1)
     draw = separation_data.mixture if network_name == "band-mask" else separation_data.vocal_mixture
     network = built(network_name, seed)
-    settings = separation_training.TrainSettings(steps=steps, batch=batch)
-    drawn = partial(draw, load_library(work), frames=int(CROP_S * separation_data.RATE))
+    pair = (1, 2) if network_name == "band-mask" else (2, 0)
+    settings = separation_training.TrainSettings(steps=steps, batch=batch, pair=pair)
+    frames = int(CROP_S * separation_data.RATE)
+    drawn = partial(draw, load_library(work), frames=frames)
+    unseen = [draw(load_library(work, held_out=True), np.random.default_rng(n), frames) for n in range(24)]
+    judged = [separation_training.powers_of(network, unseen[n : n + 4]) for n in range(0, 24, 4)]
     recent: list[float] = []
     for step, value in separation_training.train(
         network, lambda rng: drawn(rng=rng), settings, seed, run / "checkpoint.pt"
@@ -47,7 +51,10 @@ def learn(network_name: str, work: Path, run: Path, steps: int, batch: int, seed
         recent.append(value)
         if step % settings.round == 0:
             with open(run / "curve.jsonl", "a") as file:
-                file.write(json.dumps({"step": step, "loss": round(float(np.mean(recent)), 5)}) + "\n")
+                point = {"step": step, "loss": round(float(np.mean(recent)), 5)}
+                if step % (2 * settings.round) == 0:
+                    point |= separation_training.held_out_sdrs(network, judged, pair)
+                file.write(json.dumps(point) + "\n")
             recent.clear()
 
 

@@ -25,11 +25,13 @@ class Piece:
     """True stems of one piece, equal in length.
 
     `stems` holds some of drums, bass, other, lead_vocals, backing_vocals. With `bass_hidden`, `other` holds the bass.
+    A `wet` voice is in a room already.
     """
 
     name: str
     stems: Mapping[str, Stem]
     bass_hidden: bool = False
+    wet: bool = False
 
     @property
     def frames(self) -> int:
@@ -52,10 +54,13 @@ class Library:
 
 @dataclass(frozen=True)
 class Example:
-    """True sources, float32 (sources, 2, frames), and whether only the sum of bass and other is known (in `other`)."""
+    """True sources, float32 (sources, 2, frames).
+
+    Where `hidden`, one source is not known apart: `other` then holds the bass too, `lead_vocals` its room too.
+    """
 
     sources: Samples
-    bass_hidden: bool
+    hidden: bool
 
 
 def mixture(library: Library, rng: np.random.Generator, frames: int) -> Example:
@@ -94,7 +99,7 @@ def voice(library: Library, rng: np.random.Generator, frames: int) -> Samples:
         if "backing_vocals" in song.stems and rng.random() < 0.7:
             both = both + crop(song.stems["backing_vocals"], rng, frames, speed, start)
         return both
-    solo = _pick(library.voices if draw < 0.9 else library.speech, rng)
+    solo = _pick(library.voices if draw < 0.9 else library.speech or library.voices, rng)
     dry = crop(solo.stems["lead_vocals"], rng, frames, _speed(rng), None)
     if rng.random() < 0.25:
         dry = dry + 0.5 * crop(solo.stems["lead_vocals"], rng, frames, _speed(rng), None)[::-1]
@@ -105,17 +110,19 @@ def vocal_mixture(library: Library, rng: np.random.Generator, frames: int) -> Ex
     """One training example of lead vocals, backing vocals and the lead's room. Shape: (3, 2, frames)."""
     sources = np.zeros((3, 2, frames), np.float32)
     draw = rng.random()
-    if draw < 0.35:
+    hidden = draw < 0.4
+    if hidden:
         song = _pick([s for s in library.songs if "backing_vocals" in s.stems] or library.songs, rng)
         speed, start = _speed(rng), rng.random() if rng.random() < 0.7 else None
         sources[0] = crop(song.stems["lead_vocals"], rng, frames, speed, start)
         if "backing_vocals" in song.stems and rng.random() < 0.8:
             sources[1] = crop(song.stems["backing_vocals"], rng, frames, speed, start)
     else:
-        solo = _pick(library.voices if rng.random() < 0.85 else library.speech, rng)
+        solo = _pick(library.voices if rng.random() < 0.85 else library.speech or library.voices, rng)
+        hidden = solo.wet
         lead = crop(solo.stems["lead_vocals"], rng, frames, _speed(rng), None)
         sources[0] = lead.mean(axis=0)
-        if rng.random() < 0.7:
+        if not solo.wet and rng.random() < 0.7:
             wet = in_room(sources[0], rng)
             sources[2] = wet - sources[0]
         if rng.random() < 0.6:
@@ -127,7 +134,7 @@ def vocal_mixture(library: Library, rng: np.random.Generator, frames: int) -> Ex
             sources[2] *= gain
     if rng.random() < 0.08:
         sources[0] = sources[2] = 0
-    return Example(_scaled(sources, rng), False)
+    return Example(_scaled(sources, rng), hidden)
 
 
 def _choir(library: Library, rng: np.random.Generator, frames: int) -> Samples:

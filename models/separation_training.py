@@ -26,7 +26,8 @@ class TrainSettings:
     Mixes are drawn `fresh` batches a round, and each round goes through them `echo` times in random order, since
     drawing one costs as much as learning from it (Choi et al., "Faster Neural Network Training with Data Echoing",
     2019). The rate is constant until the last `cool` part of the steps (0..1), over which it falls to zero. `average`
-    is the decay of the running average of the weights, which is what is kept.
+    is the decay of the running average of the weights, which is what is kept. `pair` is the sources (hidden, shown) of
+    which some examples know only the sum.
     """
 
     steps: int
@@ -37,6 +38,7 @@ class TrainSettings:
     average: float = 0.99
     fresh: int = 8
     echo: int = 3
+    pair: tuple[int, int] = (1, 2)
 
     @property
     def round(self) -> int:
@@ -49,13 +51,13 @@ class Powers:
     """What the loss needs of a batch of mixes, as means over each frequency group.
 
     `views`: power of the mixture's left, right, mid and side, (B, 4, groups, T). `cross`: Re(X* S) of each source with
-    the mixture, and `own`: |S|², both (B, S, 2, groups, T). `bass_hidden`: (B,) bool.
+    the mixture, and `own`: |S|², both (B, S, 2, groups, T). `hidden`: (B,) bool.
     """
 
     views: Tensor
     cross: Tensor
     own: Tensor
-    bass_hidden: Tensor
+    hidden: Tensor
 
 
 @torch.no_grad()
@@ -69,12 +71,12 @@ def powers_of(network: BandMask, examples: Sequence[Example]) -> Powers:
         spectra = [network.stft(source) for source in sources]
         cross.append(torch.stack([grouped_product(mix, s) for s in spectra]))
         own.append(torch.stack([grouped_product(s, s) for s in spectra]))
-    hidden = torch.tensor([example.bass_hidden for example in examples])
+    hidden = torch.tensor([example.hidden for example in examples])
     return Powers(torch.stack(views), torch.stack(cross), torch.stack(own), hidden)
 
 
-def loss(network: BandMask, powers: Powers) -> Tensor:
-    """How far the masks are from giving the sources.
+def loss(network: BandMask, powers: Powers, pair: tuple[int, int]) -> Tensor:
+    """How far the masks are from giving the sources; where one is hidden, of `pair` only the sum counts.
 
     A mask M is the same in all bins of a frequency group, so there |MX - S|² = M²|X|² - 2M Re(X* S) + |S|² needs only
     the means over the group.
@@ -82,8 +84,8 @@ def loss(network: BandMask, powers: Powers) -> Tensor:
     mix_power = powers.views[:, None, :2]  # (B, 1, 2, groups, T)
     size = torch.tensor(group_sizes(), dtype=torch.float32)
     masks = network.group_masks(powers.views)
-    if bool(powers.bass_hidden.any()):
-        masks = _bass_with_other(masks, powers.bass_hidden)
+    if bool(powers.hidden.any()):
+        masks = _added(masks, powers.hidden, pair)
     error = (masks.square() * mix_power - 2 * masks * powers.cross + powers.own).clamp(min=0)
     l1 = _total((error + 1e-8).sqrt(), size) / (_total(mix_power.sqrt(), size) + 1e-3)
     l2 = (_total(error, size) / (_total(mix_power, size) + 1e-3) + 1e-7).sqrt()
@@ -95,12 +97,30 @@ def _total(values: Tensor, size: Tensor) -> Tensor:
     return torch.matmul(values.sum(dim=-1), size).sum(dim=-1)
 
 
-def _bass_with_other(masks: Tensor, bass_hidden: Tensor) -> Tensor:
-    """The masks with those of bass and other added up, in other's row, where only the sum's truth is known."""
-    hidden = bass_hidden[:, None, None, None]
-    drums, bass, other, vocals = masks.unbind(dim=1)
-    both = torch.where(hidden, bass + other, other)
-    return torch.stack([drums, torch.where(hidden, torch.zeros_like(bass), bass), both, vocals], dim=1)
+def _added(masks: Tensor, hidden: Tensor, pair: tuple[int, int]) -> Tensor:
+    """The masks with the pair's first added to its second where the first is hidden."""
+    rows = list(masks.unbind(dim=1))
+    first, second = pair
+    where = hidden[:, None, None, None]
+    rows[second] = torch.where(where, rows[first] + rows[second], rows[second])
+    rows[first] = torch.where(where, torch.zeros_like(rows[first]), rows[first])
+    return torch.stack(rows, dim=1)
+
+
+def held_out_sdrs(network: BandMask, batches: Sequence[Powers], pair: tuple[int, int]) -> dict[str, float]:
+    """SDR in dB of each source over fixed batches, in the STFT domain: cheap enough to watch while training."""
+    was, size = network.training, torch.tensor(group_sizes(), dtype=torch.float32)
+    network.eval()
+    error = signal = torch.zeros(len(network.sources))
+    with torch.no_grad():
+        for powers in batches:
+            masks = _added(network.group_masks(powers.views), powers.hidden, pair)
+            wrong = masks.square() * powers.views[:, None, :2] - 2 * masks * powers.cross + powers.own
+            error = error + _total(wrong, size).sum(dim=0)
+            signal = signal + _total(powers.own, size).sum(dim=0)
+    network.train(was)
+    ratios = 10 * torch.log10((signal + 1e-9) / (error + 1e-9))
+    return {name: round(float(ratio), 2) for name, ratio in zip(network.sources, ratios, strict=True)}
 
 
 def train(
@@ -123,7 +143,7 @@ def train(
     while step < settings.steps:
         for powers in _round(network, draw, settings, seed, step):
             watch.at(step / settings.steps)
-            value = _learn(network, optimizer, powers, settings.rate * _schedule(step, settings))
+            value = _learn(network, optimizer, loss(network, powers, settings.pair), settings, step)
             decay = min(settings.average, (step + 1) / (step + 10))
             for key, parameter in network.state_dict().items():
                 average[key].lerp_(parameter, 1 - decay)
@@ -147,12 +167,13 @@ def _round(network: BandMask, draw: Draw, settings: TrainSettings, seed: int, st
             yield batches[index]
 
 
-def _learn(network: BandMask, optimizer: torch.optim.Optimizer, powers: Powers, rate: float) -> float:
+def _learn(
+    network: BandMask, optimizer: torch.optim.Optimizer, value: Tensor, settings: TrainSettings, step: int
+) -> float:
     """One step down the gradient; returns the loss before it."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = settings.rate * _schedule(step, settings)
     optimizer.zero_grad()
-    value = loss(network, powers)
     value.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
     optimizer.step()
