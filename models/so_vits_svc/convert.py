@@ -102,7 +102,7 @@ def key_for(f0: F0, reach: Range) -> int:
     def covered(shift: int) -> float:
         place = np.round(pitch + shift).astype(int) - reach.lowest
         inside = (place >= 0) & (place < len(comfort))
-        return float(np.where(inside, comfort[np.clip(place, 0, len(comfort) - 1)], 0).mean()) - 0.001 * abs(shift)
+        return float(np.where(inside, comfort[np.clip(place, 0, len(comfort) - 1)], 0).mean()) - 0.01 * abs(shift)
 
     octave = max((0, -12, 12, -24, 24), key=covered)
     if covered(octave) >= 0.5:

@@ -55,25 +55,33 @@ def phrases(level_db: NDArray[np.float32], sounds: NDArray[np.bool_], longest_s:
     for start, stop in zip(edges[::2], edges[1::2], strict=True):
         while stop - start > longest:
             low = start + longest // 2
-            cut = low + int(np.argmin(smooth[low : start + longest]))
+            later = np.linspace(0.5, 0, start + longest - low)  # dB, so that equal levels are cut as late as may be
+            cut = low + int(np.argmin(smooth[low : start + longest] + later))
             found.append(Phrase(int(start), cut, True))
             start = cut
         found.append(Phrase(int(start), int(stop), False))
     return found
 
 
-def envelope(audio: NDArray[np.float32], sample_rate: int, width_s: float = 0.03) -> NDArray[np.float32]:
-    """The running root mean square of mono audio over `width_s`. Shape: (frames,) -> (frames,)."""
-    power = uniform_filter1d(audio.astype(np.float64) ** 2, max(int(width_s * sample_rate), 1), mode="constant")
-    return np.asarray(np.sqrt(np.maximum(power, 0)), np.float32)
+def envelope(audio: NDArray[np.float32], sample_rate: int, width_s: float = 0.025) -> NDArray[np.float32]:
+    """The root mean square of mono audio over `width_s` before or after each sample, whichever is less.
+
+    So it rises when a sound starts and falls when it stops, neither early nor late. Shape: (n,) -> (n,).
+    """
+    width = max(int(width_s * sample_rate), 1)
+    total = np.concatenate([[0.0], np.cumsum(audio.astype(np.float64) ** 2)])
+    index = np.arange(len(audio) + 1)
+    ahead = total[np.minimum(index + width, len(audio))] - total
+    behind = total - total[np.maximum(index - width, 0)]
+    return np.asarray(np.sqrt(np.maximum(np.minimum(ahead[:-1], behind[1:]), 0) / width), np.float32)
 
 
 def with_contour(
     sung: NDArray[np.float32], wanted: NDArray[np.float32], sample_rate: int, most_db: float = 24.0
 ) -> NDArray[np.float32]:
-    """Audio with the loudness contour of other audio; nothing is raised by more than `most_db`. Shapes: (frames,)."""
+    """Audio with the loudness contour of other audio; nothing is raised by more than `most_db`. Shapes: (n,)."""
     own, aim = envelope(sung, sample_rate), envelope(wanted, sample_rate)
     gain = np.minimum(aim / np.maximum(own, 1e-6), 10 ** (most_db / 20))
     # a gain that dips before it smooths never lets an onset through early
-    gain = uniform_filter1d(minimum_filter1d(gain, max(sample_rate // 200, 1)), max(sample_rate // 200, 1))
-    return np.asarray(sung * gain, np.float32)
+    width = max(sample_rate // 200, 1)
+    return np.asarray(sung * uniform_filter1d(minimum_filter1d(gain, width), width), np.float32)

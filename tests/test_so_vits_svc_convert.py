@@ -1,0 +1,208 @@
+"""Converting: what the fork's own inference gets wrong, each provoked."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from models.errors import BadInput, Cancelled
+from models.pitch import F0, PitchSettings, track_f0
+from models.progress import Watch
+from models.records import Samples, Wave
+from models.so_vits_svc.convert import RevoiceSettings, Voice, convert, key_for, load_voice, notes_outside
+from models.so_vits_svc.phrases import envelope, level_contour, phrases, sounding
+from models.so_vits_svc.voices import Card, Range, find_voice
+
+RATE = 16_000
+NOTHING = Card("nobody", "test", "MIT", Range(0, ()))
+
+
+@dataclass
+class Humming:
+    """A singer that hums the pitch it is given at one loudness; it remembers what it was asked."""
+
+    sample_rate: int = 8_000
+    hop: int = 80
+    asked: int = 0
+    longest: int = 0
+
+    def sing(
+        self, audio: np.ndarray, f0_hz: np.ndarray, sung_hz: np.ndarray, noise_scale: float, seed: int
+    ) -> np.ndarray:
+        self.asked += 1
+        self.longest = max(self.longest, len(audio))
+        hz = np.repeat(sung_hz, self.hop)[: len(audio)].astype(np.float64)
+        tone = np.sin(2 * np.pi * np.cumsum(hz) / self.sample_rate) * (hz > 0)
+        hiss = np.random.default_rng(seed).normal(0, 0.1, len(audio)) * (hz == 0)
+        return (0.3 * tone + hiss).astype(np.float32)
+
+
+def sung(hz: float, seconds: float, rate: int = RATE) -> np.ndarray:
+    time = np.arange(round(seconds * rate)) / rate
+    return (0.2 * sum(np.sin(2 * np.pi * hz * k * time) / k for k in range(1, 8))).astype(np.float32)
+
+
+def silence(seconds: float, rate: int = RATE) -> np.ndarray:
+    return np.zeros(round(seconds * rate), np.float32)
+
+
+def converted(audio: np.ndarray, settings: RevoiceSettings | None = None, rate: int = RATE) -> Samples:
+    source = Wave(np.atleast_2d(audio), rate)
+    voice = Voice(NOTHING, Humming())
+    return np.concatenate(list(convert(source, voice, settings or RevoiceSettings(), 0, "cpu")), axis=1)
+
+
+def test_the_length_is_kept_to_the_sample_and_silence_stays_silent() -> None:
+    audio = np.concatenate([silence(0.7), sung(220, 1.3), silence(0.9), sung(330, 0.501), silence(0.4)])
+    out = converted(audio)
+    assert out.shape == (1, len(audio))
+    assert out.dtype == np.float32
+    assert not out[0, : int(0.6 * RATE)].any()
+    assert not out[0, int(2.1 * RATE) : int(2.8 * RATE)].any()
+    assert np.sqrt(np.mean(out[0, RATE : 2 * RATE] ** 2)) > 0.05
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000])
+def test_onsets_stay_within_ten_milliseconds(rate: int) -> None:
+    audio = np.concatenate([silence(0.503, rate), sung(220, 0.8, rate), silence(0.6, rate), sung(300, 0.8, rate)])
+    out = converted(audio, rate=rate)[0]
+    for onset_s in (0.503, 1.903):
+        around = slice(int((onset_s - 0.2) * rate), int((onset_s + 0.2) * rate))
+        level = envelope(out, rate, 0.005)[around]
+        risen = np.flatnonzero(level > 0.25 * level.max())[0] / rate + onset_s - 0.2
+        assert abs(risen - onset_s) < 0.010
+
+
+def test_the_pitch_is_the_sources_shifted_by_the_key() -> None:
+    audio = sung(220, 2)
+    for shift in (0, 5, -12):
+        out = converted(audio, RevoiceSettings(key_shift=shift))
+        hz = track_f0(Wave(out, RATE), PitchSettings()).hz
+        off = 1200 * np.log2(np.median(hz[hz > 0]) / (220 * 2 ** (shift / 12)))
+        assert abs(off) < 5
+
+
+def test_the_loudness_contour_of_the_source_is_put_back() -> None:
+    swell = np.concatenate([np.linspace(0.05, 1, RATE), np.linspace(1, 0.05, RATE)]).astype(np.float32)
+    audio = sung(220, 2) * swell
+    out = converted(audio)[0]
+    inside = slice(RATE // 10, -RATE // 10)
+    off = 20 * np.log10(envelope(out, RATE)[inside] / envelope(audio, RATE)[inside])
+    assert np.abs(off).max() < 2
+
+
+def test_residue_below_the_gate_is_not_sung() -> None:
+    audio = np.concatenate([sung(220, 1.5), silence(0.5), 0.002 * sung(330, 1.5)])
+    out = converted(audio)
+    assert out[0, :RATE].any()
+    assert not out[0, int(2.1 * RATE) :].any()
+
+
+def test_one_bad_sample_is_refused_and_not_made_silence() -> None:
+    audio = sung(220, 1)
+    audio[5000] = np.nan
+    with pytest.raises(BadInput, match="not numbers"):
+        converted(audio)
+
+
+def test_stereo_is_averaged_not_read_as_twice_the_length() -> None:
+    audio = sung(220, 1)
+    np.testing.assert_allclose(converted(np.stack([2 * audio, 0 * audio])), converted(audio), atol=1e-6)
+
+
+def test_silence_is_never_handed_to_the_voice() -> None:
+    singer = Humming()
+    out = list(convert(Wave(silence(3)[None], RATE), Voice(NOTHING, singer), RevoiceSettings(), 0, "cpu"))
+    assert sum(block.shape[1] for block in out) == 3 * RATE
+    assert singer.asked == 0
+
+
+def test_a_long_phrase_is_cut_where_it_is_quiet_and_joined_without_a_click() -> None:
+    audio = sung(220, 40)
+    for breath in (9.0, 22.0, 34.0):
+        around = slice(int(breath * RATE), int((breath + 0.15) * RATE))
+        audio[around] *= 0.3
+    singer = Humming()
+    source = Wave(audio[None], RATE)
+    out = np.concatenate(list(convert(source, Voice(NOTHING, singer), RevoiceSettings(phrase_s=15), 0, "cpu")), axis=1)[
+        0
+    ]
+    assert out.shape == (len(audio),)
+    assert singer.asked >= 3
+    assert singer.longest <= 15.6 * singer.sample_rate
+    inside = out[RATE // 10 : -RATE // 10]
+    assert np.abs(np.diff(inside)).max() < 1.3 * np.abs(np.diff(out[RATE : 2 * RATE])).max()
+    assert envelope(out, RATE)[RATE:-RATE].min() > 0.7 * envelope(audio, RATE)[RATE:-RATE].min()
+
+
+def test_phrases_cover_all_that_sounds_and_nothing_is_too_long() -> None:
+    audio = np.concatenate([silence(1), sung(200, 31), silence(1), sung(200, 2)])
+    level = level_contour(Wave(audio[None], RATE))
+    sounds = sounding(level, 45, -60)
+    found = phrases(level, sounds, 15)
+    assert all(p.stop - p.start <= 1500 for p in found)
+    covered = np.zeros(len(sounds), int)
+    for phrase in found:
+        covered[phrase.start : phrase.stop] += 1
+    np.testing.assert_array_equal(covered, sounds)
+    assert [p.joined for p in found] == [True, True, False, False]
+
+
+def test_it_reports_and_stops_when_asked() -> None:
+    heard: list[float] = []
+    blocks = convert(
+        Wave(sung(220, 2)[None], RATE), Voice(NOTHING, Humming()), RevoiceSettings(), 0, "cpu", Watch(heard.append)
+    )
+    list(blocks)
+    assert heard == sorted(heard)
+    assert heard[-1] == 1.0
+    with pytest.raises(Cancelled):
+        list(
+            convert(
+                Wave(sung(220, 2)[None], RATE),
+                Voice(NOTHING, Humming()),
+                RevoiceSettings(),
+                0,
+                "cpu",
+                Watch(cancelled=lambda: True),
+            )
+        )
+
+
+def a_track(midi: list[float]) -> F0:
+    return F0((440 * 2 ** ((np.repeat(midi, 50) - 69) / 12)).astype(np.float32), 0.01)
+
+
+def test_the_key_moves_by_octaves_into_the_range() -> None:
+    reach = Range(57, (5.0,) * 24)
+    assert key_for(a_track([60, 64, 67, 72]), reach) == 0
+    assert key_for(a_track([45, 48, 52]), reach) == 12
+    assert key_for(a_track([84, 88, 91]), reach) == -12
+    assert key_for(a_track([]), reach) == 0
+
+
+def test_the_key_moves_by_less_only_where_no_octave_will_do() -> None:
+    reach = Range(60, (5.0,) * 5)
+    assert key_for(a_track([66, 67, 68, 69]), reach) in (-5, -6)
+
+
+def test_notes_outside_the_range_are_named_with_their_seconds() -> None:
+    reach = Range(60, (1.0, 1.0, 0.0, 1.0))
+    outside = notes_outside(a_track([48, 49, 50, 70]), reach, 12)
+    assert outside == pytest.approx({62: 0.5, 82: 0.5})
+
+
+def test_world_sings_the_same_notes_from_another_throat() -> None:
+    rng = np.random.default_rng(0)
+    audio = np.concatenate([silence(0.3), sung(220, 1.0), rng.normal(0, 0.02, RATE // 5), sung(247, 1.0), silence(0.3)])
+    source = Wave(audio.astype(np.float32)[None], RATE)
+    voice = load_voice(find_voice("world"), "cpu")
+    runs = [np.concatenate(list(convert(source, voice, RevoiceSettings(), 0, "cpu")), axis=1) for _ in range(2)]
+    np.testing.assert_array_equal(runs[0], runs[1])
+    assert runs[0].shape == source.samples.shape
+    hz, truth = track_f0(Wave(runs[0], RATE), PitchSettings()).hz, track_f0(source, PitchSettings()).hz
+    both = (hz > 0) & (truth > 0)
+    assert both.sum() > 180
+    assert np.median(np.abs(1200 * np.log2(hz[both] / truth[both]))) < 10
+    difference = np.abs(runs[0][0] - source.samples[0]).max()
+    assert difference > 0.02

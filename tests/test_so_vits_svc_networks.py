@@ -1,0 +1,262 @@
+"""The fork's generator, driven by our own inference: seeded, in windows, safely loaded."""
+
+import json
+import logging
+import pickle
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from models.errors import BadInput
+from models.so_vits_svc import networks
+from models.so_vits_svc.content import (
+    CONTENT_RATE,
+    content,
+    content_at,
+    debug_config,
+    frame_geometry,
+    fresh_encoder,
+    load_encoder,
+)
+from models.so_vits_svc.singing import SovitsVoice, interpolated
+from models.so_vits_svc.voice_training import fresh, small_config
+from models.so_vits_svc.voices import Card, Range
+
+
+def debug_voice_config() -> dict[str, Any]:
+    """The small voice at a size for tests; it keeps the rates and the kinds of layer."""
+    config = small_config("nobody", ssl_dim=16)
+    config["model"] |= {
+        "inter_channels": 8,
+        "hidden_channels": 8,
+        "filter_channels": 16,
+        "n_layers": 1,
+        "upsample_initial_channel": 16,
+        "gin_channels": 4,
+    }
+    return config
+
+
+@pytest.fixture(scope="module")
+def network() -> networks.Network:
+    network = fresh(debug_voice_config(), 0)
+    for name, parameter in network.named_parameters():
+        if name.endswith("weight_g"):
+            parameter.data.fill_(1.0)  # the fork starts them so small that nothing would be heard
+    return network.eval()
+
+
+def voice(network: networks.Network, unvoiced: str = "zero") -> SovitsVoice:
+    card = Card("nobody", "so-vits-svc", "MIT", Range(60, (1.0,)), unvoiced_f0=unvoiced)
+    return SovitsVoice(network, debug_voice_config(), fresh_encoder(debug_config(), 0).eval(), card, "cpu")
+
+
+def a_phrase(frames: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    hz = np.where(np.arange(frames) % 40 < 30, 220.0, 0.0).astype(np.float32)
+    return rng.normal(0, 0.1, frames * 256).astype(np.float32), hz
+
+
+def test_decoding_in_windows_equals_decoding_the_whole(network: networks.Network) -> None:
+    rng = torch.Generator().manual_seed(0)
+    frames = 300
+    z = torch.randn(1, 8, frames, generator=rng)
+    f0 = torch.where(torch.arange(frames) % 50 < 40, 180.0 + torch.arange(frames), 0.0)[None]
+    sines = networks.excitation(f0, 256, 22050, 9, rng)
+    timbre = network.emb_g(torch.tensor([[0]])).transpose(1, 2)
+    with torch.inference_mode():
+        whole = networks.decode(network.dec, z, sines, timbre)
+        parts = networks.decode_in_windows(network.dec, z, sines, timbre, window=64)
+        narrow = torch.cat(
+            [
+                networks.decode(network.dec, z[:, :, i : i + 60], sines[:, i * 256 : (i + 60) * 256], timbre)
+                for i in range(0, frames, 60)
+            ],
+            dim=1,
+        )
+    assert whole.std() > 1e-3
+    assert (whole - parts).abs().max() < 1e-6
+    assert (whole - narrow).abs().max() > 1e-4
+
+
+def test_the_halo_covers_what_the_decoder_sees(network: networks.Network) -> None:
+    halo, frames = networks.halo_frames(network.dec), 64
+    z = torch.zeros(1, 8, frames)
+    z[0, :, 32] = 1.0
+    sines = torch.zeros(1, frames * 256, 9)
+    timbre = network.emb_g(torch.tensor([[0]])).transpose(1, 2)
+    with torch.inference_mode():
+        change = networks.decode(network.dec, z, sines, timbre) - networks.decode(
+            network.dec, torch.zeros_like(z), sines, timbre
+        )
+    touched = np.flatnonzero(change[0].abs().numpy() > 0)
+    assert touched.min() >= (32 - halo) * 256
+    assert touched.max() < (33 + halo) * 256
+
+
+def test_our_path_is_the_forks_own(network: networks.Network) -> None:
+    """With the same noise, the fork's `infer` and ours give the same latents and the same audio."""
+    frames = 40
+    rng = torch.Generator().manual_seed(0)
+    states, f0 = torch.randn(1, 16, frames, generator=rng), torch.full((1, frames), 200.0)
+    speaker = torch.tensor([[0]])
+    caught: list[torch.Tensor] = []
+    hook = network.dec.register_forward_pre_hook(lambda module, inputs: caught.append(inputs[0]))
+    with torch.inference_mode():
+        network.infer(states, f0, torch.ones(1, frames), g=speaker, noice_scale=0)
+        hook.remove()
+        z = networks.latents(network, states, f0, f0 > 0, speaker, torch.zeros(1, 8, frames))
+    assert z.std() > 1e-3
+    torch.testing.assert_close(z, caught[0])
+
+
+def test_equal_seeds_give_equal_bytes_whatever_the_global_state_is(network: networks.Network) -> None:
+    singer, (audio, hz) = voice(network), a_phrase(60)
+    torch.manual_seed(1)
+    first = singer.sing(audio, hz, hz, 0.4, 7)
+    torch.manual_seed(2)
+    before = torch.random.get_rng_state()
+    second = singer.sing(audio, hz, hz, 0.4, 7)
+    assert first.tobytes() == second.tobytes()
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert singer.sing(audio, hz, hz, 0.4, 8).tobytes() != first.tobytes()
+
+
+def test_two_threads_singing_at_once_do_not_disturb_each_other(network: networks.Network) -> None:
+    singer, (audio, hz) = voice(network), a_phrase(60)
+    alone = [singer.sing(audio, hz, hz, 0.4, seed) for seed in range(2)]
+    together: dict[int, np.ndarray] = {}
+
+    def sing(seed: int) -> None:
+        together[seed] = singer.sing(audio, hz, hz, 0.4, seed)
+
+    threads = [threading.Thread(target=sing, args=(seed,)) for seed in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(alone[seed].tobytes() == together[seed].tobytes() for seed in range(2))
+
+
+@pytest.mark.parametrize("samples", [255, 256, 1000, 256 * 31 + 17])
+def test_as_many_samples_come_out_as_go_in(network: networks.Network, samples: int) -> None:
+    frames = -(-samples // 256)
+    audio, hz = a_phrase(frames)
+    assert voice(network).sing(audio[:samples], hz, hz, 0.3, 0).shape == (samples,)
+
+
+def test_the_source_is_a_pulse_with_harmonics_and_silent_pitch_is_noise() -> None:
+    network = fresh(small_config("nobody"), 0)
+    f0 = torch.cat([torch.full((1, 100), 200.0), torch.zeros(1, 100)], dim=1)
+    sines = networks.excitation(f0, 256, 22050, 9, torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        source = torch.tanh(network.dec.m_source.l_linear(sines))[0, :, 0].numpy()
+    spectrum = np.abs(np.fft.rfft(source[4096:16384] * np.hanning(12288)))
+    at = [round(200 * k * 12288 / 22050) for k in range(1, 12)]
+    peaks = [spectrum[i - 3 : i + 4].max() for i in at]
+    between = [spectrum[i + 30 : i + 80].max() for i in at]
+    assert min(peaks[:3]) > 10 * max(between)
+    assert sum(p > 3 * max(between) for p in peaks) >= 8
+    voiced, unvoiced = sines[0, :20000, 0].numpy(), sines[0, -20000:, 0].numpy()
+    assert np.corrcoef(voiced[:-110], voiced[110:])[0, 1] > 0.95
+    assert abs(np.corrcoef(unvoiced[:-110], unvoiced[110:])[0, 1]) < 0.05
+
+
+def test_the_phase_of_a_long_note_does_not_drift() -> None:
+    frames = 4000
+    sines = networks.excitation(torch.full((1, frames), 440.0), 256, 22050, 1, torch.Generator().manual_seed(0))
+    time = np.arange(1, frames * 256 + 1) / 22050
+    ideal = 0.1 * np.sin(2 * np.pi * 440 * time)
+    assert np.abs(sines[0, -5000:, 0].numpy() - ideal[-5000:]).max() < 0.02
+
+
+def test_unvoiced_pitch_is_zero_or_interpolated_as_the_card_says(network: networks.Network) -> None:
+    audio, hz = a_phrase(60)
+    ours, forks = (voice(network, kind).sing(audio, hz, hz, 0.0, 0) for kind in ("zero", "interpolated"))
+    assert np.abs(ours - forks).max() > 1e-4
+    np.testing.assert_allclose(
+        interpolated(np.array([0, 100, 0, 0, 400, 0], np.float32)), [100, 100, 200, 300, 400, 400]
+    )
+
+
+def test_content_is_aligned_with_the_audio() -> None:
+    """A burst changes the frames that it lies in, and what lies around them alike on both sides."""
+    encoder = fresh_encoder(debug_config(), 0).eval()
+    _, step = frame_geometry(encoder.config)
+    audio = 0.01 * torch.randn(1, CONTENT_RATE, generator=torch.Generator().manual_seed(0))
+    burst = audio.clone()
+    burst[0, 25 * step - 40 : 25 * step + 40] += 0.5
+    with torch.inference_mode():
+        features = [encoder.feature_extractor(torch.nn.functional.pad(a, (118, 118)))[0].T for a in (audio, burst)]
+        assert content(encoder, audio).shape == (1, CONTENT_RATE // step, 16)
+    change = (features[0] - features[1]).abs().sum(dim=1).numpy()
+    centre = (np.arange(len(change)) * change).sum() / change.sum()
+    assert abs(centre + 0.5 - 25) < 0.3
+
+
+def test_content_between_frames_is_interpolated() -> None:
+    states = torch.tensor([[0.0], [1.0], [4.0]])
+    times = torch.tensor([0.0, 0.01, 0.02, 0.03, 0.05, 9.0])
+    assert content_at(states, times, 320)[:, 0].tolist() == pytest.approx([0, 0, 0.5, 1, 4, 4])
+
+
+def test_a_voice_file_that_could_run_code_is_refused(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (print, ("ran",))
+
+    (tmp_path / "G_1.pth").write_bytes(pickle.dumps({"model": Trap()}))
+    with pytest.raises(BadInput):
+        networks.load(tmp_path / "G_1.pth", debug_voice_config())
+    torch.save({"model": {}, "trap": Trap()}, tmp_path / "G_2.pth")
+    with pytest.raises(BadInput, match="run code"):
+        networks.load(tmp_path / "G_2.pth", debug_voice_config())
+
+
+def test_a_users_checkpoint_and_safetensors_load_alike(network: networks.Network, tmp_path: Path) -> None:
+    config = debug_voice_config()
+    fork = {"model": network.state_dict(), "iteration": 1, "optimizer": None, "learning_rate": 1e-4}
+    torch.save(fork, tmp_path / "G_1.pth")
+    save_file(
+        {k: v.contiguous() for k, v in network.state_dict().items() if not k.startswith(networks.UNUSED)},
+        tmp_path / "model.safetensors",
+    )
+    audio, hz = a_phrase(30)
+    sung = [
+        voice(networks.load(tmp_path / name, config)).sing(audio, hz, hz, 0.3, 0)
+        for name in ("G_1.pth", "model.safetensors")
+    ]
+    assert sung[0].std() > 1e-4
+    np.testing.assert_allclose(sung[0], sung[1], atol=1e-6)
+    np.testing.assert_allclose(sung[0], voice(network).sing(audio, hz, hz, 0.3, 0), atol=1e-5)
+
+
+def test_weights_that_do_not_fit_their_config_are_refused(network: networks.Network, tmp_path: Path) -> None:
+    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, tmp_path / "model.safetensors")
+    with pytest.raises(BadInput, match=r"does not fit its config\.json"):
+        networks.load(tmp_path / "model.safetensors", small_config("nobody", 16))
+    (tmp_path / "config.json").write_text(json.dumps({"model": {}}))
+    with pytest.raises(BadInput, match="lacks one of"):
+        networks.read_config(tmp_path / "config.json")
+
+
+def test_an_encoder_is_read_from_its_folder(tmp_path: Path) -> None:
+    encoder = fresh_encoder(debug_config(), 3).eval()
+    save_file({k: v.half() for k, v in encoder.state_dict().items()}, tmp_path / "model.safetensors")
+    encoder.config.to_json_file(tmp_path / "config.json", use_diff=False)
+    audio = torch.randn(1, 8000, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            content(load_encoder(tmp_path, "cpu"), audio), content(encoder, audio), atol=0.02, rtol=0.02
+        )
+    with pytest.raises(BadInput, match="no content encoder"):
+        load_encoder(tmp_path / "elsewhere", "cpu")
+
+
+def test_importing_the_fork_leaves_logging_as_it_was() -> None:
+    assert not any("rich" in type(handler).__module__.lower() for handler in logging.root.handlers)
