@@ -28,7 +28,7 @@ from tasks.mixdown import mixdown
 from tasks.publish import Credits, Remix, publish
 from tasks.render import render
 from tasks.revoice import revoice
-from tasks.separate import part_voices, separate
+from tasks.separate import ALL_LEAD, part_voices, separate
 from tasks.transcribe import transcribe
 
 KEEP_SINGER = "none"
@@ -68,7 +68,7 @@ def remix(
             written by the Music Transformer.
         outro_bars: How many bars (0 to 64) the transformer plays on after the song.
         separator: Which network takes the song apart.
-        splitter: Which network takes lead and backing vocals apart.
+        splitter: Which network takes lead and backing vocals apart, or "none": all of them are lead.
         transformer: Which Music Transformer plays.
         settings: Every other option, by stage.
     """
@@ -146,9 +146,10 @@ def weights_used(separator: str, splitter: str, transformer: str, voice: str) ->
     """The SHA-256 of each network that a remix with these names uses."""
     used = {
         f"separator {separator}": registry.file_digest(separator_path(separator)),
-        f"vocal_splitter {splitter}": registry.find("vocal_splitter", splitter).sha256,
         f"music_transformer {transformer}": registry.find("music_transformer", transformer).sha256,
     }
+    if splitter != ALL_LEAD:
+        used[f"vocal_splitter {splitter}"] = registry.find("vocal_splitter", splitter).sha256
     return used if voice == KEEP_SINGER else used | {f"voice {voice}": voice_digest(find_voice(voice))}
 
 

@@ -11,7 +11,7 @@ from models.demucs.split import SplitSettings, split
 from models.records import Clip, Samples, Stems, Voices
 from tasks.caching import stage
 from tasks.progress import stage_watch
-from tasks.store import Store
+from tasks.store import BLOCK_FRAMES, Store
 
 STEMS = ("drums", "bass", "other", "vocals")
 
@@ -38,13 +38,30 @@ def _four(sources: Sequence[str], block: Samples) -> Samples:
     return stems
 
 
+ALL_LEAD = "none"
+"""The splitter that leaves all vocals to the lead."""
+
+
 def _splitter(splitter: str, **inputs: Any) -> str:
+    if splitter == ALL_LEAD:
+        return ""
     return registry.file_digest(registry.verified(registry.find("vocal_splitter", splitter)))
 
 
 @stage("torch", "demucs", "numpy", depends=_splitter)
 def part_voices(vocals: Clip, splitter: str, settings: SplitSettings, seed: int, device: str) -> Voices:
     """Take the vocals apart into lead, backing and room; where no backing is heard everything stays lead."""
+    if splitter == ALL_LEAD:
+        silence = _silence_like(vocals)
+        return Voices(vocals, silence, silence)
     network = load(registry.verified(registry.find("vocal_splitter", splitter)), device)
     blocks = split(Store().source(vocals), network, settings, seed, device, stage_watch("part_voices"))
     return Voices(*Store().put_together(blocks, vocals.sample_rate))
+
+
+def _silence_like(clip: Clip) -> Clip:
+    blocks = (
+        np.zeros((clip.channels, min(BLOCK_FRAMES, clip.frames - start)), np.float32)
+        for start in range(0, clip.frames, BLOCK_FRAMES)
+    )
+    return Store().put(blocks, clip.sample_rate)
