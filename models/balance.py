@@ -14,6 +14,7 @@ from models.records import Grid
 FLOOR_LUFS = -60.0
 """What is quieter than this over a section is not there: it has no balance to take."""
 LEAST_SUNG_S = 0.5
+LEAST_SECTION_S = 2.0
 ALONE_LUFS = -20.0
 Powers = NDArray[np.float64]
 
@@ -39,6 +40,21 @@ def sections_of(grid: Grid, end_s: float, bars: int = 8) -> tuple[float, ...]:
     downbeats = [grid.beats_s[i] for i in downbeat_indices(grid)]
     last = end_s - 0.5 * bars * grid.metre * 60 / grid.tempo_bpm
     return (0.0, *(t for t in downbeats[bars::bars] if t < last))
+
+
+def bounds_of(sections_s: Sequence[float], original_s: float, end_s: float) -> list[float]:
+    """The bounds of a mix's sections in seconds: 0, the starts 2 s or more from others, the original's end, the end.
+
+    >>> bounds_of((0.3, 12.0, 28.5, 44.0), original_s=30.0, end_s=40.0)
+    [0.0, 12.0, 30.0, 40.0]
+    """
+    bounds = [0.0]
+    for start_s in sorted(sections_s):
+        if bounds[-1] + LEAST_SECTION_S <= start_s <= original_s - LEAST_SECTION_S:
+            bounds.append(start_s)
+    if 0 < original_s < end_s - LEAST_SUNG_S:
+        bounds.append(original_s)
+    return [*bounds, end_s]
 
 
 def balance(

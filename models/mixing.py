@@ -10,18 +10,18 @@ give equal bytes. pedalboard is GPLv3. ffmpeg's ebur128 judges the result in the
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import butter
 
 from models import dynamics
-from models.balance import Pair, balance
+from models.balance import Pair, balance, bounds_of
 from models.dynamics import STEPS_PER_TENTH, Curve, gain_between, step_frames
 from models.effects import Room, Taps, high_pass, sides, widened, zero_phase
 from models.errors import BadInput
-from models.loudness import BLOCK, PowerCurve
+from models.loudness import BLOCK, SILENCE_LUFS, PowerCurve
 from models.progress import UNWATCHED, Watch
 from models.records import Samples, Source
 from models.reverb import room
@@ -77,7 +77,8 @@ class MixSettings:
 class Part:
     """A mono or stereo source in the mix: from `start_s`, `gain_db` louder, `pan` from -1 (left) to 1 (right).
 
-    From `stop_s` on (None: never) it gives way to what follows: it fades out over the settings' `crossfade_s`.
+    It is first made as loud as `like`, the stem it stands in for. From `stop_s` on (None: never) it gives way to what
+    follows: it fades out over the settings' `crossfade_s`.
     """
 
     source: Source
@@ -85,11 +86,15 @@ class Part:
     gain_db: float = 0.0
     pan: float = 0.0
     stop_s: float | None = None
+    like: Source | None = None
 
 
 @dataclass(frozen=True)
 class Original:
-    """The song the balance is taken from: its stems, and the seconds where its sections start (none: it is one)."""
+    """The song the balance is taken from: its stems, and the seconds where its sections start (none: it is one).
+
+    With no stems at all there is no balance to take, and the parts stay as loud as they are.
+    """
 
     voices: Sequence[Source] = ()
     backing: Sequence[Source] = ()
@@ -132,19 +137,22 @@ def mix_buses(
     watch: Watch = UNWATCHED,
 ) -> Iterator[Buses]:
     """As `mix`, voice and backing apart; their sum is the mix."""
-    for source in [p.source for p in (*voices, *backing)] + [*original.voices, *original.backing]:
+    likes = [part.like for part in (*voices, *backing) if part.like is not None]
+    for source in [*(p.source for p in (*voices, *backing)), *likes, *original.voices, *original.backing]:
         if source.sample_rate != sample_rate or source.channels > 2:
             raise BadInput(
                 f"A part of the mix has {source.channels} channels at {source.sample_rate} Hz; "
                 f"the mix takes mono or stereo at {sample_rate} Hz."
             )
+    watch, before = watch.span(0.1, 1.0), watch.span(0.0, 0.1)
+    voices, backing = ([_levelled(part, frames, before) for part in bus] for bus in (voices, backing))
     desk = _Desk(voices, backing, frames, sample_rate, settings)
     stems = [[Part(source) for source in bus] for bus in (original.voices, original.backing)]
     originals = [
         _powers(bus, frames, sample_rate, watch.span(low, low + 0.1)) for bus, low in zip(stems, (0, 0.1), strict=True)
     ]
     desk.set_dynamics(originals[0], watch.span(0.2, 0.35))
-    if settings.balance:
+    if settings.balance and (original.voices or original.backing):
         desk.set_balance(original, originals, watch.span(0.35, 0.65))
     desk.raise_faders(settings.voice_gain_db, settings.backing_gain_db)
     yield from desk.play(watch.span(0.65, 1.0))
@@ -160,6 +168,18 @@ def _powers(
         stop = min(start + BLOCK, frames)
         meter.add(_placed(parts, start, stop, sample_rate, 0.0))
     return meter.powers() if parts else np.zeros(-(-frames // step_frames(sample_rate)))
+
+
+def _levelled(part: Part, frames: int, watch: Watch) -> Part:
+    """The part with the gain that makes it as loud as what it is to be like, both where they sound."""
+    if part.like is None or part.like is part.source:
+        return part
+    rate = part.source.sample_rate
+    levels = [
+        dynamics.active_level(_powers([Part(x)], frames, rate, Watch(cancelled=watch.cancelled)))
+        for x in (part.like, part.source)
+    ]
+    return replace(part, gain_db=part.gain_db + levels[0] - levels[1]) if min(levels) > SILENCE_LUFS else part
 
 
 def _placed(parts: Sequence[Part], start: int, stop: int, sample_rate: int, crossfade_s: float) -> Samples:
@@ -227,8 +247,7 @@ class _Desk:
             meters[1].add(block.backing)
         end_s = self.frames / self.sample_rate
         original_s = max((x.frames for x in (*original.voices, *original.backing)), default=0) / self.sample_rate
-        starts = sorted({0.0, *original.sections_s, original_s})
-        bounds_s = [t for t in starts if 0 <= t < end_s - 0.5] + [end_s]
+        bounds_s = bounds_of(original.sections_s, original_s, end_s)
         old = Pair(*(dynamics.tenths(curve) for curve in originals))
         new = Pair(*(meter.powers() for meter in meters))
         gains = balance(old, new, bounds_s, original_s, tenth_s, s.voice_over_backing_db, s.section_range_db)

@@ -129,6 +129,21 @@ def test_an_outro_is_as_loud_as_the_song_it_follows() -> None:
     assert level_db(backing, 7, 9.5) == pytest.approx(level_db(backing, 1, 5), abs=0.5)
 
 
+def test_a_part_is_first_made_as_loud_as_the_stem_it_stands_in_for() -> None:
+    lead, choir = wave(tone(300, 4, -14)), wave(tone(450, 4, -26))
+    converted = wave(tone(320, 4, -23))
+    both, _ = mixed([Part(converted, like=lead), Part(choir)], [], PLAIN, 4 * RATE)
+    choir_alone, _ = mixed([Part(choir)], [], PLAIN, 4 * RATE)
+    assert level_db(both - choir_alone, 1, 3) == pytest.approx(level_db(lead.samples, 1, 3), abs=0.3)
+
+
+def test_without_any_original_levels_stay_as_they_are() -> None:
+    settings = replace(PLAIN, balance=True)
+    buses = mixed([Part(wave(tone(300, 3, -14)))], [Part(wave(tone(300, 3, -31)))], settings, 3 * RATE)
+    assert level_db(buses[0], 1, 2) == pytest.approx(-17, abs=0.1)
+    assert level_db(buses[1], 1, 2) == pytest.approx(-34, abs=0.1)
+
+
 @pytest.mark.parametrize("missing", ["voice", "backing"])
 def test_without_an_original_the_voice_stands_as_far_over_the_backing_as_the_settings_say(missing: str) -> None:
     voice, band = wave(tone(440, 6, -30)), wave(tone(440, 6, -10))
