@@ -57,10 +57,11 @@ def fit(corpus: Path, work: Path, steps: int, seed: int, init_seed: int = 0) -> 
 
     loaded = encoder_corpus.read(corpus)
     settings = encoder_training.EncoderTraining(steps=steps, seed=seed)
-    encoder_training.train(encoder, loaded, settings, work, report)
+    heads = encoder_training.train(encoder, loaded, settings, work, report)
     folder = work / "encoder"
     folder.mkdir(exist_ok=True)
     save_file({k: v.half().contiguous() for k, v in encoder.state_dict().items()}, folder / "model.safetensors")
+    save_file({k: v.half().contiguous() for k, v in heads.phones.state_dict().items()}, folder / "phones.safetensors")
     encoder.config.to_json_file(folder / "config.json", use_diff=False)
     return folder
 

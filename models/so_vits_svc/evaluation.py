@@ -1,0 +1,148 @@
+"""How well a voice sings: pitch, voicing, timbre, words and speed, on clips whose pitch is known or can be tracked.
+
+Rows to compare with are the source as it is and the world voice. Timbre is the correlation of long-term average
+spectra, which needs no network (the meters of the literature, Resemblyzer and DNSMOS, have no package here); words are
+the share of frames whose phone, told by the content encoder's own phone head, is the source's. Both compare rows.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import soxr
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+
+from models.pitch import F0, PitchSettings, track_f0
+from models.records import Samples, Wave
+from models.so_vits_svc.content import CONTENT_RATE, Encoder, content
+from models.so_vits_svc.convert import RevoiceSettings, Voice, convert
+from models.so_vits_svc.encoder_training import mel_filters
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class SungClip:
+    """Something to be sung again: `audio`, and its pitch where it is known exactly."""
+
+    name: str
+    audio: Wave
+    f0: F0 | None = None
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What was measured of one clip in one voice.
+
+    Median error of the pitch in cents after the key shift, shares (0..1) of common voiced frames within 50 cents and
+    over 300, share of frames whose voicing differs, correlation of the long-term spectrum with the target's and the
+    source's, share of frames with the source's phone, and seconds of processor time a second of audio.
+    """
+
+    median_cents: float
+    within_50: float
+    gross: float
+    voicing_error: float
+    timbre_to_target: float
+    timbre_to_source: float
+    phones: float
+    realtime: float
+
+
+@dataclass(frozen=True)
+class Ear:
+    """What words are judged by: a content encoder and its phone head (weight (phones, d), bias (phones,))."""
+
+    encoder: Encoder
+    weight: torch.Tensor
+    bias: torch.Tensor
+
+    @staticmethod
+    def load(folder: Path, encoder: Encoder) -> "Ear":
+        """The head beside an encoder's weights."""
+        head = load_file(folder / "phones.safetensors")
+        return Ear(encoder, head["weight"].float(), head["bias"].float())
+
+    @torch.inference_mode()
+    def phones(self, audio: Wave) -> NDArray[np.int64]:
+        """The phone of each 20 ms. Shape: (frames,)."""
+        heard = soxr.resample(audio.samples.mean(axis=0), audio.sample_rate, CONTENT_RATE)
+        found = []
+        for start in range(0, max(len(heard), 1), 15 * CONTENT_RATE):
+            piece = np.pad(heard[start : start + 15 * CONTENT_RATE], (0, 640)).astype(np.float32)
+            states = content(self.encoder, torch.from_numpy(piece)[None])[0, :-2]
+            found.append((states @ self.weight.T + self.bias).argmax(dim=1).numpy())
+        return np.concatenate(found)
+
+
+def measure(
+    clip: SungClip, voice: Voice | None, target: Floats | None, ear: Ear, settings: RevoiceSettings, device: str
+) -> Figures:
+    """Sing a clip (or leave it, for voice None) and measure; `target` is the target's `long_term_spectrum`."""
+    started = time.process_time()
+    sung = clip.audio if voice is None else _sung(clip, voice, settings, device)
+    seconds = time.process_time() - started
+    truth = clip.f0 or track_f0(clip.audio, settings.pitch)
+    found = track_f0(sung, settings.pitch).at(np.arange(len(truth.hz)) * truth.hop_s)
+    both = (found > 0) & (truth.hz > 0)
+    cents = 1200 * np.log2(found[both] / truth.hz[both]) if both.any() else np.zeros(0)
+    cents = np.abs(cents - 100 * np.round(np.median(cents) / 100)) if len(cents) else np.full(1, np.nan)
+    spectrum, own = long_term_spectrum(sung), long_term_spectrum(clip.audio)
+    before, after = ear.phones(clip.audio), ear.phones(sung)
+    frames = min(len(before), len(after))
+    spoken = before[:frames] > 0
+    return Figures(
+        median_cents=float(np.median(cents)),
+        within_50=float((cents < 50).mean()),
+        gross=float((cents > 300).mean()),
+        voicing_error=float(((found > 0) != (truth.hz > 0)).mean()),
+        timbre_to_target=_correlation(spectrum, target) if target is not None else float("nan"),
+        timbre_to_source=_correlation(spectrum, own),
+        phones=float((before[:frames] == after[:frames])[spoken].mean()) if spoken.any() else float("nan"),
+        realtime=seconds / max(clip.audio.duration_s, 1e-9) if voice is not None else 0.0,
+    )
+
+
+def _sung(clip: SungClip, voice: Voice, settings: RevoiceSettings, device: str) -> Wave:
+    blocks: list[Samples] = list(convert(clip.audio, voice, settings, 0, device))
+    return Wave(np.concatenate(blocks, axis=1), clip.audio.sample_rate)
+
+
+def long_term_spectrum(audio: Wave) -> Floats:
+    """The mean log-mel spectrum of voiced frames, less its mean and slope. Shape: (48,)."""
+    rate = 22_050
+    mono = soxr.resample(audio.samples.mean(axis=0), audio.sample_rate, rate)
+    voiced = track_f0(Wave(mono[None], rate), PitchSettings()).hz > 0
+    power = (
+        torch.stft(torch.from_numpy(mono), 1024, 220, window=torch.hann_window(1024), return_complex=True).abs() ** 2
+    )
+    mel = (mel_filters(513, rate, 48, 10_000) @ power + 1e-8).log().numpy()
+    frames = mel[:, : len(voiced)][:, voiced[: mel.shape[1]]]
+    mean = frames.mean(axis=1) if frames.shape[1] else mel.mean(axis=1)
+    band = np.arange(len(mean))
+    return np.asarray(mean - np.polyval(np.polyfit(band, mean, 1), band), np.float32)
+
+
+def _correlation(a: Floats, b: Floats) -> float:
+    return float(np.dot(a, b) / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-9))
+
+
+def means(rows: Sequence[Figures], seed: int = 0) -> dict[str, tuple[float, float, float]]:
+    """Each figure's mean over clips with the ends of its 95 % interval, by bootstrap."""
+    rng = np.random.default_rng(seed)
+    picks = rng.integers(len(rows), size=(1000, len(rows)))
+    found = {}
+    for field in fields(Figures):
+        values = np.array([getattr(row, field.name) for row in rows])
+        low, high = np.percentile(values[picks].mean(axis=1), [2.5, 97.5])
+        found[field.name] = (float(values.mean()), float(low), float(high))
+    return found
+
+
+def as_json(rows: Iterable[tuple[str, str, Figures]]) -> list[dict[str, object]]:
+    """Rows of (voice, clip, figures) as plain data."""
+    return [{"voice": voice, "clip": clip, **asdict(figures)} for voice, clip, figures in rows]
