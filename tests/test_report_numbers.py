@@ -183,3 +183,25 @@ def test_long_songs_are_read_in_blocks_and_progress_is_heard() -> None:
     assert len(heard) > 20
     assert heard == sorted(heard)
     assert heard[-1] == 1.0
+
+
+def test_hard_splices_are_heard_as_seams_and_smooth_singing_is_not() -> None:
+    rate, seconds = 44_100, 45
+    times = np.arange(rate * seconds) / rate
+    tone = 0.3 * np.sin(2 * np.pi * 220 * times + 2 * np.sin(2 * np.pi * 5 * times))
+    sung = (tone + np.random.default_rng(0).normal(0, 0.002, len(tone))).astype(np.float32)
+    assert figure(remix(revoiced=Wave(sung[None], rate)), "Seams").value == 0
+    spliced = sung.copy()
+    for start in (10.0, 20.0, 33.3):  # 20 s is where two blocks meet
+        spliced[round(start * rate) :] += 0.2
+    found = signals.clicks_s(Wave(spliced[None], rate), UNWATCHED)
+    assert np.allclose(found, [10.0, 20.0, 33.3], atol=2e-4)
+    seams = figure(remix(revoiced=Wave(spliced[None], rate)), "Seams")
+    assert (seams.value, seams.word) == (3.0, "look here")
+    assert "0:10" in seams.meaning
+
+
+def test_figures_taken_elsewhere_stand_beside_the_others() -> None:
+    likeness = Figure("Likeness", 0.7, "", "good", "How alike.", "Voice")
+    names = [f.name for f in measure(remix(measured=(likeness,))).figures]
+    assert names.index("Seams") < names.index("Likeness") < names.index("In key")

@@ -17,8 +17,13 @@ def measure(data: ReportInput, watch: Watch = UNWATCHED) -> Numbers:
         signals.spectrum(data.original, "song", watch.span(0.2, 0.3)),
         signals.spectrum(data.mix, "remix", watch.span(0.3, 0.4)),
     )
-    figures = [*_level(data), *_separation(data, watch.span(0.4, 0.7)), *_voice(data), *_notes(data)]
-    figures += _timing(data, watch.span(0.7, 1.0))
+    figures = [
+        *_level(data),
+        *_separation(data, watch.span(0.4, 0.6)),
+        *_voice(data),
+        *_seams(data, watch.span(0.6, 0.7)),
+    ]
+    figures += [*data.measured, *_notes(data), *_timing(data, watch.span(0.7, 1.0))]
     figures += _founding(lags_s, correlation, *(np.asarray(curve.y) for curve in spectra))
     watch.at(1.0)
     return Numbers(tuple(figures), signals.lag_power(lags_s, correlation), spectra)
@@ -90,6 +95,18 @@ def _voice(data: ReportInput) -> Iterator[Figure]:
             "Voiced or not", wrong, "% differ", word(wrong, 5, 12),
             "How often one voice sings where the other is silent or only hisses.", "Voice",
         )  # fmt: skip
+
+
+def _seams(data: ReportInput, watch: Watch) -> Iterator[Figure]:
+    if data.revoiced is None:
+        return
+    times = signals.clicks_s(data.revoiced, watch)
+    minutes = max(data.revoiced.frames / data.revoiced.sample_rate / 60, 1.0)
+    first = f" The first is at {int(times[0]) // 60}:{int(times[0]) % 60:02d}." if len(times) else ""
+    yield Figure(
+        "Seams", len(times) / minutes, "a minute", word(len(times) / minutes, 0, 2),
+        f"Clicks in the new voice, where pieces of it were joined.{first}", "Voice",
+    )  # fmt: skip
 
 
 def _aligned(one: F0, other: F0) -> tuple[np.ndarray, np.ndarray]:

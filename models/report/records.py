@@ -20,6 +20,18 @@ class StageRun:
 
 
 @dataclass(frozen=True)
+class Figure:
+    """One number: `word` is one of `WORDS`, `meaning` one plain sentence, `group` the heading it stands under."""
+
+    name: str
+    value: float
+    unit: str
+    word: str
+    meaning: str
+    group: str
+
+
+@dataclass(frozen=True)
 class ReportInput:
     """A finished remix, as the report sees it.
 
@@ -27,7 +39,7 @@ class ReportInput:
     start at the song's first sample. `score` is what was transcribed, `extended` what was generated, `grid` carried on
     past the song's end. `notes` are plain sentences such as "No vocals were found.". `audio` names the files beside the
     page, relative to it: keys are "original", "mix", "revoiced", "backing" and the names of the stems; what it lacks is
-    drawn but cannot be played.
+    drawn but cannot be played. `measured` are figures that were taken elsewhere, such as the likeness of the voice.
     """
 
     title: str
@@ -49,6 +61,7 @@ class ReportInput:
     notes: tuple[str, ...]
     audio: dict[str, str]
     stages: tuple[StageRun, ...]
+    measured: tuple[Figure, ...] = ()
 
     @property
     def summands(self) -> list[Source]:
@@ -60,18 +73,6 @@ class ReportInput:
     def lead(self) -> Source | None:
         """The lead vocals' stem, if the song was taken apart into one."""
         return self.stems.get("lead_vocals", self.stems.get("vocals"))
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One number: `word` is one of `WORDS`, `meaning` one plain sentence, `group` the heading it stands under."""
-
-    name: str
-    value: float
-    unit: str
-    word: str
-    meaning: str
-    group: str
 
 
 @dataclass(frozen=True)
