@@ -15,8 +15,8 @@ WINDOW, HOP = 2048, 1024
 class MaskCnn(nn.Module):
     """Takes the voice out of a mixture by a binary mask. Shape: (B, 2, frames) -> (B, 2 sources, 2, frames).
 
-    The mask is decided on the mono mix, applied to its complex spectrum and inverted; both sides get the same voice, and
-    `other` is what is left of the mixture. The mask of a block is that of its middle frame; it is held for `hold`
+    The mask is decided on the mono mix, applied to its complex spectrum and inverted; both sides get the same voice,
+    and `other` is what is left of the mixture. The mask of a block is that of its middle frame; it is held for `hold`
     frames, since a mask for each frame would take several times the song's length on a CPU.
     """
 
@@ -62,7 +62,7 @@ class MaskCnn(nn.Module):
         return torch.cat(masks, dim=2).to(magnitudes.dtype)
 
     def logits(self, blocks: Tensor) -> Tensor:
-        """How surely the voice is the louder part in the middle frame. Shape: (N, 1025, 100) magnitudes -> (N, 1025)."""
+        """How surely the voice is the louder part in the middle frame. Shape: (N, 1025, 100) -> (N, 1025)."""
         logits: Tensor = self.layers(torch.log1p(blocks)[:, None])
         return logits
 
