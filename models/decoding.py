@@ -1,11 +1,10 @@
-"""From an audio file of any kind to float32 stereo at 44,100 Hz, block by block, and its tags.
+"""From an audio file of any kind to float32 stereo at 44,100 Hz, block by block (its tags: `models.tags`).
 
 The samples depend on the sound alone: names, tags, pictures and the container do not change a bit of them, so one song
 in WAV, FLAC or AIFF decodes to equal bytes. ffmpeg only unpacks (see `models.ffmpeg`); the fold-down and the resampling
 are done here, on blocks of one fixed size, in one fixed order.
 """
 
-import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +19,9 @@ from models.errors import BadInput
 from models.ffmpeg import Opened, Running, opened, reading
 from models.progress import UNWATCHED, Watch
 from models.records import Samples
+from models.tags import Tags, read_tags
+
+__all__ = ["DEFAULT", "SAMPLE_RATE", "IngestSettings", "Tags", "decode", "read_tags"]
 
 SAMPLE_RATE = 44100
 """What everything is decoded to, in Hz."""
@@ -42,8 +44,6 @@ _GAINS: dict[int, tuple[float, float]] = {
     0x200: _LEFT,  # side left
     0x400: _RIGHT,
 }
-_MOST_TAG_BYTES, _MOST_COVER_BYTES = 1 << 20, 10_000_000
-_NOT_TAGS = {"encoder", "major_brand", "minor_version", "compatible_brands", "handler_name", "vendor_id", "language"}
 _USUAL_MASKS = {3: 0x7, 4: 0x33, 5: 0x37, 6: 0x3F, 7: 0x70F, 8: 0x63F}
 
 
@@ -57,29 +57,6 @@ class IngestSettings:
 
 
 DEFAULT = IngestSettings()
-
-
-@dataclass(frozen=True)
-class Tags:
-    """What a file says of its song; `fields` are all its other tags, by ffmpeg's names ("album", "date", "comment").
-
-    `cover` is a JPEG or PNG picture's bytes. `artist` may be empty, `title` never is.
-    """
-
-    title: str
-    artist: str = ""
-    fields: tuple[tuple[str, str], ...] = ()
-    cover: bytes | None = None
-
-    @property
-    def folder_name(self) -> str:
-        """The title as one folder's name: no separators, no control characters, no dot first, at most 120 bytes.
-
-        >>> Tags("../AC/DC: live\\n").folder_name
-        'AC-DC: live'
-        """
-        name = "".join(c if c.isprintable() and c not in "/\\" else "-" for c in self.title).strip(" .-")
-        return name.encode()[:120].decode(errors="ignore").rstrip(" .-") or "untitled"
 
 
 @dataclass(frozen=True)
@@ -101,48 +78,6 @@ def decode(path: Path, settings: IngestSettings = DEFAULT, watch: Watch = UNWATC
     with opened(path) as source:
         _refuse_length(path, source.container.seconds, settings)
     return _decoded(path, settings, watch)
-
-
-def read_tags(path: Path) -> Tags:
-    """The tags of an audio file; a file without a title is named by its stem.
-
-    Raises `BadInput` for what is no whole audio file. Kept are at most 64 fields of 1,000 characters, and a picture of
-    at most 10 MB.
-    """
-    metadata = ["-map", "0:a:0", "-map_chapters", "-1", "-c", "copy", "-f", "ffmetadata"]
-    picture = ["-map", "0:v:0", "-c", "copy", "-frames:v", "1", "-f", "data"]
-    with opened(path) as source:
-        with reading(source, ["-codec_whitelist", source.container.decoders], metadata) as ffmpeg:
-            found = _fields(_text(ffmpeg.output.read(_MOST_TAG_BYTES)))
-        with reading(source, ["-codec_whitelist", "mjpeg,png"], picture) as ffmpeg:
-            cover = ffmpeg.output.read(_MOST_COVER_BYTES + 1)
-    kept = cover.startswith((b"\xff\xd8\xff", b"\x89PNG")) and len(cover) <= _MOST_COVER_BYTES
-    title, artist = found.pop("title", "") or path.stem, found.pop("artist", "")
-    return Tags(title, artist, tuple(found.items()), cover if kept else None)
-
-
-def _text(data: bytes) -> str:
-    """Tags are UTF-8, or Windows-1252 in old files."""
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        return data.decode("cp1252", "replace")
-
-
-def _fields(text: str) -> dict[str, str]:
-    """Tags from ffmpeg's metadata format, the file's own before its streams'; what names the encoder is left out.
-
-    >>> _fields(";FFMETADATA1\\ntitle=a \\\\= b\\nencoder=x\\n[STREAM]\\nTITLE=c\\nartist=d\\n")
-    {'title': 'a = b', 'artist': 'd'}
-    """
-    found: dict[str, str] = {}
-    for pair in re.finditer(r"^((?:\\.|[^\\=\n])+)=((?:\\.|[^\\\n])*)", text, re.MULTILINE | re.DOTALL):
-        name, value = (re.sub(r"\\(.)", r"\1", part, flags=re.DOTALL) for part in pair.groups())
-        name, value = name.lower(), "".join(c if c.isprintable() else " " for c in value)
-        value = " ".join(value.split())[:1000]
-        if value and name not in _NOT_TAGS and name not in found and len(found) < 64:
-            found[name] = value
-    return found
 
 
 def _decoded(path: Path, settings: IngestSettings, watch: Watch) -> Iterator[Samples]:

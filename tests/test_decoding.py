@@ -3,6 +3,7 @@ import struct
 import subprocess
 import sys
 import textwrap
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -357,6 +358,8 @@ def test_audio_that_is_not_accepted_is_refused_by_name(tmp_path: Path) -> None:
     assert "compressed audio" in refusal(tmp_path / "adpcm.wav")
     ffmpeg("-i", tmp_path / "song.wav", tmp_path / "song.mka")
     assert "Matroska" in refusal(tmp_path / "song.mka")
+    twice = sound(tmp_path / "song.opus").read_bytes() * 2
+    assert "several Ogg files" in refusal(write(tmp_path / "twice.opus", twice))
     ffmpeg("-f", "lavfi", "-i", "testsrc=s=64x64:d=1", "-c:v", "mpeg4", tmp_path / "film.mp4")
     assert "holds no audio track" in refusal(tmp_path / "film.mp4")
 
@@ -382,6 +385,30 @@ def test_tags_and_cover_are_read_and_a_song_without_a_title_has_its_files_name(t
         assert tags.title == "Là = x; #1\\ two", kind
         assert dict(tags.fields)["comment"] == "so so"
         assert tags.cover == (picture.read_bytes() if images else None)
+
+
+def picture_of(side: int) -> bytes:
+    """A square PNG of one colour; a large one is small as a file."""
+    squeeze = zlib.compressobj(9)
+    pixels = b"".join(squeeze.compress(bytes(side + 1)) for _ in range(side)) + squeeze.flush()
+    parts = ((b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)), (b"IDAT", pixels), (b"IEND", b""))
+    chunks = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+@pytest.mark.parametrize(
+    ("cover", "kept"), [(picture_of(64), True), (picture_of(9000), False), (b"\xff\xd8\xff" * 99, False)]
+)
+def test_a_cover_that_cannot_be_decoded_or_is_a_bomb_is_left_out(tmp_path: Path, cover: bytes, kept: bool) -> None:
+    apic = b"\0image/png\0\x03\0" + cover
+    frame = b"APIC" + struct.pack(">I", len(apic)) + b"\0\0" + apic
+    size = bytes(len(frame) >> shift & 127 for shift in (21, 14, 7, 0))
+    data = sound(tmp_path / "plain.mp3").read_bytes()
+    song = write(tmp_path / "song.mp3", b"ID3\x03\0\0" + size + frame + data)
+    assert read_tags(song).cover == (cover if kept else None)
+    assert np.array_equal(samples(song), samples(tmp_path / "plain.mp3"))
 
 
 def test_old_tags_are_read_as_windows_1252(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+import models.encoding
 from models.decoding import Tags, decode, read_tags
 from models.encoding import write_flac, write_mp3, write_wav
 from models.errors import BadInput, Cancelled
@@ -73,6 +74,15 @@ def test_samples_over_full_scale_are_clipped_not_wrapped(tmp_path: Path, write: 
     write(Wave(loud.samples * 4, 44100), tmp_path / f"mix.{kind}", UNWATCHED)
     heard, _ = soundfile.read(tmp_path / f"mix.{kind}", dtype="float32")
     assert np.abs(heard.T - np.clip(loud.samples * 4, -1, 1)).max() < 2**-22
+
+
+def test_a_wav_too_large_for_32_bit_lengths_is_rf64(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_wav(wave(), tmp_path / "small.wav")
+    monkeypatch.setattr(models.encoding, "_MOST_WAV_BYTES", 1000)
+    write_wav(wave(), tmp_path / "large.wav")
+    assert (tmp_path / "small.wav").read_bytes()[:4] == b"RIFF"
+    assert (tmp_path / "large.wav").read_bytes()[:4] == b"RF64"
+    assert np.array_equal(soundfile.read(tmp_path / "large.wav")[0], soundfile.read(tmp_path / "small.wav")[0])
 
 
 def test_silence_stays_silence(tmp_path: Path) -> None:

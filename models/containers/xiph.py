@@ -47,6 +47,8 @@ def ogg(file: BinaryIO, size: int) -> Container:
         position = body + sum(exactly(file, position + 27, head[26]))
         granule = place if place >= 0 else granule
         if flags & 2:
+            if first_packets and not unfinished:
+                raise Unfit("is several Ogg files in one; give each by itself")
             unfinished.add(serial)
             first_packets.append(exactly(file, body, min(position - body, 19)))
         if flags & 4:
@@ -66,4 +68,4 @@ def _seconds(first_packet: bytes, granule: int) -> float | None:
         return granule / rate if rate else None
     if first_packet.startswith(b"\x7fFLAC"):
         return None
-    raise Unfit("is an Ogg file without Vorbis, Opus or FLAC audio")
+    raise Unfit("is an Ogg file with something else than Vorbis, Opus or FLAC audio")
