@@ -25,7 +25,7 @@ from tasks.in_use import in_use
 from tasks.ingest import ingest
 from tasks.listen import follow_pitch, listen
 from tasks.mixdown import mixdown
-from tasks.publish import Credits, Remix, publish
+from tasks.publish import Credits, Remix, check_writable, publish
 from tasks.render import render
 from tasks.revoice import revoice
 from tasks.separate import ALL_LEAD, part_voices, separate
@@ -76,6 +76,7 @@ def remix(
         raise BadInput(f"The outro can have 0 to 64 bars, not {outro_bars}.")
     ground = consent(find_voice(voice)).ground if voice != KEEP_SINGER else ""
     on = resolved(device)
+    check_writable(out)
     with in_use():
         taken = ingest(song)
         stems = separate(taken.audio, separator, settings.separate, seed, on)

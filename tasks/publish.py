@@ -5,10 +5,14 @@ that already holds what it would write.
 """
 
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from prefect import task
@@ -16,6 +20,7 @@ from prefect.cache_policies import NO_CACHE
 
 from models.decoding import Tags, read_tags
 from models.encoding import write_bytes, write_flac, write_mp3, write_wav
+from models.errors import BadInput
 from models.midi import to_midi
 from models.records import Clip, Remixed
 from models.registry import file_digest
@@ -85,17 +90,55 @@ def publish(
     """Write the remix's folder: mix, stems, MIDI, report and manifest."""
     tags = read_tags(song)
     folder = _folder(out, tags, made.audio)
-    (folder / "stems").mkdir(parents=True, exist_ok=True)
+    with _new_or_untouched(folder):
+        _fill(folder, song, tags, made, numbers, credits, stages)
+    return Remix(folder, made.mix.loudness_lufs, made.mix.true_peak_dbtp, credits.notes, stages)
+
+
+def check_writable(out: Path) -> None:
+    """Raise `BadInput` now, not after minutes of work, if nothing can be written below a folder."""
+    there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    try:
+        with TemporaryFile(dir=there):
+            return
+    except OSError as error:
+        raise BadInput(f"The output folder {out} cannot be written: {error.strerror}.") from None
+
+
+@contextmanager
+def _new_or_untouched(folder: Path) -> Iterator[None]:
+    """Make the folder; if what follows fails, a folder that was not there before is gone again."""
+    before = folder.exists()
+    try:
+        (folder / "stems").mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise BadInput(f"The output folder {folder} cannot be written: {error.strerror}.") from error
+    finally:
+        if not before and not (folder / "manifest.json").is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _fill(
+    folder: Path,
+    song: Path,
+    tags: Tags,
+    made: Remixed,
+    numbers: Numbers,
+    credits: Credits,
+    stages: tuple[StageRun, ...],
+) -> None:
+    """Write every file of the remix; the manifest last."""
     watch = stage_watch("publish")
     previous = _files_of(folder)
     files = {name: (clip.sha256, _writer(name, clip, tags, credits)) for name, clip in _audio(made).items()}
     written: dict[str, dict[str, str]] = {}
+    cover = sha256(tags.cover or b"").hexdigest()
 
     def write(name: str) -> None:
         content, writer = files[name]
-        content = (
-            digest_of([content, asdict(tags) | {"cover": None}, credits.voice]) if name.endswith("mp3") else content
-        )
+        if name.endswith("mp3"):
+            content = digest_of([content, asdict(tags) | {"cover": cover}, credits.voice])
         path, before = folder / name, previous.get(name, {})
         if before.get("content") != content or not path.is_file() or file_digest(path) != before.get("sha256"):
             writer(path)
@@ -110,7 +153,6 @@ def publish(
     _write_report(folder, made, numbers, tags, credits, stages)
     _write_manifest(folder, song, made, credits, stages, written)
     watch.at(1.0)
-    return Remix(folder, made.mix.loudness_lufs, made.mix.true_peak_dbtp, credits.notes, stages)
 
 
 def _audio(made: Remixed) -> dict[str, Clip]:
