@@ -1,0 +1,114 @@
+"""What `remix eval separation` prints: every score of every source, beside the baselines a separator has to beat."""
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from models.records import Samples
+from models.separation_metrics import frame_sdrs_db, sdr_db, si_sdr_db
+
+WINDOW, HOP = 4096, 1024
+
+
+@dataclass(frozen=True)
+class SourceScores:
+    """One source's scores in dB, nan where the truth is silent.
+
+    `sdr` and `si_sdr` are over the whole song, `second_sdr` is the median over one-second frames that are not silent;
+    `bss_sdr`, `bss_sir`, `bss_sar`, `bss_isr` are BSS Eval v4's medians over seconds, nan where not asked for.
+    """
+
+    source: str
+    sdr: float
+    si_sdr: float
+    second_sdr: float
+    bss_sdr: float
+    bss_sir: float
+    bss_sar: float
+    bss_isr: float
+
+
+def scores(
+    sources: Sequence[str], truth: Samples, estimate: Samples, sample_rate: int, bss_eval: bool = False
+) -> tuple[SourceScores, ...]:
+    """The scores of each source. Shapes: (sources, channels, frames) both.
+
+    BSS Eval v4 (Vincent et al., 2006; Stöter et al., 2018) takes about a minute for each minute of four sources.
+    """
+    nan = float("nan")
+    medians = bss_eval_v4(truth, estimate, sample_rate) if bss_eval else np.full((4, len(sources)), nan)
+    found = []
+    for row, name in enumerate(sources):
+        seconds = frame_sdrs_db(truth[row], estimate[row], sample_rate)
+        second = float(np.median(seconds)) if len(seconds) else nan
+        whole = sdr_db(truth[row], estimate[row]), si_sdr_db(truth[row], estimate[row])
+        found.append(SourceScores(name, *whole, second, *(float(medians[k, row]) for k in (0, 2, 3, 1))))
+    return tuple(found)
+
+
+def bss_eval_v4(truth: Samples, estimate: Samples, sample_rate: int) -> NDArray[np.float64]:
+    """BSS Eval v4's SDR, ISR, SIR, SAR in dB, medians over one-second windows. Shape: (4, sources).
+
+    A source that is silent throughout is nan, since the measure is not defined there.
+    """
+    heard = [row for row in range(len(truth)) if np.square(truth[row], dtype=np.float64).sum() > 1e-8]
+    result = np.full((4, len(truth)), np.nan)
+    if heard:
+        pairs = [np.moveaxis(part[heard].astype(np.float64), 1, 2) for part in (truth, estimate)]
+        found = _museval_metrics().bss_eval(*pairs, window=sample_rate, hop=sample_rate, framewise_filters=False)[:4]
+        for index, seconds in enumerate(found):
+            result[index, heard] = [_median(row) for row in seconds]
+    return result
+
+
+def _median(values: NDArray[np.float64]) -> float:
+    known = values[~np.isnan(values)]
+    return float(np.median(known)) if len(known) else float("nan")
+
+
+@cache
+def _museval_metrics() -> ModuleType:
+    """museval's `metrics` module alone: importing the package pulls in its dataset reader, which wants ffmpeg."""
+    package = importlib.util.find_spec("museval")
+    folder = Path((package.submodule_search_locations or [""])[0]) if package else Path()
+    spec = importlib.util.spec_from_file_location("museval_metrics", folder / "metrics.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def even_shares(mix: Samples, sources: int) -> Samples:
+    """The weakest baseline: each source is the mix divided by their number. Shape: (sources, channels, frames)."""
+    return np.repeat(mix[None] / np.float32(sources), sources, axis=0)
+
+
+def ideal_ratio_masks(truth: Samples) -> Samples:
+    """The ceiling of masking: each bin shared out by the true magnitudes. Shape: (sources, channels, frames)."""
+    estimate = np.zeros_like(truth)
+    for channel in range(truth.shape[1]):
+        padded = np.pad(truth[:, channel], ((0, 0), (WINDOW, WINDOW)))
+        shared = np.zeros_like(padded)
+        for at in range(0, truth.shape[2] + WINDOW, HOP):
+            spectra = fft.rfft(padded[:, at : at + WINDOW] * _window(), axis=-1)
+            size = np.abs(spectra)
+            masks = size / (size.sum(axis=0) + 1e-9)
+            part = fft.irfft(spectra.sum(axis=0) * masks, WINDOW, axis=-1) * _window()
+            shared[:, at : at + WINDOW] += part[:, : padded.shape[1] - at]
+        estimate[:, channel] = shared[:, WINDOW : WINDOW + truth.shape[2]]
+    return estimate
+
+
+@cache
+def _window() -> NDArray[np.float32]:
+    """A window whose square adds up to one at the hop."""
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
+    return np.sqrt(hann / 2).astype(np.float32)
