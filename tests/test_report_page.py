@@ -3,7 +3,7 @@
 import io
 import json
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.records import Grid, Note, Score, Track, Wave
-from models.report import Numbers, ReportInput, StageRun, dag, measure, page, summary_pictures
+from models.records import Grid, Note, Samples, Score, Track, Wave
+from models.report import Numbers, ReportInput, StageRun, dag, draw, measure, page, summary_pictures
 from models.report.pictures import peaks, spectrogram
 from tests.report_song import RATE, melody, noise, remix
 
@@ -130,6 +130,23 @@ def test_four_minutes_stay_small(numbers: Numbers) -> None:
     assert len(html.encode()) < 3e6
 
 
+def test_a_page_from_kept_drawings_reads_no_audio(numbers: Numbers) -> None:
+    @dataclass(frozen=True)
+    class Closed:
+        sample_rate: int = RATE
+        channels: int = 1
+        frames: int = 16 * RATE
+
+        def read(self, start: int, stop: int) -> Samples:
+            raise AssertionError("the audio was read")
+
+    data = remix()
+    kept, closed = draw(data), Closed()
+    stems = dict.fromkeys(data.stems, closed)
+    shut = replace(data, original=closed, mix=closed, backing=closed, revoiced=closed, stems=stems)
+    assert page(shut, numbers, kept) == page(data, numbers)
+
+
 def test_peaks_hold_the_loudest_and_the_typical_magnitude() -> None:
     samples = np.zeros((2, 3 * RATE), np.float32)
     samples[1, RATE] = -0.5
@@ -191,7 +208,7 @@ def test_the_graph_says_seconds_and_reuse(numbers: Numbers) -> None:
     html = page(remix(stages=graph()), numbers)
     assert "separate: 60.0 s, reused" in html
     assert "revoice: 40.0 s</title>" in html
-    assert "2 of 6 tasks reused" in html
+    assert "2 of 6 tasks were reused, which saved 61 s" in html
 
 
 def test_summary_pictures_are_pictures_and_show_the_notes() -> None:

@@ -2,7 +2,20 @@
 
 from models.report.numbers import measure
 from models.report.page import page
-from models.report.pictures import summary_pictures
-from models.report.records import Curve, Figure, Numbers, ReportInput, StageRun
+from models.report.pictures import draw, summary_pictures
+from models.report.records import Curve, Drawings, Figure, Numbers, Outline, ReportInput, Spectrogram, StageRun
 
-__all__ = ["Curve", "Figure", "Numbers", "ReportInput", "StageRun", "measure", "page", "summary_pictures"]
+__all__ = [
+    "Curve",
+    "Drawings",
+    "Figure",
+    "Numbers",
+    "Outline",
+    "ReportInput",
+    "Spectrogram",
+    "StageRun",
+    "draw",
+    "measure",
+    "page",
+    "summary_pictures",
+]

@@ -1,6 +1,6 @@
 """The tasks of a run laid out as a graph in layers: where each box stands and which way the lines go."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from models.report.records import StageRun
@@ -30,6 +30,19 @@ class Drawing:
     height: float
     box_width: float
     box_height: float
+
+
+def merged(stages: tuple[StageRun, ...]) -> tuple[StageRun, ...]:
+    """One box a name: what a task did more than once in a run is summed, and reused where all of it was.
+
+    >>> merged((StageRun("a", 1, True, ()), StageRun("b", 2, True, ("a",)), StageRun("a", 3, False, ("b",))))
+    (StageRun(name='a', seconds=4, reused=False, after=()), StageRun(name='b', seconds=2, reused=True, after=('a',)))
+    """
+    one: dict[str, StageRun] = {}
+    for run in stages:
+        known = one.get(run.name, StageRun(run.name, 0, True, run.after))
+        one[run.name] = replace(known, seconds=known.seconds + run.seconds, reused=known.reused and run.reused)
+    return tuple(one.values())
 
 
 def depths(stages: tuple[StageRun, ...]) -> dict[str, int]:

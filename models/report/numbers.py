@@ -39,6 +39,15 @@ def word(value: float, good: float, fair: float) -> str:
     return WORDS[0] if sign * value >= sign * good else WORDS[1] if sign * value >= sign * fair else WORDS[2]
 
 
+def clock(seconds: float) -> str:
+    """Minutes and seconds.
+
+    >>> clock(184.6)
+    '3:05'
+    """
+    return f"{round(seconds) // 60}:{round(seconds) % 60:02d}"
+
+
 def _level(data: ReportInput) -> Iterator[Figure]:
     loudness, peak = data.loudness_lufs, data.true_peak_dbtp
     off = abs(loudness + 14)
@@ -102,7 +111,7 @@ def _seams(data: ReportInput, watch: Watch) -> Iterator[Figure]:
         return
     times = signals.clicks_s(data.revoiced, watch)
     minutes = max(data.revoiced.frames / data.revoiced.sample_rate / 60, 1.0)
-    first = f" The first is at {int(times[0]) // 60}:{int(times[0]) % 60:02d}." if len(times) else ""
+    first = f" The first is at {clock(float(times[0]))}." if len(times) else ""
     yield Figure(
         "Seams", len(times) / minutes, "a minute", word(len(times) / minutes, 0, 2),
         f"Clicks in the new voice, where pieces of it were joined.{first}", "Voice",

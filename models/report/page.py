@@ -10,25 +10,28 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from models.pitch import F0
-from models.records import Grid, Score, Source, Track
+from models.records import Grid, Score, Track
 from models.report import dag, music
-from models.report.pictures import grey_png, peaks, spectrogram
-from models.report.records import WORDS, Numbers, ReportInput
+from models.report.numbers import clock
+from models.report.pictures import draw
+from models.report.records import WORDS, Drawings, Numbers, Outline, ReportInput, Spectrogram
 
 _HERE = Path(__file__).parent
 _LABELS = {
     "mix": "Remix",
     "original": "Song",
-    "lead_vocals": "Lead vocals",
+    "revoiced": "New voice",
+    "backing": "New band",
     "vocals": "Vocals",
+    "lead_vocals": "Lead vocals",
     "backing_vocals": "Backing vocals",
     "room": "Room and echo",
     "drums": "Drums",
     "bass": "Bass",
     "other": "Other",
-    "revoiced": "New voice",
-    "backing": "New band",
 }
+"""What the parts are called on the page, in its order."""
+_GROUPS = {"mix": "Whole", "original": "Whole", "revoiced": "New", "backing": "New"}
 _HUES = {
     "mix": "mix", "original": "song", "lead_vocals": "voice", "vocals": "voice", "backing_vocals": "choir",
     "room": "guitar", "drums": "drums", "bass": "bass", "other": "keys", "revoiced": "new", "backing": "mix",
@@ -38,39 +41,44 @@ _SPARE_HUES = ("keys", "guitar", "choir", "voice", "bass", "drums")
 _MOST_F0 = 24_000
 
 
-def page(data: ReportInput, numbers: Numbers) -> str:
-    """The report as one HTML page, to be opened straight from disk, beside the files that `data.audio` names."""
+def page(data: ReportInput, numbers: Numbers, drawings: Drawings | None = None) -> str:
+    """The report as one HTML page, to be opened straight from disk, beside the files that `data.audio` names.
+
+    With `drawings` kept from an earlier `draw` no audio is read.
+    """
+    stages = dag.merged(data.stages)
     rooms = Environment(loader=FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    song = _song(data, numbers)
+    song = _song(data, numbers, drawings or draw(data))
     groups = list(dict.fromkeys(figure.group for figure in numbers.figures))
     return rooms.get_template("page.html.j2").render(
         data=data,
         song=song,
         key=music.key_name(data.grid.key),
-        length=_clock(song["songSeconds"]),
+        length=clock(song["songSeconds"]),
         groups=[(group, [f for f in numbers.figures if f.group == group]) for group in groups],
         counts=[(word, sum(f.word == word for f in numbers.figures)) for word in WORDS],
         word_class=dict(zip(WORDS, ("good", "fair", "look"), strict=True)),
         shown=_shown,
-        across=dag.draw(data.stages, across=True),
-        down=dag.draw(data.stages, across=False),
-        worked=sum(run.seconds for run in data.stages if not run.reused),
-        reused=sum(run.reused for run in data.stages),
+        stages=stages,
+        across=dag.draw(stages, across=True),
+        down=dag.draw(stages, across=False),
+        worked=sum(run.seconds for run in stages if not run.reused),
+        reused=[run for run in stages if run.reused],
         css=Markup((_HERE / "page.css").read_text("utf-8")),
         script=Markup((_HERE / "page.js").read_text("utf-8")),
     )
 
 
-def _song(data: ReportInput, numbers: Numbers) -> dict[str, Any]:
+def _song(data: ReportInput, numbers: Numbers, drawings: Drawings) -> dict[str, Any]:
     """Everything that the page's script draws, ready for JSON; times are in milliseconds unless named otherwise."""
-    tracks = [_track(key, group, source, data.audio) for group, key, source in _sources(data)]
+    tracks = [_track(outline, data.audio) for outline in sorted(drawings.outlines, key=_order)]
     ends = [*(track["seconds"] for track in tracks), data.score.end_s, data.extended.end_s]
     hues: dict[str, str] = {}
     return {
         "seconds": max(ends),
         "songSeconds": data.original.frames / data.original.sample_rate,
         "tracks": tracks,
-        "pictures": [_picture("Song", data.original), _picture("Remix", data.mix)],
+        "pictures": [_picture(spectrogram) for spectrogram in drawings.spectrograms],
         "rolls": [_roll("Transcribed", data.score, hues), _roll("Generated", data.extended, hues)],
         "beats": _ms(data.grid.beats_s),
         "downbeats": _ms(data.grid.downbeats_s),
@@ -91,34 +99,30 @@ def _song(data: ReportInput, numbers: Numbers) -> dict[str, Any]:
     }
 
 
-def _sources(data: ReportInput) -> list[tuple[str, str, Source]]:
-    rows: list[tuple[str, str, Source]] = [("Whole", "mix", data.mix), ("Whole", "original", data.original)]
-    if data.revoiced is not None:
-        rows.append(("New", "revoiced", data.revoiced))
-    rows.append(("New", "backing", data.backing))
-    order = [*_LABELS, *data.stems]
-    rows += [("Stems of the song", key, data.stems[key]) for key in sorted(data.stems, key=order.index)]
-    return rows
+def _order(outline: Outline) -> int:
+    """Where a part stands on the page; what has no place of its own comes last."""
+    known = list(_LABELS)
+    return known.index(outline.name) if outline.name in known else len(known)
 
 
-def _track(key: str, group: str, source: Source, audio: dict[str, str]) -> dict[str, Any]:
-    shape = peaks(source)
+def _track(outline: Outline, audio: dict[str, str]) -> dict[str, Any]:
+    key = outline.name
     return {
         "key": key,
         "label": _LABELS.get(key, key.replace("_", " ").capitalize()),
-        "group": group,
+        "group": _GROUPS.get(key, "Stems of the song"),
         "hue": _HUES.get(key, "keys"),
         "src": quote(audio[key], safe="/") if key in audio else None,
-        "seconds": source.frames / source.sample_rate,
-        "peakSeconds": shape.seconds,
-        "peaks": b64encode(shape.highest.tobytes()).decode(),
-        "rms": b64encode(shape.typical.tobytes()).decode(),
+        "seconds": outline.seconds,
+        "peakSeconds": outline.drawn_s,
+        "peaks": outline.highest,
+        "rms": outline.typical,
     }
 
 
-def _picture(label: str, source: Source) -> dict[str, Any]:
-    png = b64encode(grey_png(spectrogram(source))).decode()
-    return {"label": label, "seconds": source.frames / source.sample_rate, "png": f"data:image/png;base64,{png}"}
+def _picture(spectrogram: Spectrogram) -> dict[str, Any]:
+    png = f"data:image/png;base64,{spectrogram.png}"
+    return {"label": _LABELS[spectrogram.name], "seconds": spectrogram.seconds, "png": png}
 
 
 def _roll(label: str, score: Score, hues: dict[str, str]) -> dict[str, Any]:
@@ -164,15 +168,6 @@ def _pitch(track: F0) -> dict[str, Any]:
 
 def _ms(times_s: tuple[float, ...]) -> list[int]:
     return [round(1000 * time) for time in times_s]
-
-
-def _clock(seconds: float) -> str:
-    """Minutes and seconds.
-
-    >>> _clock(184.6)
-    '3:05'
-    """
-    return f"{round(seconds) // 60}:{round(seconds) % 60:02d}"
 
 
 def _shown(value: float) -> str:

@@ -1,6 +1,7 @@
 """What the page draws from: waveform peaks and spectrograms, read in blocks; and three pictures for a summary."""
 
 import io
+from base64 import b64encode
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.mono import mono_blocks, overlapping
+from models.progress import UNWATCHED, Watch
 from models.records import Score, Source
-from models.report.records import ReportInput
+from models.report.records import Drawings, Outline, ReportInput, Spectrogram
 
 Bytes = NDArray[np.uint8]
 
@@ -93,6 +95,23 @@ def mel(hertz: float) -> float:
     return float(2595 * np.log10(1 + hertz / 700))
 
 
+def draw(data: ReportInput, watch: Watch = UNWATCHED) -> Drawings:
+    """What the page draws from the audio, which is read here and not again: kilobytes to a few megabytes of text."""
+    outlines = []
+    for index, (name, source) in enumerate(data.parts.items()):
+        watch.at(0.6 * index / len(data.parts))
+        shape = peaks(source)
+        seconds = source.frames / source.sample_rate
+        outlines.append(Outline(name, seconds, shape.seconds, _text(shape.highest), _text(shape.typical)))
+    spectrograms = []
+    for index, (name, source) in enumerate((("original", data.original), ("mix", data.mix))):
+        watch.at(0.6 + 0.2 * index)
+        png = b64encode(grey_png(spectrogram(source))).decode()
+        spectrograms.append(Spectrogram(name, source.frames / source.sample_rate, png))
+    watch.at(1.0)
+    return Drawings(tuple(outlines), tuple(spectrograms))
+
+
 def grey_png(pixels: Bytes) -> bytes:
     """An 8-bit grey picture. Shape: (height, width)."""
     file = io.BytesIO()
@@ -161,6 +180,10 @@ def _png(canvas: Canvas) -> bytes:
     file = io.BytesIO()
     canvas.savefig(file, format="png")
     return file.getvalue()
+
+
+def _text(values: Bytes) -> str:
+    return b64encode(values.tobytes()).decode()
 
 
 def _as_bytes(magnitudes: NDArray[np.float64]) -> Bytes:

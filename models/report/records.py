@@ -11,7 +11,7 @@ WORDS = ("good", "fair", "look here")
 
 @dataclass(frozen=True)
 class StageRun:
-    """One task of the run: the `seconds` it took, whether its result was `reused`, and what it came `after`."""
+    """One task of the run: the `seconds` it took (or once took), whether it was `reused`, and what it came `after`."""
 
     name: str
     seconds: float
@@ -70,9 +70,47 @@ class ReportInput:
         return [stem for name, stem in self.stems.items() if name not in parts]
 
     @property
+    def parts(self) -> dict[str, Source]:
+        """Everything that can be heard, by the names that `audio` uses."""
+        new = {"revoiced": self.revoiced} if self.revoiced is not None else {}
+        return {"mix": self.mix, "original": self.original, **new, "backing": self.backing, **self.stems}
+
+    @property
     def lead(self) -> Source | None:
         """The lead vocals' stem, if the song was taken apart into one."""
         return self.stems.get("lead_vocals", self.stems.get("vocals"))
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A waveform to draw, of the part called `name`: `seconds` long.
+
+    `highest` and `typical` are the greatest and the root-mean-square magnitude of equally long buckets, one byte each
+    (0-255 for 0 to 1), in base 64; the buckets span `drawn_s` seconds together.
+    """
+
+    name: str
+    seconds: float
+    drawn_s: float
+    highest: str
+    typical: str
+
+
+@dataclass(frozen=True)
+class Spectrogram:
+    """A spectrogram of the part called `name`, `seconds` long: a grey PNG in base 64."""
+
+    name: str
+    seconds: float
+    png: str
+
+
+@dataclass(frozen=True)
+class Drawings:
+    """All that the page draws from the audio, so that a page can be written anew without reading any audio."""
+
+    outlines: tuple[Outline, ...]
+    spectrograms: tuple[Spectrogram, ...]
 
 
 @dataclass(frozen=True)
