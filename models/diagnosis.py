@@ -1,0 +1,184 @@
+"""What this installation consists of and what it can use, found out in about a second, without loading a network."""
+
+import ctypes
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from models import registry
+from models.errors import BadInput
+
+State = Literal["ok", "note", "fault"]
+
+_PROJECT = "deep-philharmonics"
+_ENGINES = (
+    "prefect", "torch", "demucs", "basic-pitch", "so-vits-svc-fork", "pretty_midi", "pydub", "librosa", "onnxruntime",
+    "numpy", "soundfile", "soxr",
+)  # fmt: skip
+_MEMORY_WANTED, _DISK_WANTED = 4e9, 5e9
+_PATIENCE_S = 10.0
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of a diagnosis: what was looked at, what was found, and what to do where that is not "ok"."""
+
+    name: str
+    found: str
+    state: State = "ok"
+    advice: str = ""
+
+
+def diagnose(with_torch: bool = False) -> tuple[Fact, ...]:
+    """The facts on Python and packages, ffmpeg, device, threads, memory, disk and weights, in that order.
+
+    `with_torch` also imports torch (seconds) and says what it finds itself. Nothing here raises: what cannot be found
+    out is a fact of state "fault".
+    """
+    parts: list[Callable[[], Iterator[Fact]]] = [_packages, _ffmpeg, _device, _threads, _memory, _disk, _weights]
+    if with_torch:
+        parts.append(_torch)
+    return tuple(fact for part in parts for fact in part())
+
+
+def _packages() -> Iterator[Fact]:
+    yield Fact("python", platform.python_version())
+    pins = _pins()
+    for name in _ENGINES:
+        try:
+            found = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            yield Fact(name, "missing", "fault", "install anew: make setup")
+            continue
+        pinned = pins.get(name, "")
+        if pinned and found.partition("+")[0] != pinned:
+            yield Fact(name, found, "note", f"tested with {pinned}; to get it: make setup")
+        else:
+            yield Fact(name, found)
+
+
+def _pins() -> dict[str, str]:
+    """The versions that this project was tested with, by package."""
+    try:
+        wanted = metadata.requires(_PROJECT) or []
+    except metadata.PackageNotFoundError:
+        return {}
+    return dict(re.findall(r"^([\w.-]+)==([\w.]+)$", "\n".join(wanted), re.MULTILINE))
+
+
+def _ffmpeg() -> Iterator[Fact]:
+    from models.ffmpeg import program
+
+    try:
+        said = subprocess.run([program(), "-version"], capture_output=True, text=True, timeout=_PATIENCE_S).stdout
+        yield Fact("ffmpeg", " ".join(said.split()[2:3]) or "it does not answer", "ok" if said else "fault")
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+        yield Fact("ffmpeg", f"cannot be run ({error})", "fault", "install imageio-ffmpeg anew: make setup")
+
+
+def _device() -> Iterator[Fact]:
+    """The GPU by its driver, and whether torch was built for one, by its version file."""
+    cards, built_for = _cuda_devices(), _torch_cuda_version()
+    if not cards:
+        yield Fact("device", "cpu")
+    elif built_for:
+        yield Fact("device", f"cuda {built_for}: {', '.join(cards)}")
+    else:
+        yield Fact(
+            "device", f"cpu, though there is {', '.join(cards)}", "note", "this torch has no CUDA: install one that has"
+        )
+
+
+def _torch_cuda_version() -> str:
+    """Which CUDA the installed torch was built for; empty for a CPU build."""
+    spec = importlib.util.find_spec("torch")
+    if spec is None or spec.origin is None:
+        return ""
+    version = Path(spec.origin).with_name("version.py")
+    found = re.search(r"^cuda\b.*= '([\d.]+)'", version.read_text() if version.is_file() else "", re.MULTILINE)
+    return found.group(1) if found else ""
+
+
+def _cuda_devices() -> list[str]:
+    """Names of the CUDA devices that NVIDIA's driver shows."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return []
+    count, name = ctypes.c_int(0), ctypes.create_string_buffer(100)
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+        return []
+    names = []
+    for index in range(count.value):
+        driver.cuDeviceGetName(name, len(name), index)
+        names.append(name.value.decode(errors="replace"))
+    return names
+
+
+def _threads() -> Iterator[Fact]:
+    cores = len(os.sched_getaffinity(0))
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    yield Fact("threads", f"{cores} cores" + (f", OMP_NUM_THREADS={asked}" if asked else ""))
+
+
+def _memory() -> Iterator[Fact]:
+    """Memory that can still be had, in this container where it has a limit."""
+    meminfo = dict(re.findall(r"^(\w+): +(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE))
+    free, total = (int(meminfo[key]) * 1024 for key in ("MemAvailable", "MemTotal"))
+    limit, used = (_number(Path("/sys/fs/cgroup") / name) for name in ("memory.max", "memory.current"))
+    if limit is not None and used is not None and limit < total:
+        free, total = min(free, limit - used), limit
+    found = f"{free / 1e9:.1f} of {total / 1e9:.1f} GB free"
+    if free < _MEMORY_WANTED:
+        yield Fact("memory", found, "note", f"a remix may take {_MEMORY_WANTED / 1e9:.0f} GB")
+    else:
+        yield Fact("memory", found)
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _disk() -> Iterator[Fact]:
+    home = registry.home().absolute()
+    there = next(folder for folder in (home, *home.parents) if folder.is_dir())
+    free = shutil.disk_usage(there).free
+    found = f"{free / 1e9:.1f} GB free for {home}"
+    if not os.access(there, os.W_OK):
+        yield Fact("disk", f"{there} cannot be written", "fault", "set REMIX_HOME to a folder that can be")
+    elif free < _DISK_WANTED:
+        yield Fact("disk", found, "note", "make room (remix cache gc), or set REMIX_HOME to a folder with more")
+    else:
+        yield Fact("disk", found)
+
+
+def _weights() -> Iterator[Fact]:
+    for weights in registry.manifest():
+        name = f"weights {weights.kind} {weights.name}"
+        if not weights.shipped and not weights.path.is_file():
+            yield Fact(name, "not fetched", "ok", f"remix weights fetch {weights.name}")
+            continue
+        try:
+            registry.verified(weights)
+        except BadInput as broken:
+            yield Fact(name, "missing or damaged", "fault", str(broken))
+        else:
+            yield Fact(name, f"{weights.bytes / 1e6:.1f} MB, verified")
+
+
+def _torch() -> Iterator[Fact]:
+    import torch
+
+    found = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    yield Fact("torch computes on", f"{found}, {torch.get_num_threads()} threads")

@@ -1,0 +1,115 @@
+import subprocess
+import sys
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import models.diagnosis
+from models import registry
+from models.diagnosis import Fact, diagnose
+
+
+def facts(with_torch: bool = False) -> dict[str, Fact]:
+    return {fact.name: fact for fact in diagnose(with_torch)}
+
+
+def test_it_names_packages_ffmpeg_device_threads_memory_and_disk(home: Path) -> None:
+    found = facts()
+    for name in ("prefect", "torch", "demucs", "basic-pitch", "so-vits-svc-fork", "pretty_midi", "pydub", "librosa"):
+        assert found[name].found == metadata.version(name)
+    assert found["ffmpeg"].state == "ok"
+    assert found["ffmpeg"].found[0] in "n0123456789"
+    assert found["device"].found.startswith(("cpu", "cuda"))
+    assert "cores" in found["threads"].found
+    assert "GB free" in found["memory"].found
+    assert str(home) in found["disk"].found
+
+
+def test_it_does_not_load_what_takes_long() -> None:
+    script = "import sys; from models.diagnosis import diagnose; diagnose(); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "librosa", "numpy", "prefect", "demucs"} & set(loaded)
+
+
+def test_torch_is_asked_only_when_wanted() -> None:
+    assert "torch computes on" not in facts()
+    assert "threads" in facts(with_torch=True)["torch computes on"].found
+
+
+@pytest.mark.parametrize(
+    ("url", "content", "state", "found"),
+    [
+        ("", b"good", "ok", "verified"),
+        ("", b"bad!", "fault", "missing or damaged"),
+        ("", None, "fault", "missing or damaged"),
+        ("https://x.invalid/a", None, "ok", "not fetched"),
+        ("https://x.invalid/a", b"half", "fault", "missing or damaged"),
+    ],
+)
+def test_weights_are_verified(
+    home: Path, monkeypatch: pytest.MonkeyPatch, url: str, content: bytes | None, state: str, found: str
+) -> None:
+    digest = "770e607624d689265ca6c44884d0807d9b054d23c473c106c72be9de08b7376c"  # of b"good"
+    entry = registry.Weights("a", "separator", "a.safetensors", digest, 4, "MIT", "here", url, "fine")
+    monkeypatch.setattr(registry, "SHIPPED", home / "weights")
+    monkeypatch.setattr(registry, "manifest", lambda: (entry,))
+    if content is not None:
+        entry.path.parent.mkdir(parents=True)
+        entry.path.write_bytes(content)
+    fact = facts()["weights separator a"]
+    assert fact.state == state
+    assert found in fact.found
+
+
+def test_a_missing_or_other_package_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = {"torch": "1.0.0+cpu"}
+
+    def version(name: str) -> str:
+        if name == "demucs":
+            raise metadata.PackageNotFoundError(name)
+        return versions.get(name, "9")
+
+    monkeypatch.setattr(metadata, "version", version)
+    found = facts()
+    assert found["demucs"] == Fact("demucs", "missing", "fault", "install anew: make setup")
+    assert found["torch"].state == "note"
+    assert "tested with 2" in found["torch"].advice
+    assert found["soxr"].state == "ok"
+
+
+def test_it_works_from_a_folder_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models.diagnosis, "_PROJECT", "no-such-project")
+    assert facts()["torch"].state == "ok"
+
+
+def test_an_ffmpeg_that_cannot_be_run_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.ffmpeg.program", lambda: "/nowhere/ffmpeg")
+    assert facts()["ffmpeg"].state == "fault"
+
+
+@pytest.mark.parametrize(
+    ("cards", "built_for", "fact"),
+    [
+        ([], "", Fact("device", "cpu")),
+        (["NVIDIA H100"], "13.0", Fact("device", "cuda 13.0: NVIDIA H100")),
+        (["NVIDIA H100"], "", None),
+    ],
+)
+def test_a_gpu_is_named_and_a_torch_that_cannot_use_it_noted(
+    monkeypatch: pytest.MonkeyPatch, cards: list[str], built_for: str, fact: Fact | None
+) -> None:
+    monkeypatch.setattr(models.diagnosis, "_cuda_devices", lambda: cards)
+    monkeypatch.setattr(models.diagnosis, "_torch_cuda_version", lambda: built_for)
+    found = facts()["device"]
+    assert found == fact or (fact is None and found.state == "note" and "without CUDA" in found.advice)
+
+
+def test_little_room_is_noted(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = models.diagnosis.shutil.disk_usage("/")
+    monkeypatch.setattr(models.diagnosis.shutil, "disk_usage", lambda folder: usage._replace(free=10**9))
+    monkeypatch.setattr(models.diagnosis, "_MEMORY_WANTED", 1e15)
+    found = facts()
+    assert replace(found["disk"], advice="") == Fact("disk", f"1.0 GB free for {home}", "note")
+    assert found["memory"].state == "note"
