@@ -87,9 +87,10 @@ def loss(network: BandMask, powers: Powers, pair: tuple[int, int]) -> Tensor:
     if bool(powers.hidden.any()):
         masks = _added(masks, powers.hidden, pair)
     error = (masks.square() * mix_power - 2 * masks * powers.cross + powers.own).clamp(min=0)
+    heard = _total(mix_power, size)
     l1 = _total((error + 1e-8).sqrt(), size) / (_total(mix_power.sqrt(), size) + 1e-3)
-    l2 = (_total(error, size) / (_total(mix_power, size) + 1e-3) + 1e-7).sqrt()
-    return (l1 + l2).mean()
+    l2 = (_total(error, size) / (heard + 1e-3) + 1e-7).sqrt()
+    return ((l1 + l2) * (heard > 1)).mean()
 
 
 def _total(values: Tensor, size: Tensor) -> Tensor:

@@ -1,18 +1,25 @@
 import json
 import pickle
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import yaml
 from demucs.hdemucs import HDemucs
 from demucs.hf import load_safetensors_model
+from demucs.htdemucs import HTDemucs
 from demucs.states import load_model
 from safetensors.torch import save_file
 
+from models import registry
 from models.demucs.band_mask import BandMask
-from models.demucs.load import load, save, separator_path
+from models.demucs.load import load, save, separator_path, to_fetch
+from models.demucs.split import SplitSettings, split
 from models.errors import BadInput
+from models.records import Wave
 
 SOURCES = ["drums", "bass", "other", "vocals"]
 
@@ -124,3 +131,44 @@ def test_separators_are_found_by_name_or_file(tmp_path):
         separator_path(str(tmp_path / "yours.th"))
     with pytest.raises(BadInput, match="no separator named"):
         separator_path("band-mosk")
+
+
+def official(network: HTDemucs, kwargs: dict, path: Path) -> None:
+    """Write a network as the hub's own export does: half precision, and its class and arguments as JSON."""
+    metadata = {"klass": "demucs.htdemucs.HTDemucs", "args": "[]", "kwargs": json.dumps(kwargs)}
+    save_file({k: v.half().contiguous() for k, v in network.state_dict().items()}, path, metadata)
+
+
+def test_a_bag_in_the_official_layout(tmp_path, monkeypatch):
+    kwargs = {"sources": SOURCES, "channels": 8, "t_layers": 1, "t_heads": 2, "bottom_channels": 16, "samplerate": 8000}
+    half = {"_type": "fraction", "numerator": 1, "denominator": 2}
+    monkeypatch.setenv("REMIX_HOME", str(tmp_path))
+    rows = {}
+    for part in to_fetch("htdemucs_ft"):
+        torch.manual_seed(len(rows))
+        network = HTDemucs(**kwargs, segment=Fraction(1, 2))
+        part.path.parent.mkdir(parents=True, exist_ok=True)
+        official(network, kwargs | {"segment": half}, part.path)
+        rows[part.name] = replace(part, sha256=registry.file_digest(part.path), bytes=part.path.stat().st_size)
+    found = tuple(rows.get(w.name, w) for w in registry.manifest())
+    monkeypatch.setattr(registry, "manifest", lambda: found)
+    bag = load(separator_path("htdemucs_ft"))
+    wave = Wave(0.1 * np.random.default_rng(0).standard_normal((2, 6000)).astype(np.float32), 8000)
+    parts = np.concatenate(list(split(wave, bag, SplitSettings(), 0, "cpu")), axis=2)
+    vocals = np.concatenate(list(split(wave, bag.models[3], SplitSettings(), 0, "cpu")), axis=2)
+    np.testing.assert_allclose(parts[3], vocals[3], atol=1e-5)
+    assert not np.allclose(parts[0], vocals[0], atol=1e-5)
+
+
+def test_what_must_be_fetched():
+    assert to_fetch("band-mask") == ()
+    assert [w.bytes for w in to_fetch("htdemucs")] == [84025440]
+    parts = to_fetch("htdemucs_ft")
+    listed = yaml.safe_load(registry.find("separator", "htdemucs_ft").path.read_text())["sha256"]
+    assert {w.name: w.sha256 for w in parts} == listed
+
+
+def test_an_official_network_that_was_not_fetched_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("REMIX_HOME", str(tmp_path))
+    with pytest.raises(BadInput, match="weights fetch htdemucs"):
+        separator_path("htdemucs")

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml  # type: ignore[import-untyped]
+from demucs.apply import BagOfModels
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -27,22 +29,31 @@ CLASSES = {
     "models.mask_cnn.network.MaskCnn": ("models.mask_cnn.network", "MaskCnn"),
 }
 """The networks that may be built, by the name a file gives them."""
-ATTRIBUTES = ("sources", "samplerate", "audio_channels", "segment")
+ATTRIBUTES = ("sources", "samplerate", "audio_channels")
+SUFFIXES = (".safetensors", ".th")
 MAX_HEADER = 1 << 24
 
 
 def separator_path(name_or_file: str) -> Path:
     """The file of a separator in the manifest, verified, or the user's own file; raises `BadInput`."""
     own = Path(name_or_file)
-    if own.suffix in (".safetensors", ".th"):
+    if own.suffix in SUFFIXES:
         if not own.is_file():
             raise BadInput(f"There is no separator file {name_or_file!r}.")
         return own
     return registry.verified(registry.find("separator", name_or_file))
 
 
+def to_fetch(name: str) -> tuple[registry.Weights, ...]:
+    """The manifest's entries that must be fetched before a separator can be loaded: none for a shipped one."""
+    row = registry.find("separator", name)
+    if row.path.suffix == ".yaml":
+        return tuple(registry.find("separator_part", part) for part in _bag_of(row.path)["models"])
+    return () if row.shipped else (row,)
+
+
 def load(path: Path, device: str = "cpu") -> torch.nn.Module:
-    """A separator in eval mode, in float32 on a CPU, with `sources`, `samplerate`, `audio_channels` and `segment`.
+    """A separator in eval mode, in float32, with `sources`, `samplerate`, `audio_channels`, and unless a bag `segment`.
 
     Takes safetensors whose metadata names an allowed class, and demucs' `.th` files as far as PyTorch's safe unpickler
     reads them; raises `BadInput` with the reason for everything else.
@@ -51,6 +62,8 @@ def load(path: Path, device: str = "cpu") -> torch.nn.Module:
         network = _from_safetensors(path)
     elif path.suffix == ".th":
         network = _from_pickle(path)
+    elif path.suffix == ".yaml" and path.is_relative_to(registry.SHIPPED):
+        network = _bag(path)
     else:
         raise BadInput(f"{path} is not a separator: its name must end in .safetensors or .th.")
     missing = [name for name in ATTRIBUTES if not hasattr(network, name)]
@@ -87,6 +100,18 @@ def _from_safetensors(path: Path) -> torch.nn.Module:
     except (KeyError, ValueError, SafetensorError) as error:
         raise BadInput(f"{path} is not a whole separator file: {error}.") from error
     return _built(path, klass, args, kwargs, tensors)
+
+
+def _bag(path: Path) -> torch.nn.Module:
+    """demucs' bag of networks, from our own yaml in demucs' format; its parts are verified files of the manifest."""
+    bag = _bag_of(path)
+    parts = [registry.verified(registry.find("separator_part", name)) for name in bag["models"]]
+    networks: list[Any] = [_from_safetensors(part) for part in parts]
+    return BagOfModels(networks, bag["weights"])
+
+
+def _bag_of(path: Path) -> dict[str, Any]:
+    return dict(yaml.safe_load(path.read_text()))
 
 
 def _metadata(path: Path) -> dict[str, str]:
