@@ -96,7 +96,7 @@ def remix(
         mix = mixdown(lead, voices, stems, band, settings.mixdown, settings.master)
         new_pitch = follow_pitch(lead, settings.follow_pitch)
         made = Remixed(taken.audio, stems, voices, grid, score, pitch, lead, new_pitch, band, mix)
-        numbers = appraise(made)
+        appraisal = appraise(made)
         credits = Credits(
             voice=voice if sings else KEEP_SINGER,
             voice_ground=ground if sings else "",
@@ -112,7 +112,7 @@ def remix(
             weights=weights_used(separator, splitter, transformer, voice),
             notes=() if sings else ("No vocals were found; the remix goes on without a voice.",),
         )
-        return publish(song, out, made, numbers, credits, ledger(str(flow_run.id)))
+        return publish(song, out, made, appraisal, credits, ledger(str(flow_run.id)))
 
 
 def play_band(

@@ -1,20 +1,31 @@
 """A finished remix measured, for its report."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from models.pitch import F0
 from models.records import Contour, Remixed, Take
-from models.report import Numbers, ReportInput, StageRun, measure
+from models.report import Drawings, Numbers, ReportInput, StageRun, draw, measure
 from models.summed import Placed, Summed
 from tasks.caching import stage
 from tasks.progress import stage_watch
 from tasks.store import Store
 
 
+@dataclass(frozen=True)
+class Appraisal:
+    """What was measured of a remix, and what its report draws from the audio."""
+
+    numbers: Numbers
+    drawings: Drawings
+
+
 @stage("numpy", "scipy", "librosa")
-def appraise(made: Remixed) -> Numbers:
+def appraise(made: Remixed) -> Appraisal:
     """Measure the remix: loudness, residue, pitch, key, groove, drift, and the founding paper's cross-correlation."""
-    return measure(report_input(made), stage_watch("appraise"))
+    data, watch = report_input(made), stage_watch("appraise")
+    return Appraisal(measure(data, watch.span(0.0, 0.7)), draw(data, watch.span(0.7, 1.0)))
 
 
 def report_input(

@@ -24,9 +24,9 @@ from models.errors import BadInput
 from models.midi import to_midi
 from models.records import Clip, Remixed
 from models.registry import file_digest
-from models.report import Numbers, page
+from models.report import page
 from models.report import StageRun as ReportedStage
-from tasks.appraise import report_input
+from tasks.appraise import Appraisal, report_input
 from tasks.caching import StageRun
 from tasks.fingerprint import digest_of, versions
 from tasks.progress import stage_watch
@@ -85,13 +85,13 @@ class Remix:
 
 @task(name="publish", task_run_name="publish", cache_policy=NO_CACHE, persist_result=False)
 def publish(
-    song: Path, out: Path, made: Remixed, numbers: Numbers, credits: Credits, stages: tuple[StageRun, ...]
+    song: Path, out: Path, made: Remixed, appraisal: Appraisal, credits: Credits, stages: tuple[StageRun, ...]
 ) -> Remix:
     """Write the remix's folder: mix, stems, MIDI, report and manifest."""
     tags = read_tags(song)
     folder = _folder(out, tags, made.audio)
     with _new_or_untouched(folder):
-        _fill(folder, song, tags, made, numbers, credits, stages)
+        _fill(folder, song, tags, made, appraisal, credits, stages)
     return Remix(folder, made.mix.loudness_lufs, made.mix.true_peak_dbtp, credits.notes, stages)
 
 
@@ -124,7 +124,7 @@ def _fill(
     song: Path,
     tags: Tags,
     made: Remixed,
-    numbers: Numbers,
+    appraisal: Appraisal,
     credits: Credits,
     stages: tuple[StageRun, ...],
 ) -> None:
@@ -150,7 +150,7 @@ def _fill(
     more = made.band.continuation
     write_bytes(to_midi(made.score, made.grid), folder / "score.mid")
     write_bytes(to_midi(more.score, more.grid), folder / "extended.mid")
-    _write_report(folder, made, numbers, tags, credits, stages)
+    _write_report(folder, made, appraisal, tags, credits, stages)
     _write_manifest(folder, song, made, credits, stages, written)
     watch.at(1.0)
 
@@ -212,7 +212,7 @@ def _files_of(folder: Path) -> dict[str, dict[str, str]]:
 
 
 def _write_report(
-    folder: Path, made: Remixed, numbers: Numbers, tags: Tags, credits: Credits, stages: tuple[StageRun, ...]
+    folder: Path, made: Remixed, appraisal: Appraisal, tags: Tags, credits: Credits, stages: tuple[StageRun, ...]
 ) -> None:
     beside = {Path(name).stem: name for name in _audio(made) if name != "mix.wav"}
     audio = {{"new_voice": "revoiced", "new_band": "backing"}.get(name, name): path for name, path in beside.items()}
@@ -220,7 +220,7 @@ def _write_report(
     data = report_input(
         made, tags.title, credits.voice, credits.voice_ground, credits.separator, credits.notes, audio, ran
     )
-    write_bytes(page(data, numbers).encode(), folder / "report.html")
+    write_bytes(page(data, appraisal.numbers, appraisal.drawings).encode(), folder / "report.html")
 
 
 def _write_manifest(
