@@ -92,9 +92,7 @@ def _device() -> Iterator[Fact]:
     elif built_for:
         yield Fact("device", f"cuda {built_for}: {', '.join(cards)}")
     else:
-        yield Fact(
-            "device", f"cpu, though there is {', '.join(cards)}", "note", "this torch has no CUDA: install one that has"
-        )
+        yield Fact("device", f"cpu, though there is {', '.join(cards)}", "note", "this torch was built without CUDA")
 
 
 def _torch_cuda_version() -> str:
