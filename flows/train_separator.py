@@ -6,12 +6,21 @@ writes the weights as safetensors in half precision with a picture of the curves
 
 import argparse
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from prefect import flow, get_run_logger, task
 
-NETWORKS = ("band-mask", "lead-backing")
+if TYPE_CHECKING:
+    from models.separation_data import Library
+    from models.separation_training import Learner
+
+NETWORKS = ("band-mask", "lead-backing", "mask-cnn")
+RATES = {"band-mask": 1.5e-3, "lead-backing": 1.5e-3, "mask-cnn": 5e-4}
+"""AdamW's peak learning rate for each."""
 CROP_S = 4.0
 
 
@@ -28,34 +37,49 @@ def prepare(data: Path, midi: Path, fonts: list[Path], work: Path, bands: int) -
 @task
 def learn(network_name: str, work: Path, run: Path, steps: int, batch: int, seed: int) -> None:
     """Train, writing `run/checkpoint.pt` and `run/curve.jsonl`; goes on from them after a kill."""
-    from functools import partial
-
     import torch
 
     from flows.separator_material import load_library
-    from models import separation_data, separation_training
+    from models.separation_training import TrainSettings, train
 
     torch.set_num_threads(1)
-    draw = separation_data.mixture if network_name == "band-mask" else separation_data.vocal_mixture
-    network = built(network_name, seed)
-    pair = (1, 2) if network_name == "band-mask" else (2, 0)
-    settings = separation_training.TrainSettings(steps=steps, batch=batch, pair=pair)
-    frames = int(CROP_S * separation_data.RATE)
-    drawn = partial(draw, load_library(work), frames=frames)
-    unseen = [draw(load_library(work, held_out=True), np.random.default_rng(n), frames) for n in range(24)]
-    judged = [separation_training.powers_of(network, unseen[n : n + 4]) for n in range(0, 24, 4)]
+    learner, held_out = learners(network_name, load_library(work), load_library(work, held_out=True), seed)
+    settings = TrainSettings(steps=steps, batch=batch, rate=RATES[network_name])
     recent: list[float] = []
-    for step, value in separation_training.train(
-        network, lambda rng: drawn(rng=rng), settings, seed, run / "checkpoint.pt"
-    ):
+    for step, value in train(learner, settings, seed, run / "checkpoint.pt"):
         recent.append(value)
         if step % settings.round == 0:
+            point = {"step": step, "loss": round(float(np.mean(recent)), 5)}
+            if step % (4 * settings.round) == 0:
+                point |= held_out()
             with open(run / "curve.jsonl", "a") as file:
-                point = {"step": step, "loss": round(float(np.mean(recent)), 5)}
-                if step % (2 * settings.round) == 0:
-                    point |= separation_training.held_out_sdrs(network, judged, pair)
                 file.write(json.dumps(point) + "\n")
             recent.clear()
+
+
+def learners(
+    network_name: str, library: "Library", unseen: "Library", seed: int
+) -> "tuple[Learner, Callable[[], dict[str, float]]]":
+    """How the network of that name learns from the library, and what it scores on examples of unseen pieces."""
+    from models import separation_data
+    from models.demucs import learning
+    from models.mask_cnn import learning as cnn_learning
+    from models.separation_training import Learner
+
+    network = built(network_name, seed)
+    frames = int(CROP_S * separation_data.RATE)
+    source = separation_data.vocal_mixture if network_name == "lead-backing" else separation_data.mixture
+    examples = [source(unseen, np.random.default_rng(n), frames) for n in range(24)]
+    fours = [examples[n : n + 4] for n in range(0, 24, 4)]
+    draw = partial(source, library, frames=frames)
+    if network_name == "mask-cnn":
+        prepare, loss = partial(cnn_learning.blocks_of, network), partial(cnn_learning.loss, network)
+        judged = [prepare(four) for four in fours]
+        return Learner(network, draw, prepare, loss), partial(cnn_learning.held_out_loss, network, judged)
+    pair = (2, 0) if network_name == "lead-backing" else (1, 2)
+    powers, error = partial(learning.powers_of, network), partial(learning.loss, network, pair)
+    unheard = [powers(four) for four in fours]
+    return Learner(network, draw, powers, error), partial(learning.held_out_sdrs, network, pair, unheard)
 
 
 @task
@@ -83,10 +107,13 @@ def built(network_name: str, seed: int):  # type: ignore[no-untyped-def]
     import torch
 
     from models.demucs.band_mask import BandMask
+    from models.mask_cnn.network import MaskCnn
     from models.separation_data import SOURCES, VOICES
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        if network_name == "mask-cnn":
+            return MaskCnn()
         if network_name == "band-mask":
             return BandMask(SOURCES)
         return BandMask(VOICES, width=256, keep="lead_vocals", share=0.03)

@@ -6,6 +6,7 @@ from models.demucs.split import SplitSettings, split
 from models.mask_cnn import learning
 from models.mask_cnn.network import BLOCK, HOP, MaskCnn, block
 from models.records import Wave
+from models.separation_data import Example
 
 
 def network() -> MaskCnn:
@@ -47,7 +48,7 @@ def test_learns_where_the_voice_is_louder():
     low = np.sin(2 * np.pi * 500 * np.arange(110 * HOP) / 44100).astype(np.float32)
     high = np.sin(2 * np.pi * 5000 * np.arange(110 * HOP) / 44100).astype(np.float32)
     mix = np.stack([np.stack([low, low]), np.stack([high, high])])
-    _, truth = learning.blocks_of(network(), [mix])
+    _, truth = learning.blocks_of(network(), [Example(mix, False)])
     per_bin = 44100 / 2048
     assert truth[:, round(5000 / per_bin)].min() == 1
     assert truth[:, round(500 / per_bin)].max() == 0
@@ -55,8 +56,8 @@ def test_learns_where_the_voice_is_louder():
 
 def test_one_step_lowers_the_loss():
     net = network()
-    mixes = [0.1 * np.random.default_rng(0).standard_normal((2, 2, 40 * HOP)).astype(np.float32)]
-    batch = learning.blocks_of(net, mixes)
+    noise = 0.1 * np.random.default_rng(0).standard_normal((2, 2, 40 * HOP)).astype(np.float32)
+    batch = learning.blocks_of(net, [Example(noise, False)])
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
     first = learning.loss(net, batch)
     first.backward()

@@ -4,24 +4,24 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from models.mask_cnn.network import BLOCK, MaskCnn, block
+from models.separation_data import Example
 
 BLOCKS_A_MIX = 4
 
 
 @torch.no_grad()
-def blocks_of(network: MaskCnn, mixes: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Tensor]:
+def blocks_of(network: MaskCnn, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
     """Blocks (N, 1025, 100) of the mono mixes, and the truth (N, 1025) of 0 and 1 in their middle frames.
 
-    Each mix has shape (sources, 2, frames), the voice last; four blocks are taken of each, evenly spread.
+    The voice is the last source of each; four blocks are taken of each example, evenly spread.
     """
     blocks, truths = [], []
-    for sources in mixes:
-        mono = torch.from_numpy(sources).mean(dim=1)  # (S, frames)
+    for example in examples:
+        mono = torch.from_numpy(example.sources).mean(dim=1)  # (S, frames)
         mix = network.stft(mono.sum(dim=0, keepdim=True)).abs()
         voice = network.stft(mono[-1:]).abs()
         band = network.stft(mono[:-1].sum(dim=0, keepdim=True)).abs()
@@ -34,3 +34,13 @@ def blocks_of(network: MaskCnn, mixes: Sequence[NDArray[np.float32]]) -> tuple[T
 def loss(network: MaskCnn, batch: tuple[Tensor, Tensor]) -> Tensor:
     """Binary cross-entropy of the mask."""
     return functional.binary_cross_entropy_with_logits(network.logits(batch[0]), batch[1])
+
+
+@torch.no_grad()
+def held_out_loss(network: MaskCnn, batches: Sequence[tuple[Tensor, Tensor]]) -> dict[str, float]:
+    """The mean loss over fixed batches, to watch while training."""
+    was = network.training
+    network.eval()
+    values = [loss(network, batch).item() for batch in batches]
+    network.train(was)
+    return {"held_out_loss": round(float(np.mean(values)), 4)}

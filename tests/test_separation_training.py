@@ -1,0 +1,98 @@
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from models.demucs import learning
+from models.demucs.band_mask import BandMask
+from models.separation_data import SOURCES, Example, Library, Piece, mixture, vocal_mixture
+from models.separation_training import Learner, TrainSettings, averaged, train
+
+RATE = 44100
+
+
+def tone(hertz: float, seconds: float = 3.0) -> np.ndarray:
+    wave = 8000 * np.sin(2 * np.pi * hertz * np.arange(int(seconds * RATE)) / RATE)
+    return np.stack([wave, 0.7 * wave]).astype(np.int16)
+
+
+def library() -> Library:
+    stems = {"drums": tone(6000), "bass": tone(60), "other": tone(700)}
+    song = Piece("song", stems | {"lead_vocals": tone(1500), "backing_vocals": tone(1900)})
+    fused = Piece("fused", {"drums": tone(6500), "other": tone(300), "lead_vocals": tone(1400)}, bass_hidden=True)
+    voices = [Piece("voice", {"lead_vocals": tone(1600)[:1]}), Piece("wet", {"lead_vocals": tone(1700)[:1]}, wet=True)]
+    return Library([song, fused], [Piece("band", stems)], voices, voices[:1])
+
+
+def network() -> BandMask:
+    torch.manual_seed(0)
+    return BandMask(SOURCES, width=16, depth=2)
+
+
+def learner(net: BandMask) -> Learner:
+    draw = partial(mixture, library(), frames=RATE // 2)
+    return Learner(net, draw, partial(learning.powers_of, net), partial(learning.loss, net, (1, 2)))
+
+
+@pytest.mark.parametrize("draw", [mixture, vocal_mixture])
+def test_mixes_are_seeded_and_below_full_scale(draw):
+    one, two, other = (draw(library(), np.random.default_rng(seed), 20000).sources for seed in (1, 1, 2))
+    assert one.tobytes() == two.tobytes()
+    assert one.tobytes() != other.tobytes()
+    assert one.dtype == np.float32
+    for seed in range(20):
+        assert np.abs(draw(library(), np.random.default_rng(seed), 20000).sources.sum(axis=0)).max() <= 1.0
+
+
+def test_where_the_bass_is_hidden_its_row_is_empty():
+    examples = [mixture(library(), np.random.default_rng(seed), 9000) for seed in range(40)]
+    assert {e.hidden for e in examples} == {True, False}
+    assert all(not e.sources[1].any() for e in examples if e.hidden)
+
+
+def test_the_room_is_known_only_of_dry_voices():
+    examples = [vocal_mixture(library(), np.random.default_rng(seed), 9000) for seed in range(40)]
+    assert any(e.sources[2].any() for e in examples)
+    assert all(not e.sources[2].any() for e in examples if e.hidden)
+
+
+def test_the_loss_is_that_of_the_complex_spectra():
+    net = network().eval()
+    example = mixture(library(), np.random.default_rng(3), 20000)
+    spectrum = net.stft(torch.from_numpy(example.sources))
+    powers = learning.powers_of(net, [example])
+    masks = net.group_masks(powers.views)
+    wide = net.widen(masks)[0]
+    direct = (wide * spectrum.sum(dim=0) - spectrum).abs().square()[..., :-1, :].sum(dim=(1, 2, 3))
+    error = masks.square() * powers.views[:, None, :2] - 2 * masks * powers.cross + powers.own
+    sizes = torch.tensor([s for count, s in ((400, 1), (200, 2), (156, 8)) for _ in range(count)])
+    torch.testing.assert_close((error[0] * sizes[:, None]).sum(dim=(1, 2, 3)), direct, rtol=1e-3, atol=1e-2)
+
+
+def test_silence_teaches_nothing():
+    net = network()
+    silent = learning.powers_of(net, [Example(np.zeros((4, 2, 9000), np.float32), False)])
+    assert learning.loss(net, (1, 2), silent).item() == 0
+
+
+def test_training_learns_what_lies_where(tmp_path):
+    net = network()
+    settings = TrainSettings(steps=24, batch=2, rate=5e-3, warm=2, fresh=4, echo=3)
+    losses = [value for _, value in train(learner(net), settings, 1, tmp_path / "c.pt")]
+    assert len(losses) == 24
+    assert np.mean(losses[-6:]) < 0.7 * np.mean(losses[:6])
+    assert not net.training
+
+
+def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path):
+    settings = TrainSettings(steps=8, batch=1, fresh=2, echo=2, warm=1)
+    whole = [value for _, value in train(learner(network()), settings, 1, tmp_path / "whole.pt")]
+    killed = train(learner(network()), settings, 1, tmp_path / "killed.pt")
+    for _ in range(6):
+        next(killed)
+    killed.close()
+    again = [value for _, value in train(learner(network()), settings, 1, tmp_path / "killed.pt")]
+    assert again == whole[4:]
+    for key, value in averaged(tmp_path / "killed.pt").items():
+        assert torch.equal(value, averaged(tmp_path / "whole.pt")[key])
