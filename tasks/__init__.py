@@ -1,7 +1,7 @@
 """Verbs, one file each: read from the store, call one pure function, write to the store.
 
 Importing this package sets, before Prefect is imported, what this project wants of it unless the environment says
-otherwise: no telemetry, and a database of its own beside the store.
+otherwise: no telemetry, patience, and a database of its own beside the store.
 """
 
 import os
@@ -10,6 +10,7 @@ from models.registry import home
 
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "300")  # 20 by default: too few when busy
 if "PREFECT_HOME" not in os.environ:
     (home() / "prefect").mkdir(parents=True, exist_ok=True)
     os.environ["PREFECT_HOME"] = str(home() / "prefect")
