@@ -128,19 +128,21 @@ def play_band(
     on: str,
 ) -> Band:
     """The second branch: what plays under the voice, and what is played on after the song."""
-    written = score
+    written = Score(())
     if backing == "generated":
         written = accompany(score, grid, audio.duration_s, transformer, settings.accompany, seed, on)
-    prompt = with_track(written, score.track("melody"))
+    prompt = with_track(written, score.track("melody")) if written.tracks else score
     more = extend(prompt, grid, audio.duration_s, outro_bars, transformer, settings.extend, seed, on)
     length_s = max(audio.duration_s + more.end_s - more.start_s, more.end_s)
     frames = round(length_s * audio.sample_rate)
+    generated = joined(written, more.score)
     if backing == "original":
         takes = [Take(stem, 0.0, 0.0) for stem in (stems.drums, stems.bass, stems.other)]
         takes.append(Take(render(more.score, frames, settings.render), 0.0, 0.0))
     else:
-        takes = [Take(render(joined(without(written, "melody"), more.score), frames, settings.render), 0.0, 0.0)]
-    return Band(written, more, tuple(takes))
+        played = generated if backing == "generated" else joined(without(score, "melody"), more.score)
+        takes = [Take(render(played, frames, settings.render), 0.0, 0.0)]
+    return Band(generated, more, tuple(takes))
 
 
 def weights_used(separator: str, splitter: str, transformer: str, voice: str) -> dict[str, str]:

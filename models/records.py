@@ -192,9 +192,13 @@ class Mix:
 
 @dataclass(frozen=True)
 class Band:
-    """What plays in the remix: the score of the song's own bars, what was played on after them, and where both sound."""
+    """What plays in the remix.
 
-    score: Score
+    `generated` is all that the transformer wrote: the band for the song's own bars, if it wrote one, and what it
+    played on after them (`continuation`, which says where that lies); `takes` are where the band sounds.
+    """
+
+    generated: Score
     continuation: Continuation
     takes: tuple[Take, ...]
 

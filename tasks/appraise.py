@@ -58,7 +58,7 @@ def report_input(
         revoiced=store.source(made.lead) if sung else None,
         backing=Summed([_placed(take) for take in made.band.takes]),
         score=made.score,
-        extended=made.band.continuation.score,
+        extended=made.band.generated,
         grid=made.band.continuation.grid,
         f0_original=_f0(made.pitch),
         f0_revoiced=_f0(made.new_pitch) if sung else None,

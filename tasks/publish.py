@@ -24,8 +24,8 @@ from models.errors import BadInput
 from models.midi import to_midi
 from models.records import Clip, Remixed
 from models.registry import file_digest
-from models.report import page
 from models.report import StageRun as ReportedStage
+from models.report import page
 from tasks.appraise import Appraisal, report_input
 from tasks.caching import StageRun
 from tasks.fingerprint import digest_of, versions
@@ -149,7 +149,7 @@ def _fill(
         list(pool.map(write, files))
     more = made.band.continuation
     write_bytes(to_midi(made.score, made.grid), folder / "score.mid")
-    write_bytes(to_midi(more.score, more.grid), folder / "extended.mid")
+    write_bytes(to_midi(made.band.generated, more.grid), folder / "extended.mid")
     _write_report(folder, made, appraisal, tags, credits, stages)
     _write_manifest(folder, song, made, credits, stages, written)
     watch.at(1.0)
