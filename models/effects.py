@@ -2,8 +2,10 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import firwin, oaconvolve
 
+from models.loudness import BLOCK
 from models.records import Samples
 
 Taps = NDArray[np.float32]
@@ -25,15 +27,17 @@ def zero_phase(taps: Taps, block: Samples) -> Samples:
 
 
 class Room:
-    """What a room with the stereo impulse response `response` adds at `send_db`, ringing on from block to block."""
+    """What a room with a stereo impulse response adds at `send_db`, ringing on; a block has `BLOCK` frames at most."""
 
     def __init__(self, response: Samples, send_db: float) -> None:
-        self._response = response * np.float32(10 ** (send_db / 20))
+        self._size = next_fast_len(BLOCK + response.shape[1], real=True)
+        self._spectrum = rfft(response * np.float32(10 ** (send_db / 20)), self._size)
         self._ringing = np.zeros((2, response.shape[1] - 1), np.float32)
 
     def __call__(self, block: Samples) -> Samples:
-        out = oaconvolve(block, self._response, axes=1)
-        out[:, : self._ringing.shape[1]] += self._ringing
+        reach = self._ringing.shape[1]
+        out = irfft(rfft(block, self._size) * self._spectrum, self._size)[:, : block.shape[1] + reach]
+        out[:, :reach] += self._ringing
         self._ringing = out[:, block.shape[1] :]
         return np.asarray(out[:, : block.shape[1]], np.float32)
 

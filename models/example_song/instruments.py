@@ -54,7 +54,7 @@ def _let_go(sound: Mono, t: Mono, duration_s: float, release_s: float) -> Mono:
 def electric_piano(pitch: int, duration_s: float, velocity: int) -> Mono:
     """Two-operator frequency modulation with a bell-like tine, after Chowning (1973)."""
     t, hz, hard = _time(duration_s + 0.4), _hz(pitch), velocity / 127
-    index = (0.3 + 1.6 * hard) * np.exp(-t / 0.45)
+    index = (0.5 + 2.4 * hard) * np.exp(-t / 0.45)
     body = np.sin(2 * np.pi * hz * t + index * np.sin(2 * np.pi * hz * t)) * np.exp(-t / 1.6)
     tine = 0.12 * hard * np.sin(2 * np.pi * 14 * hz * t) * np.exp(-t / 0.09) if 14 * hz < 16000 else 0.0
     attack = np.minimum(t / 0.003, 1)
@@ -96,7 +96,7 @@ def _drum(pitch: int, seed: int) -> Mono:
         t = _time(0.35)
         tone = np.sin(2 * np.pi * 186 * t) * np.exp(-t / 0.05) + 0.6 * np.sin(2 * np.pi * 331 * t) * np.exp(-t / 0.035)
         wires = _band("highpass", 1400, rng.standard_normal(len(t))) * np.exp(-t / 0.085)
-        return np.asarray(0.55 * tone + 0.42 * wires)
+        return np.asarray(0.75 * tone + 0.42 * wires)
     if pitch in (paper.LOW_TOM, paper.HIGH_TOM):
         t = _time(0.5)
         hz = 98 if pitch == paper.LOW_TOM else 147

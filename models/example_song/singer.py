@@ -41,9 +41,9 @@ NEUTRAL = (500.0, 1500.0, 2550.0, 3600.0)
 VOWELS = {
     "a": Phoneme((760, 1230, 2600, 3650)),
     "e": Phoneme((560, 1850, 2600, 3700)),
-    "i": Phoneme((310, 2280, 3000, 3750)),
-    "o": Phoneme((480, 850, 2550, 3550)),
-    "u": Phoneme((340, 900, 2400, 3500)),
+    "i": Phoneme((310, 2280, 3000, 3750), 1.25),
+    "o": Phoneme((480, 850, 2550, 3550), 1.4),
+    "u": Phoneme((340, 900, 2400, 3500), 1.5),
     "uh": Phoneme((620, 1250, 2500, 3600)),
 }
 CONSONANTS = {
@@ -107,7 +107,7 @@ def sing(singer: Singer, notes: Sequence[SungNote], frames: int) -> tuple[Mono, 
     hz = _pitch(singer, notes, steps, rng)
     noise = rng.standard_normal(frames)
     pulses = _pulses(hz, frames)
-    voiced = np.interp(np.arange(frames), np.arange(steps) * HOP, controls.voiced)
+    voiced = np.interp(np.arange(frames), np.arange(steps) * HOP, controls.voiced * _swell(singer, notes, steps))
     breath = np.interp(np.arange(frames), np.arange(steps) * HOP, controls.breath) * singer.breathiness
     hiss = np.interp(np.arange(frames), np.arange(steps) * HOP, controls.hiss)
     for at_s, burst_hz, level in bursts:
@@ -198,6 +198,17 @@ def _smooth(row: Mono, seconds: float) -> Mono:
     return np.convolve(padded, kernel / kernel.sum(), "valid")
 
 
+def _swell(singer: Singer, notes: Sequence[SungNote], steps: int) -> Mono:
+    """Each note grows to its middle and gives way to its end, by a third."""
+    time = np.arange(steps) / CONTROL_HZ
+    loudness = np.full(steps, 0.75)
+    for sung in notes:
+        through = (time - sung.note.onset_s - singer.late_s) / sung.note.duration_s
+        inside = (through >= 0) & (through < 1)
+        loudness[inside] += 0.35 * np.sin(np.pi * through[inside] ** 0.7)
+    return _smooth(loudness, 0.06)
+
+
 def _pitch(singer: Singer, notes: Sequence[SungNote], steps: int, rng: np.random.Generator) -> Mono:
     """The fundamental in Hz, one value a hop: notes joined by short glides, a late vibrato and a slow drift."""
     time = np.arange(steps) / CONTROL_HZ
@@ -261,7 +272,7 @@ def _glottis(frequencies: NDArray[np.float32]) -> NDArray[np.complex64]:
     s = 1j * frequencies
     response = s / (s + 60) / (1 + s / 350) / (1 + s / 9000)
     for number, formant in enumerate(HIGHER_FORMANTS_HZ):
-        response = response * _resonance(frequencies, np.float32(formant), 300 + 150 * number)
+        response = response * _resonance(frequencies, np.float32(formant), 180 + 110 * number)
     return np.asarray(response, np.complex64)
 
 
