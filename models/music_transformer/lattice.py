@@ -1,7 +1,7 @@
 """A `Score` on its `Grid` laid on the lattice, and written bars brought back as a `Score` in seconds."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -40,7 +40,7 @@ def lay(score: Score, grid: Grid, until_s: float, start_s: float | None = None) 
     """
     notes = _notes(score, grid)
     end = round(float(seconds_to_beats(grid, until_s)) + 0.49)
-    marks = np.array(downbeat_indices(grid), np.int64)
+    marks = np.unique(np.array(downbeat_indices(grid), np.int64))
     if start_s is None:
         starts = bars_between(marks[marks < end], grid.metre, end - 1)
     else:
@@ -153,6 +153,27 @@ def _velocity(level: int, tick: int) -> int:
     """A velocity that leans on the bar's first beat and, less, on the others."""
     accent = 8 if tick == 0 else 3 if tick % TICKS == 0 else -4
     return int(np.clip(level + accent, 1, 127))
+
+
+def without_silence(piece: Piece, before: int) -> tuple[Piece, int]:
+    """The piece without the silent bars just before bar `before`, and how many those were: silence begets silence."""
+    heard = piece.notes[piece.notes[:, 0] < before, 0]
+    last = int(heard.max()) + 1 if len(heard) else 0
+    gap = before - last
+    beats = np.delete(piece.bar_beats, slice(last, before))
+    notes = np.concatenate([piece.notes[piece.notes[:, 0] < last], piece.notes[piece.notes[:, 0] >= before]])
+    chords = np.concatenate([piece.chords[piece.chords[:, 0] < last], piece.chords[piece.chords[:, 0] >= before]])
+    for rows in (notes, chords):
+        rows[rows[:, 0] >= before, 0] -= gap
+    return replace(piece, bar_beats=beats, notes=notes, chords=chords), gap
+
+
+def chords_again(piece: Piece, start: int, loop: int = 8) -> Piece:
+    """The piece with the chords of the `loop` bars before bar `start` repeated from there on."""
+    source = piece.chords[(piece.chords[:, 0] >= start - loop) & (piece.chords[:, 0] < start)]
+    again = [source + np.array([bar, 0, 0]) for bar in range(loop, piece.bars - start + loop, loop)]
+    chords = np.concatenate([piece.chords[piece.chords[:, 0] < start], *again])
+    return replace(piece, chords=chords[chords[:, 0] < piece.bars])
 
 
 def ensemble(piece: Piece, before: int) -> list[int]:

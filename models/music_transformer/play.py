@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.errors import BadInput, unknown_name
-from models.music_transformer.lattice import ensemble, lay, score_of
+from models.grid import beats_to_seconds, seconds_to_beats
+from models.music_transformer.lattice import chords_again, ensemble, lay, score_of, without_silence
 from models.music_transformer.network import MusicTransformer
 from models.music_transformer.sampling import Manner, Task, write_bars
 from models.music_transformer.tokens import FAMILIES
@@ -67,19 +68,20 @@ def extend(
     """What the ensemble of `score` plays in the `bars` bars from `start_s` on: the new notes alone, on its tracks.
 
     `grid` already carries the beats of the new bars (`models.grid.carried_on`). Of the score only what begins before
-    `start_s` seconds is heard; where that is nothing, a band plays from the key, the tempo and the chords alone.
+    `start_s` seconds is heard; where that is nothing, a band plays from the key, the tempo and the song's last chords.
     Onsets lie in [start_s, end of the last bar]. Same seed, same notes on the same machine.
     """
-    beat = int(np.argmin(np.abs(np.asarray(grid.beats_s) - start_s)))
-    end_s = grid.beats_s[min(beat + bars * grid.metre, len(grid.beats_s) - 1)]
-    if bars <= 0 or end_s <= start_s:
-        return Score(())
+    if bars <= 0:
+        return NOTHING
+    end_s = float(beats_to_seconds(grid, np.round(seconds_to_beats(grid, start_s)) + bars * grid.metre))
     laid, first = lay(score, grid, end_s, start_s)
     heard = ensemble(laid.piece, first)
     families = settings.families(heard or [FAMILIES.index(name) for name in BAND])
-    task = Task(laid.piece, first, laid.piece.bars, families, chords=not heard)
+    piece = laid.piece if heard else chords_again(laid.piece, first)
+    piece, gap = without_silence(piece, first)
+    task = Task(piece, first - gap, piece.bars, families, chords=not heard and len(piece.chords) > 0)
     rows = write_bars(network.to(device), task, settings.manner, np.random.default_rng(seed), watch)
-    return score_of(rows, laid, grid, score, start_s, end_s)
+    return score_of(rows + np.array([gap, 0, 0, 0, 0]), laid, grid, score, start_s, end_s)
 
 
 def accompany(
@@ -105,7 +107,7 @@ def accompany(
     others = [FAMILIES.index(name) for name in BAND if FAMILIES.index(name) not in given]
     families = [f for f in settings.families(others) if f not in given]
     if not families or end_s <= 0:
-        return Score(())
+        return NOTHING
     task = Task(laid.piece, 0, laid.piece.bars, families, given, chords=len(laid.piece.chords) > 0)
     rows = write_bars(network.to(device), task, settings.manner, np.random.default_rng(seed), watch)
     return score_of(rows, laid, grid, keep, 0.0, end_s)
@@ -113,5 +115,5 @@ def accompany(
 
 def prompt_notes(score: Score, grid: Grid, start_s: float) -> int:
     """How many notes the network hears in the 16 bars before `start_s` seconds; a report says so when they are few."""
-    beat = max(int(np.argmin(np.abs(np.asarray(grid.beats_s) - start_s))) - 16 * grid.metre, 0)
-    return sum(grid.beats_s[beat] <= n.onset_s < start_s for t in score.tracks for n in t.notes)
+    since_s = float(beats_to_seconds(grid, seconds_to_beats(grid, start_s) - 16 * grid.metre))
+    return sum(since_s <= n.onset_s < start_s for t in score.tracks for n in t.notes)

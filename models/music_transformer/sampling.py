@@ -45,7 +45,7 @@ def write_bars(
     """The new notes, as rows of `Piece.notes`.
 
     The network sees as many whole bars of the past as leave a quarter of its context free; when that is full, the
-    older half is dropped and the rest read again. The memory keeps the whole song.
+    older half is dropped and the rest read again. The memory keeps the whole song. No two bars in a row stay silent.
     """
     writer = _Writer(network, task, manner, rng)
     rows = [np.zeros((0, 5), np.int64)]
@@ -68,6 +68,7 @@ class _Writer:
         self.memory = Memory()
         self.cache: Cache | None = None
         self.first = 0
+        self.silent = False
         if task.start:
             past = self._encoded(0, task.start)
             for i in np.flatnonzero(past.written | (past.token == tokens.BAR)):
@@ -85,6 +86,7 @@ class _Writer:
         self.memory.hear(tokens.GEN, 0, 0)
         new = decode(self._events(hidden, begin, int(body.room[-1])), self.piece.shift)[0]
         new[:, 0] = bar
+        self.silent = not len(new)
         self.piece = replace(self.piece, notes=np.concatenate([self.piece.notes, new]))
         return new
 
@@ -93,7 +95,9 @@ class _Writer:
         drawn: list[tuple[int, int, int]] = [(tokens.BAR, 0, 0)]
         token, tick = tokens.GEN, 0
         for count in range(MOST_EVENTS + 1):
-            token = self._draw_event(hidden, token, tick, room, closing=count >= MOST_EVENTS)
+            if count == MOST_EVENTS and not tokens.POS < token < tokens.CHORD:
+                break
+            token = self._draw_event(hidden, token, tick, room)
             if token == tokens.BAR:
                 break
             tick = token - tokens.POS if tokens.POS < token < tokens.CHORD else tick
@@ -107,11 +111,10 @@ class _Writer:
         nothing = np.zeros(len(drawn), np.int64)
         return Events(column[0], column[1], column[2], nothing, nothing, nothing > 0)
 
-    def _draw_event(self, hidden: torch.Tensor, token: int, tick: int, room: int, closing: bool) -> int:
+    def _draw_event(self, hidden: torch.Tensor, token: int, tick: int, room: int) -> int:
         assert self.cache is not None
         legal = tokens.allowed(np.array(token), np.array(tick), np.array(room), self.families)
-        if closing and legal[tokens.BAR]:
-            return tokens.BAR
+        legal[tokens.BAR] &= not (self.silent and token == tokens.GEN)
         logits = self.network.token_logits(hidden, self.cache.table).double().cpu().numpy()
         # more density: the odds of one more note against moving on, or of moving on against closing the bar
         logits[tokens.DRUM :] += np.log(self.manner.density)

@@ -1,0 +1,246 @@
+"""How well the network plays on and accompanies, beside what the song does and what costs nothing.
+
+Each held-out song gives an 8-bar prompt and the 16 bars that follow it. The rows: `model`, `real` (what the song does
+next), `markov`, `repeat` (the prompt again) and `other_song` (another song's bars, moved into this one's key).
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from models.errors import BadInput
+from models.music_transformer.likelihood import chances, interval
+from models.music_transformer.markov import Markov
+from models.music_transformer.network import MusicTransformer
+from models.music_transformer.play import PlaySettings
+from models.music_transformer.sampling import Task, write_bars
+from models.music_transformer.tokens import DRUMS, FAMILIES, TICKS, Ints, Piece
+from models.music_transformer.windows import cut
+from models.progress import UNWATCHED, Watch
+
+PROMPT, PLAYED = 8, 16
+"""Bars heard and bars written."""
+MELODY = FAMILIES.index("melody")
+ROWS = ("model", "real", "markov", "repeat", "other_song")
+_SCALE = (0, 2, 4, 5, 7, 9, 11)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One song's prompt and what follows it, in bars 0..PROMPT + PLAYED of `piece`."""
+
+    piece: Piece
+
+    @property
+    def prompt(self) -> Ints:
+        return self.piece.notes[self.piece.notes[:, 0] < PROMPT]
+
+    @property
+    def real(self) -> Ints:
+        return self.piece.notes[self.piece.notes[:, 0] >= PROMPT]
+
+
+def trial_of(piece: Piece) -> Trial | None:
+    """The trial in a song, a quarter into it; None where it is too short or too empty there."""
+    start = max((piece.bars - PROMPT - PLAYED) // 4, 0)
+    part = cut(piece, start, start + PROMPT + PLAYED)
+    trial = Trial(part)
+    full = part.bars == PROMPT + PLAYED
+    return trial if full and len(trial.prompt) >= 2 * PROMPT and len(trial.real) >= 2 * PLAYED else None
+
+
+def in_key(notes: Ints, shift: int) -> float:
+    """The share of pitched notes in the scale of the song's key."""
+    pitched = notes[notes[:, 2] != DRUMS]
+    return float(np.isin((pitched[:, 3] + shift) % 12, _SCALE).mean()) if len(pitched) else float("nan")
+
+
+def overlap(one: Ints, other: Ints, size: int) -> float:
+    """What two histograms of values below `size` have in common, 0..1."""
+    if not len(one) or not len(other):
+        return float("nan")
+    shares = [np.bincount(values, minlength=size) / len(values) for values in (one, other)]
+    return float(np.minimum(*shares).sum())
+
+
+def groove(notes: Ints, first: int, bars: int, room: int) -> float:
+    """How alike the onsets of neighbouring bars are, 1 where all are equal (Wu and Yang 2020)."""
+    grid = np.zeros((bars, room), bool)
+    inside = notes[(notes[:, 1] < room)]
+    grid[inside[:, 0] - first, inside[:, 1]] = True
+    return float(1 - (grid[1:] != grid[:-1]).mean())
+
+
+def repetition(notes: Ints, first: int, bars: int) -> tuple[float, float]:
+    """The share of bars from `first` on that take up an earlier one (half its notes alike), and that copy it."""
+    content = [frozenset(map(tuple, notes[notes[:, 0] == bar][:, 1:4].tolist())) for bar in range(first + bars)]
+    alike, same = [], []
+    for bar in range(first, first + bars):
+        earlier = [past for past in content[:bar] if past]
+        now = content[bar]
+        if now and earlier:
+            near = max(len(now & past) / len(now | past) for past in earlier)
+            alike.append(near >= 0.5)
+            same.append(near == 1)
+    return (float(np.mean(alike)), float(np.mean(same))) if alike else (float("nan"), float("nan"))
+
+
+def chord_tone(melody: Ints, band: Ints, beats: Ints) -> float:
+    """The share of melody notes whose pitch class sounds in the band during their first beat."""
+    starts = np.concatenate([[0], np.cumsum(beats)]) * TICKS
+    played = band[(band[:, 2] != DRUMS) & (band[:, 2] != MELODY)]
+    if not len(played) or not len(melody):
+        return float("nan")
+    onset = starts[played[:, 0]] + played[:, 1]
+    hits = []
+    for bar, tick, _, pitch, _ in melody.tolist():
+        now = starts[bar] + tick
+        sounding = (onset < now + TICKS) & (onset + played[:, 4] > now)
+        if sounding.any():
+            hits.append(pitch % 12 in set((played[sounding, 3] % 12).tolist()))
+    return float(np.mean(hits)) if hits else float("nan")
+
+
+def figures(trial: Trial, written: Ints, band: Ints | None) -> dict[str, float]:
+    """All figures of one continuation `written` (bars PROMPT on) and one accompaniment `band` of the same bars."""
+    piece, prompt = trial.piece, trial.prompt
+    pitches = [n[n[:, 2] != DRUMS, 3] % 12 for n in (written, prompt)]
+    alike, same = repetition(np.concatenate([prompt, written]), PROMPT, PLAYED)
+    melody = trial.real[trial.real[:, 2] == MELODY]
+    return {
+        "in_key": in_key(written, piece.shift),
+        "pitch_overlap": overlap(pitches[0], pitches[1], 12),
+        "groove": groove(written, PROMPT, PLAYED, piece.metre * TICKS),
+        "onset_overlap": overlap(written[:, 1], prompt[:, 1], 200),
+        "self_repetition": alike,
+        "verbatim": same,
+        "chord_tone": float("nan") if band is None else chord_tone(melody, band, piece.bar_beats),
+    }
+
+
+def continuation(
+    network: MusicTransformer,
+    held: Sequence[Piece],
+    learnt: Sequence[Piece],
+    settings: PlaySettings,
+    seed: int = 0,
+    watch: Watch = UNWATCHED,
+) -> dict[str, Any]:
+    """The whole evaluation as JSON-sized figures: rows of means with 95 % bootstrap intervals over songs, gains, speed.
+
+    `learnt` trains the Markov row; where it is empty each held-out song is judged by a Markov model of the others.
+    `prompt_gain` and `melody_gain` are nats a note; figures that a row has none of are null.
+    """
+    trials = [(piece, trial) for piece in held if (trial := trial_of(piece)) is not None]
+    if len(trials) < 2:
+        raise BadInput(f"The evaluation needs at least two songs of {PROMPT + PLAYED} bars; found {len(trials)}.")
+    markov = Markov()
+    for piece in learnt or [piece for piece, _ in trials]:
+        markov.learn(piece)
+    found: dict[str, list[dict[str, float]]] = {row: [] for row in ROWS}
+    gains: dict[str, list[float]] = {"prompt_gain": [], "melody_gain": []}
+    seconds: list[float] = []
+    for i, (piece, trial) in enumerate(trials):
+        watch.at(i / len(trials))
+        other = trials[(i + 1) % len(trials)][1]
+        if not learnt:
+            markov.learn(piece, -1)
+        rng = np.random.default_rng([seed, i])
+        began = time.perf_counter()
+        played = _continued(network, trial, settings, rng)
+        seconds.append(time.perf_counter() - began)
+        rows = _rows(trial, other, played, _accompanied(network, trial, settings, rng), markov, rng)
+        heard = chances(network, piece, piece.families)
+        config = network.config
+        rows["model"]["nats_per_note"] = heard.nats_per_note()
+        rows["model"]["nats_per_note_with_memory"] = heard.nats_per_note(config.event_trust, config.length_trust)
+        rows["markov"]["nats_per_note"] = markov.nats_per_note(piece)
+        for row in ROWS:
+            found[row].append(rows[row])
+        gains["prompt_gain"].append(prompt_gain(network, trial))
+        gains["melody_gain"].append(melody_gain(network, trial, other))
+        if not learnt:
+            markov.learn(piece)
+    return {
+        "rows": {row: _summed(found[row]) for row in ROWS},
+        **{name: interval(values) for name, values in gains.items()},
+        "seconds_16_bars": float(np.median(seconds)),
+        "songs": len(trials),
+    }
+
+
+def _rows(
+    trial: Trial, other: Trial, played: Ints, band: Ints | None, markov: Markov, rng: np.random.Generator
+) -> dict[str, dict[str, float]]:
+    """The figures of each row for one song."""
+    again = np.concatenate([trial.prompt + np.array([PROMPT * k, 0, 0, 0, 0]) for k in (1, 2)])
+    guest = _moved(other.real, other.piece.shift - trial.piece.shift)
+    guest = guest[guest[:, 1] < trial.piece.metre * TICKS]
+    chain = markov.write(trial.piece, PROMPT, PROMPT + PLAYED, trial.piece.families, rng)
+    has_melody = band is not None
+    plays: dict[str, Callable[[], dict[str, float]]] = {
+        "model": lambda: figures(trial, played, band),
+        "real": lambda: figures(trial, trial.real, trial.real if has_melody else None),
+        "markov": lambda: figures(trial, chain, chain if has_melody else None),
+        "repeat": lambda: figures(trial, again, again if has_melody else None),
+        "other_song": lambda: figures(trial, guest, guest if has_melody else None),
+    }
+    return {row: play() for row, play in plays.items()}
+
+
+def _moved(notes: Ints, semitones: int) -> Ints:
+    steps = (semitones + 6) % 12 - 6
+    return notes + np.outer(notes[:, 2] != DRUMS, [0, 0, 0, steps, 0])
+
+
+def _continued(network: MusicTransformer, trial: Trial, settings: PlaySettings, rng: np.random.Generator) -> Ints:
+    piece = replace(trial.piece, notes=trial.prompt)
+    return write_bars(network, Task(piece, PROMPT, piece.bars, trial.piece.families), settings.manner, rng)
+
+
+def _accompanied(
+    network: MusicTransformer, trial: Trial, settings: PlaySettings, rng: np.random.Generator
+) -> Ints | None:
+    """The band of the bars after the prompt, from their melody and chords; None where the song has no melody there."""
+    others = trial.piece.families - {MELODY}
+    if not others or (trial.real[:, 2] == MELODY).sum() < PLAYED:
+        return None
+    heard = trial.piece.notes[(trial.piece.notes[:, 0] < PROMPT) | (trial.piece.notes[:, 2] == MELODY)]
+    piece = replace(trial.piece, notes=heard)
+    return write_bars(network, Task(piece, PROMPT, piece.bars, others, [MELODY], True), settings.manner, rng)
+
+
+def prompt_gain(network: MusicTransformer, trial: Trial) -> float:
+    """Nats a note that hearing the 8 bars before saves the network on the 16 after, against hearing nothing."""
+    piece = trial.piece
+    alone = chances(network, cut(piece, PROMPT, piece.bars), piece.families)
+    return alone.nats_per_note() - chances(network, piece, piece.families, start=PROMPT).nats_per_note()
+
+
+def melody_gain(network: MusicTransformer, trial: Trial, other: Trial) -> float:
+    """Nats a note of the band that the right melody saves against another song's in the same key, chords unknown."""
+    piece, others = trial.piece, trial.piece.families - {MELODY}
+    strange = other.piece.notes[other.piece.notes[:, 2] == MELODY]
+    strange = _moved(strange, other.piece.shift - piece.shift)
+    strange = strange[strange[:, 1] < piece.metre * TICKS]
+    own = (piece.notes[:, 2] == MELODY).sum()
+    if not others or own < PLAYED or len(strange) < PLAYED:
+        return float("nan")
+    swapped = replace(piece, notes=np.concatenate([piece.notes[piece.notes[:, 2] != MELODY], strange]))
+    right, wrong = (chances(network, p, others, [MELODY]).nats_per_note() for p in (piece, swapped))
+    return wrong - right
+
+
+def _summed(songs: list[dict[str, float]]) -> dict[str, Any]:
+    """Each figure over all songs; null where no song has it."""
+    names = ("nats_per_note", "nats_per_note_with_memory", *figures_named(songs))
+    found = {name: interval([song.get(name, float("nan")) for song in songs]) for name in names}
+    return {name: value if value["songs"] else None for name, value in found.items()}
+
+
+def figures_named(songs: list[dict[str, float]]) -> list[str]:
+    """The figures that any song has besides nats, in order."""
+    return list(dict.fromkeys(name for song in songs for name in song if not name.startswith("nats")))

@@ -1,0 +1,107 @@
+"""The baseline to beat: an interpolated n-gram over the same events and grammar (Witten and Bell 1991)."""
+
+from collections.abc import Collection
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.music_transformer import tokens
+from models.music_transformer.tokens import Ints, Piece, decode, encode
+
+ORDER = 3
+"""Events of context; each context also knows its place in the bar."""
+
+Context = tuple[int, ...]
+
+
+class Markov:
+    """Counts of what follows the last events; `learn` can be taken back, so that a song is judged by the others."""
+
+    def __init__(self) -> None:
+        self.events: dict[Context, dict[int, int]] = {}
+        self.lengths: dict[Context, dict[int, int]] = {}
+
+    def learn(self, piece: Piece, times: int = 1) -> None:
+        """Count a piece; `times=-1` takes it back."""
+        for context, token, length in _walk(piece):
+            for order in range(ORDER + 1):
+                _add(self.events, context[: order + 1] if order else (), token, times)
+            if token >= tokens.NOTE:
+                _add(self.lengths, (token,), length, times)
+                _add(self.lengths, (), length, times)
+
+    def nats_per_note(self, piece: Piece) -> float:
+        """All nats spent on a piece over the number of its notes, the grammar's impossible events left out."""
+        nats, notes = 0.0, 0
+        families = np.isin(np.arange(len(tokens.FAMILIES)), list(piece.families))
+        room = piece.metre * tokens.TICKS
+        for context, token, length in _walk(piece):
+            nats -= np.log(self._event(context, room, families)[token] + 1e-12)
+            if token >= tokens.NOTE:
+                nats -= np.log(self._length(token)[length])
+            notes += token >= tokens.DRUM
+        return float(nats / max(notes, 1))
+
+    def write(self, piece: Piece, start: int, stop: int, write: Collection[int], rng: np.random.Generator) -> Ints:
+        """Bars [start, stop) drawn from the counts, as rows of `Piece.notes`."""
+        families = np.isin(np.arange(len(tokens.FAMILIES)), list(write))
+        rows = [np.zeros((0, 5), np.int64)]
+        for bar in range(start, stop):
+            past, tick, drawn = [tokens.GEN, tokens.BAR], 0, [(tokens.BAR, 0, 0)]
+            room = int(piece.bar_beats[bar]) * tokens.TICKS
+            while len(drawn) < 80 or tokens.POS < past[0] < tokens.CHORD:
+                odds = self._event((tick, *past[:ORDER]), room, families)
+                token = int(rng.choice(len(odds), p=odds))
+                if token == tokens.BAR:
+                    break
+                tick = token - tokens.POS if tokens.POS < token < tokens.CHORD else tick
+                lengths = self._length(token)
+                length = int(rng.choice(len(lengths), p=lengths)) if token >= tokens.NOTE else 0
+                drawn.append((token, length, tick))
+                past = [token, *past[: ORDER - 1]]
+            column = np.array(drawn, np.int64).T
+            new = decode(tokens.Events(*column, *(np.zeros((3, len(drawn)), np.int64))), piece.shift)[0]
+            new[:, 0] = bar
+            rows.append(new)
+        return np.concatenate(rows)
+
+    def _event(self, context: Context, room: int, families: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """The distribution after `context` (the place in the bar, then the last events, newest first)."""
+        legal = tokens.allowed(np.array(context[1]), np.array(context[0]), np.array(room), families)
+        odds = np.full(tokens.VOCABULARY, 1 / tokens.VOCABULARY)
+        for order in range(ORDER + 1):
+            odds = _interpolated(odds, self.events.get(context[: order + 1] if order else ()))
+        odds = np.where(legal, odds, 0.0)
+        return np.asarray(odds / odds.sum())
+
+    def _length(self, token: int) -> NDArray[np.float64]:
+        odds = np.full(len(tokens.DURATIONS), 1 / len(tokens.DURATIONS))
+        return _interpolated(_interpolated(odds, self.lengths.get(())), self.lengths.get((token,)))
+
+
+def _walk(piece: Piece) -> list[tuple[Context, int, int]]:
+    """Each written event of a piece with its context and its length class."""
+    events = encode(piece, 0, piece.bars, piece.families)
+    token = events.token.tolist()
+    past = [[token[max(i - k, 0)] for k in range(ORDER)] for i in range(len(token))]
+    return [
+        ((int(events.tick[i]), *past[i]), token[i + 1], int(events.duration[i + 1]))
+        for i in np.flatnonzero(events.written[:-1])
+    ]
+
+
+def _add(table: dict[Context, dict[int, int]], context: Context, value: int, times: int) -> None:
+    counts = table.setdefault(context, {})
+    counts[value] = counts.get(value, 0) + times
+    if counts[value] == 0:
+        del counts[value]
+
+
+def _interpolated(shorter: NDArray[np.float64], counts: dict[int, int] | None) -> NDArray[np.float64]:
+    """The shorter context's distribution under this one's counts, as heavy as there are kinds of followers."""
+    if not counts:
+        return shorter
+    total, kinds = sum(counts.values()), len(counts)
+    odds = shorter * (kinds / (total + kinds))
+    odds[list(counts)] += np.array(list(counts.values())) / (total + kinds)
+    return odds

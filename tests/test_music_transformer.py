@@ -1,0 +1,312 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from models.errors import BadInput
+from models.grid import carried_on, seconds_to_beats
+from models.music_transformer import (
+    Config,
+    MusicTransformer,
+    PlaySettings,
+    accompany,
+    extend,
+    load,
+    network,
+    sampling,
+    tokens,
+)
+from models.music_transformer.memory import Memory, Recollection, mixed
+from models.music_transformer.network import Batch
+from models.music_transformer.sampling import Manner, Task, write_bars
+from models.music_transformer.tokens import FAMILIES, TICKS, Piece, encode
+from models.music_transformer.training import grammar
+from models.records import Grid, Note, Score, Track
+
+LOOP = ("G:maj", "E:min", "C:maj", "D:maj")
+
+
+def untrained(seed: int = 0, **changes) -> MusicTransformer:
+    """A debug network whose every weight matters (fresh ones end in zeros)."""
+    torch.manual_seed(seed)
+    made = MusicTransformer(replace(Config.debug(), **changes))
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    return made.eval()
+
+
+def song(bars: int = 8, drift: float = 0.02, metre: int = 4) -> tuple[Score, Grid]:
+    """Drums, bass, chords and a melody in G, its tempo drifting."""
+    times = np.cumsum(0.5 + drift * np.sin(np.arange(bars * metre) / 7))
+    chords = tuple(LOOP[i // metre % 4] for i in range(len(times)))
+    grid = Grid(tuple(times.tolist()), tuple(times[::metre].tolist()), 120.0, metre, "G:maj", chords)
+    root = {"G:maj": 43, "E:min": 40, "C:maj": 36, "D:maj": 38}
+    bass = tuple(Note(t, 0.4, root[c], 90) for t, c in zip(times, chords, strict=True))
+    drums = tuple(Note(t, 0.1, 36 + 2 * (i % 2), 100) for i, t in enumerate(times))
+    melody = tuple(Note(t, 0.4, 67 + (0, 2, 4, 7)[i * 7 // 3 % 4], 80) for i, t in enumerate(times))
+    tracks = (Track("drums", 0, True, drums), Track("bass", 34, False, bass), Track("melody", 53, False, melody))
+    return Score(tracks), grid
+
+
+def random_events(length: int, seed: int = 0) -> Batch:
+    rng = np.random.default_rng(seed)
+    token = rng.integers(1, tokens.VOCABULARY, length)
+    time = np.cumsum(rng.integers(0, 9, length))
+    columns = (token, rng.integers(0, len(tokens.DURATIONS), length), time % 48, time, np.full(length, 48))
+    return Batch(*(torch.from_numpy(c)[None] for c in columns))
+
+
+def part(batch: Batch, start: int, stop: int) -> Batch:
+    return Batch(*(getattr(batch, f)[:, start:stop] for f in Batch.__dataclass_fields__))
+
+
+@pytest.mark.parametrize("positions", ["rotary", "relative"])
+def test_the_future_cannot_change_the_past(positions):
+    made = untrained(positions=positions)
+    one, other = random_events(40, 0), random_events(40, 1)
+    for field in Batch.__dataclass_fields__:
+        getattr(other, field)[:, :25] = getattr(one, field)[:, :25]
+    first, second = made(one), made(other)
+    torch.testing.assert_close(first[:, :25], second[:, :25])
+    assert not torch.allclose(first[:, 25:], second[:, 25:], atol=1e-2)
+
+
+@pytest.mark.parametrize("positions", ["rotary", "relative"])
+def test_cached_equals_uncached(positions):
+    made, events = untrained(positions=positions), random_events(50)
+    cache = made.new_cache(50)
+    steps = [part(events, 0, 30), part(events, 30, 37), *(part(events, i, i + 1) for i in range(37, 50))]
+    cached = torch.cat([made(step, cache) for step in steps], 1)
+    torch.testing.assert_close(cached, made(events), atol=1e-4, rtol=1e-4)
+
+
+def test_the_network_equals_a_naive_loop():
+    made, events = untrained(), random_events(12)
+    config, hidden = made.config, made(events)
+    table = made.table()
+    width, half = config.width, config.width // config.heads // 2
+    known = {f: getattr(events, f)[0].tolist() for f in Batch.__dataclass_fields__}
+    x = []
+    for token, length, tick, room in zip(known["token"], known["duration"], known["tick"], known["room"], strict=True):
+        sounding = made.length.weight[length + 1 if token >= tokens.NOTE else 0]
+        x.append((table[token] + sounding + made.place.weight[tick] + made.bar_length.weight[room // 12]) * width**0.5)
+
+    def norm(v, weight=1.0):
+        return v / torch.sqrt((v * v).mean() + torch.finfo(torch.float32).eps) * weight
+
+    def turned(v, index):
+        out = v.clone()
+        waves = network.WAVELENGTHS[: half // 2]
+        for i in range(half):
+            n = half - len(waves)
+            angle = index * 1e-4 ** (i / n) if i < n else 2 * np.pi * known["time"][index] / waves[i - n]
+            c, s = float(np.cos(angle)), float(np.sin(angle))
+            out[i], out[i + half] = v[i] * c - v[i + half] * s, v[i + half] * c + v[i] * s
+        return out
+
+    for layer in made.layers:
+        raw = [layer.query_key_value.weight @ norm(v, layer.norm_attention.weight) for v in x]
+        taps = range(network.TAPS)
+        seen = [
+            sum(raw[i - (network.TAPS - 1) + j] * layer.taps[j] for j in taps if i - (network.TAPS - 1) + j >= 0)
+            for i in range(len(x))
+        ]
+        heads = [v.view(3, config.heads, -1) for v in seen]
+        added = []
+        for i in range(len(x)):
+            mix = []
+            for h in range(config.heads):
+                q = turned(norm(heads[i][0, h]), i)
+                scores = torch.stack([q @ turned(norm(heads[j][1, h]), j) for j in range(i + 1)]) / (2 * half) ** 0.5
+                mix.append(sum(w * heads[j][2, h] for j, w in enumerate(scores.softmax(0))))
+            added.append(x[i] + layer.out.weight @ torch.cat(mix))
+        x = [
+            v + layer.down.weight @ torch.relu(layer.up.weight @ norm(v, layer.norm_forward.weight)) ** 2 for v in added
+        ]
+    naive = torch.stack([norm(v, made.norm.weight) for v in x])
+    torch.testing.assert_close(hidden[0], naive, atol=1e-4, rtol=1e-4)
+
+
+def test_the_grammar_of_training_is_the_grammar_of_sampling():
+    score_piece = Piece(4, 120.0, 0, np.array([4, 3]), np.array([(0, 5, 2, 60, 4), (1, 0, 0, 36, 1)]), np.zeros((0, 3)))
+    events = encode(replace(score_piece, chords=np.zeros((0, 3), np.int64)), 0, 2, [0, 2])
+    families = np.isin(np.arange(6), [0, 2])
+    batch = Batch.of(events)
+    nothing = torch.zeros_like(batch.token)  # PAD, which is never legal, is let through as the target
+    tensors = grammar(batch, torch.from_numpy(families)[None], nothing)[0].numpy()
+    arrays = tokens.allowed(events.token, events.tick, events.room, families)
+    arrays[:, tokens.PAD] = True
+    np.testing.assert_array_equal(tensors, arrays)
+
+
+def test_a_thousand_random_bars_of_an_untrained_network_are_valid(monkeypatch):
+    most = 5  # short bars keep the test fast, and nearly every one is closed by force
+    monkeypatch.setattr(sampling, "MOST_EVENTS", most)
+    made = untrained()
+    rng = np.random.default_rng(0)
+    bars = 0
+    while bars < 1000:
+        metre, write = int(rng.integers(2, 9)), rng.choice(6, int(rng.integers(1, 4)), replace=False).tolist()
+        shift, span = int(rng.integers(-6, 6)), 50
+        piece = Piece(metre, 100.0, shift, np.full(span, metre), np.zeros((0, 5), np.int64), np.zeros((0, 3), np.int64))
+        manner = Manner(float(rng.uniform(0.5, 2)), float(rng.uniform(0.5, 1)), float(rng.random()), 1.0)
+        rows = write_bars(made, Task(piece, 0, span, write), manner, rng)
+        bars += span
+        assert len(rows) > span / 2
+        assert set(rows[:, 2]) <= set(write)
+        assert ((rows[:, 1] >= 0) & (rows[:, 1] < metre * TICKS)).all()
+        assert ((rows[:, 3] >= 0) & (rows[:, 3] <= 127 + 6)).all()
+        assert np.bincount(rows[:, 0]).max() <= most
+        order = rows[:, 0] * 1000 + rows[:, 1]
+        assert (np.diff(order) >= 0).all()
+        assert len(np.unique(rows[:, :4], axis=0)) == len(rows)
+
+
+def test_extend_writes_only_new_notes_on_the_songs_tracks_and_repeats_itself_by_seed():
+    score, grid = song()
+    longer, start, end = carried_on(grid, score.end_s, 4)
+    made, settings = untrained(), PlaySettings()
+    new = extend(score, longer, start, 4, made, settings, 1, "cpu")
+    assert sum(len(t.notes) for t in new.tracks) > 8
+    assert all(
+        start <= n.onset_s < end and n.onset_s + n.duration_s <= end + 0.011 for t in new.tracks for n in t.notes
+    )
+    own = {(t.name, t.program, t.is_drum) for t in score.tracks}
+    assert {(t.name, t.program, t.is_drum) for t in new.tracks} <= own
+    assert new == extend(score, longer, start, 4, made, settings, 1, "cpu")
+    assert new != extend(score, longer, start, 4, made, settings, 2, "cpu")
+
+
+def test_onsets_lie_on_the_drifting_grid():
+    score, grid = song(drift=0.1)
+    new = accompany(score.track("melody"), grid, score.end_s, untrained(), PlaySettings(), 0, "cpu")
+    places = np.concatenate([seconds_to_beats(grid, [n.onset_s for n in t.notes]) * TICKS for t in new.tracks])
+    assert np.abs(places - np.round(places)).max() < 1e-6
+
+
+@pytest.mark.parametrize("melody", [True, False])
+@pytest.mark.parametrize("chords", [True, False])
+def test_a_band_plays_through_the_whole_song_longer_than_the_context(melody, chords):
+    score, grid = song(bars=12)
+    grid = grid if chords else replace(grid, chords=("N",) * len(grid.chords))
+    made = untrained()
+    band = accompany(score.track("melody") if melody else None, grid, score.end_s, made, PlaySettings(), 0, "cpu")
+    assert band.track("melody") is None
+    assert len(band.tracks) >= 3
+    onsets = np.array([n.onset_s for t in band.tracks for n in t.notes])
+    assert len(onsets) > made.config.context / 2
+    assert np.histogram(onsets, bins=6, range=(0, score.end_s))[0].min() > 0
+    assert onsets.max() <= score.end_s
+
+
+def test_what_the_band_plays_depends_on_the_melody():
+    score, grid = song()
+    melody = score.track("melody")
+    assert melody is not None
+    moved = replace(melody, notes=tuple(replace(n, pitch=n.pitch + 1) for n in melody.notes))
+    one, other = (accompany(m, grid, 16.0, untrained(), PlaySettings(), 0, "cpu") for m in (melody, moved))
+    assert one != other
+
+
+def test_an_empty_prompt_still_gives_a_band():
+    _, grid = song()
+    longer, start, end = carried_on(grid, 16.0, 4)
+    new = extend(Score(()), longer, start, 4, untrained(), PlaySettings(), 0, "cpu")
+    assert {t.name for t in new.tracks} <= {"drums", "bass", "piano", "guitar", "strings"}
+    assert len(new.tracks) >= 2
+    assert all(start <= n.onset_s < end for t in new.tracks for n in t.notes)
+    other = replace(longer, chords=("F#:maj",) * len(longer.chords))
+    assert new != extend(Score(()), other, start, 4, untrained(), PlaySettings(), 0, "cpu")
+
+
+def test_silence_before_the_outro_is_not_heard():
+    score, grid = song()
+    late = replace(grid, beats_s=grid.beats_s + tuple(grid.beats_s[-1] + 0.5 * i for i in range(1, 33)))
+    late = replace(late, downbeats_s=late.beats_s[::4], chords=("N",) * len(late.beats_s))
+    now, later = late.beats_s[32], late.beats_s[48]
+    one, other = (extend(score, late, s, 4, untrained(), PlaySettings(), 0, "cpu") for s in (now, later))
+    pitches = [[[n.pitch for n in t.notes] for t in new.tracks] for new in (one, other)]
+    assert pitches[0] == pitches[1]
+    assert min(n.onset_s for t in other.tracks for n in t.notes) >= later
+
+
+def test_no_two_bars_in_a_row_stay_silent(monkeypatch):
+    made = untrained()
+    close = torch.eye(tokens.VOCABULARY)[tokens.BAR] * 100  # it would close every bar at once
+    monkeypatch.setattr(made, "token_logits", lambda hidden, table: hidden @ table.T + close)
+    piece = Piece(4, 100.0, 0, np.full(20, 4), np.zeros((0, 5), np.int64), np.zeros((0, 3), np.int64))
+    rows = write_bars(made, Task(piece, 0, 20, [1]), Manner(1.0, 1.0, 0.0, 0.25), np.random.default_rng(0))
+    assert np.diff(np.unique([-1, *rows[:, 0], 20])).max() <= 2
+
+
+@pytest.mark.parametrize("metre", [1, 3, 7, 11])
+def test_any_metre_is_played(metre):
+    score, grid = song(bars=6, metre=metre)
+    longer, start, end = carried_on(grid, score.end_s, 2)
+    new = extend(score, longer, start, 2, untrained(), PlaySettings(density=2), 0, "cpu")
+    assert all(start <= n.onset_s < end for t in new.tracks for n in t.notes)
+    assert new.tracks
+
+
+def test_density_changes_how_much_is_played():
+    _, grid = song()
+    counts = [
+        sum(len(t.notes) for t in accompany(None, grid, 8.0, untrained(), PlaySettings(density=d), 0, "cpu").tracks)
+        for d in (0.25, 4.0)
+    ]
+    assert counts[1] > 1.5 * counts[0]
+
+
+def test_only_the_tracks_asked_for_are_written():
+    score, grid = song()
+    band = accompany(score.track("melody"), grid, 8.0, untrained(), PlaySettings(tracks=("bass",)), 0, "cpu")
+    assert [t.name for t in band.tracks] == ["bass"]
+
+
+@pytest.mark.parametrize("wrong", [{"temperature": 0.0}, {"top_p": 2.0}, {"follow": -1.0}, {"tracks": ("flute",)}])
+def test_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(BadInput):
+        PlaySettings(**wrong)
+
+
+def test_saving_and_loading_keeps_the_network(tmp_path):
+    made = untrained(event_trust=(0.9, 0.8, 0.7, 0.6, 0.5))
+    network.save(made, tmp_path / "n.safetensors")
+    again = load(tmp_path / "n.safetensors")
+    assert again.config == made.config
+    events = random_events(20)
+    torch.testing.assert_close(again(events), made(events), atol=0.05, rtol=0.05)
+
+
+def test_other_files_are_refused(tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({"a": torch.zeros(2)}, tmp_path / "other.safetensors", {"config": "{}"})
+    with pytest.raises(BadInput, match="does not hold"):
+        load(tmp_path / "other.safetensors")
+
+
+def test_the_memory_recalls_what_followed_before():
+    memory = Memory()
+    phrase = [tokens.BAR, tokens.GEN, tokens.NOTE + 40, tokens.POS + 12, tokens.NOTE + 44, tokens.POS + 24]
+    for token in phrase * 2 + phrase[:5]:
+        memory.hear(token, 5 if token >= tokens.NOTE else 0, 0)
+    event = memory.recall_event()
+    assert event.place is not None
+    assert event.share.argmax() == phrase[5]
+    assert memory.recall_length(phrase[5]).place is None  # a move has no length
+    assert Memory().recall_event().place is None
+
+
+def test_mixing_keeps_a_distribution_and_the_grammars_zeros():
+    odds = np.array([0.5, 0.5, 0.0])
+    recalled = Recollection(np.array([0.0, 0.5, 0.5]), 0)
+    np.testing.assert_allclose(mixed(odds, recalled, (0.8,), 0.5), [0.3, 0.7, 0.0])
+    np.testing.assert_allclose(mixed(odds, Recollection(np.zeros(3), None), (0.8,), 1.0), odds)
+
+
+def test_families_are_numbered_as_they_are_named():
+    assert FAMILIES[tokens.DRUMS] == "drums"
+    assert tokens.FAMILY_OF.max() == len(FAMILIES) - 1

@@ -1,0 +1,120 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from models.errors import BadInput
+from models.music_transformer import Config, MusicTransformer, PlaySettings, evaluation, likelihood, sampling
+from models.music_transformer.markov import Markov
+from models.music_transformer.memory import ORDERS
+from models.music_transformer.tokens import FAMILIES, Piece
+
+BASS, PIANO, MELODY = (FAMILIES.index(f) for f in ("bass", "piano", "melody"))
+
+
+def untrained() -> MusicTransformer:
+    torch.manual_seed(0)
+    made = MusicTransformer(replace(Config.debug(), context=128))
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.05)
+    return made.eval()
+
+
+def loop(bars: int = 24, seed: int = 0, shift: int = 0) -> Piece:
+    """A four-bar loop of bass, chords and melody in C (sounding `shift` semitones lower)."""
+    rng = np.random.default_rng(seed)
+    tune = rng.choice([60, 62, 64, 65, 67, 69, 71], (4, 4))
+    rows = []
+    for bar in range(bars):
+        root = (36, 45, 41, 43)[bar % 4]
+        rows.append((bar, 0, BASS, root, 48))
+        rows += [(bar, 0, PIANO, 24 + root + step, 48) for step in (0, 7, 12)]
+        rows += [(bar, 12 * beat, MELODY, int(tune[bar % 4, beat]), 12) for beat in range(4)]
+    notes = np.unique(np.array(rows), axis=0) - np.array([0, 0, 0, shift, 0])
+    return Piece(4, 120.0, shift, np.full(bars, 4), notes, np.zeros((0, 3), np.int64))
+
+
+def test_markov_learns_what_it_is_shown_and_forgets_what_is_taken_back():
+    markov, shown = Markov(), loop()
+    markov.learn(loop(seed=1))
+    before = markov.nats_per_note(shown)
+    markov.learn(shown)
+    assert markov.nats_per_note(shown) < before - 0.3
+    markov.learn(shown, -1)
+    assert markov.nats_per_note(shown) == pytest.approx(before, abs=0.05)
+
+
+def test_markov_writes_valid_notes():
+    markov = Markov()
+    markov.learn(loop())
+    rows = markov.write(loop(), 8, 12, [BASS, PIANO, MELODY], np.random.default_rng(0))
+    assert set(rows[:, 2]) <= {BASS, PIANO, MELODY}
+    assert set(rows[:, 0]) <= {8, 9, 10, 11}
+    assert (rows[:, 1] < 48).all()
+    assert len(rows) > 8
+
+
+def test_the_memory_makes_a_song_that_repeats_itself_less_surprising():
+    network, piece = untrained(), loop()
+    heard = likelihood.chances(network, piece, piece.families)
+    assert heard.note.sum() == len(piece.notes)
+    fitted = likelihood.fitted(network, [heard]).config
+    assert all(0 <= w <= 1 for w in fitted.event_trust)
+    with_memory = heard.nats_per_note(fitted.event_trust, fitted.length_trust)
+    assert with_memory < heard.nats_per_note() / 2
+    assert heard.nats_per_note((0.0,) * len(ORDERS), (0.0,) * len(ORDERS)) == pytest.approx(heard.nats_per_note())
+
+
+def test_the_chances_of_one_stretch_are_those_of_the_whole():
+    network, piece = untrained(), loop(bars=6)
+    network.config = replace(network.config, context=1000)
+    whole, end = (likelihood.chances(network, piece, piece.families, start=s) for s in (0, 3))
+    np.testing.assert_allclose(whole.network[-len(end.network) :], end.network, rtol=1e-4)
+    np.testing.assert_allclose(whole.memory[-len(end.memory) :], end.memory)
+
+
+def test_figures_tell_good_bars_from_bad():
+    trial = evaluation.trial_of(loop(bars=24))
+    assert trial is not None
+    real = evaluation.figures(trial, trial.real, trial.real)
+    assert real["in_key"] == 1
+    assert real["self_repetition"] == real["verbatim"] == 1
+    assert real["pitch_overlap"] > 0.95
+    assert real["groove"] > 0.95
+    off = trial.real + np.array([0, 0, 0, 1, 0])
+    wrong = evaluation.figures(trial, off, off)
+    assert wrong["in_key"] < 0.6
+    assert wrong["pitch_overlap"] < 0.6
+    assert wrong["verbatim"] < 1
+    assert wrong["chord_tone"] < real["chord_tone"]
+
+
+def test_key_does_not_depend_on_the_transposition():
+    trial = evaluation.trial_of(loop(shift=3))
+    assert trial is not None
+    assert evaluation.in_key(trial.real, 3) == 1
+
+
+def test_the_whole_evaluation_has_every_row(monkeypatch):
+    monkeypatch.setattr(sampling, "MOST_EVENTS", 6)
+    songs = [loop(seed=s) for s in range(3)]
+    found = evaluation.continuation(untrained(), songs, [], PlaySettings(follow=1.0))
+    assert list(found["rows"]) == list(evaluation.ROWS)
+    assert found["songs"] == 3
+    for row in found["rows"].values():
+        for name in ("in_key", "pitch_overlap", "groove", "onset_overlap", "self_repetition", "verbatim", "chord_tone"):
+            assert row[name]["low"] <= row[name]["mean"] <= row[name]["high"]
+    assert found["rows"]["real"]["in_key"]["mean"] == 1
+    assert found["rows"]["repeat"]["verbatim"]["mean"] == 1
+    assert found["rows"]["real"]["nats_per_note"] is None
+    assert found["rows"]["model"]["nats_per_note"]["mean"] > found["rows"]["markov"]["nats_per_note"]["mean"]
+    assert np.isfinite(found["prompt_gain"]["mean"])
+    assert np.isfinite(found["melody_gain"]["mean"])
+    assert found["seconds_16_bars"] > 0
+
+
+def test_too_few_songs_are_refused():
+    with pytest.raises(BadInput, match="at least two songs"):
+        evaluation.continuation(untrained(), [loop()], [], PlaySettings())
