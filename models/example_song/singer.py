@@ -21,7 +21,7 @@ HOP = 192
 WINDOW = 768
 SPECTRUM = 2048
 CONTROL_HZ = SAMPLE_RATE / HOP
-FORMANT_BANDWIDTHS_HZ = (70.0, 90.0, 130.0, 180.0)
+FORMANT_BANDWIDTHS_HZ = (95.0, 90.0, 130.0, 180.0)
 HIGHER_FORMANTS_HZ = (4700.0, 5800.0, 6900.0, 8000.0, 9200.0, 10500.0, 12000.0)
 
 
@@ -42,7 +42,7 @@ VOWELS = {
     "a": Phoneme((760, 1230, 2600, 3650)),
     "e": Phoneme((560, 1850, 2600, 3700)),
     "i": Phoneme((310, 2280, 3000, 3750), 1.25),
-    "o": Phoneme((480, 850, 2550, 3550), 1.4),
+    "o": Phoneme((480, 850, 2550, 3550), 1.25),
     "u": Phoneme((340, 900, 2400, 3500), 1.5),
     "uh": Phoneme((620, 1250, 2500, 3600)),
 }
