@@ -219,3 +219,13 @@ def test_summary_pictures_are_pictures_and_show_the_notes() -> None:
         assert Image.open(io.BytesIO(png)).size[0] >= 800
     empty: ReportInput = replace(data, score=Score(()), extended=Score(()))
     assert summary_pictures(empty)["piano_roll"] != pictures["piano_roll"]
+
+
+def test_vocals_given_whole_and_in_parts_are_grouped(numbers: Numbers) -> None:
+    lead, band = remix().stems["lead_vocals"], remix().stems["other"]
+    data = remix(stems={"lead_vocals": lead, "vocals": lead, "a kazoo": band, "drums": band})
+    tracks = [(track["label"], track["group"]) for track in inlined(page(data, numbers))["tracks"]][4:]
+    stems = "Stems of the song"
+    assert tracks == [
+        ("Vocals", stems), ("Drums", stems), ("A kazoo", stems), ("Lead vocals", "Vocals taken apart"),
+    ]  # fmt: skip

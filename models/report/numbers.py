@@ -193,9 +193,12 @@ def _founding(
         "The founding paper's measure: how much of the song's waveform is still in the remix; 1 is all of it.",
         "Song and remix",
     )  # fmt: skip
+    lag_ms = 1000 * float(lags_s[best])
+    weak = strength < 0.05
     yield Figure(
-        "Lag of the maximum", 1000 * float(lags_s[best]), "ms", word(abs(1000 * float(lags_s[best])), 5, 50),
-        "Where song and remix fit each other best; 0 is in time.", "Song and remix",
+        "Lag of the maximum", lag_ms, "ms", WORDS[1] if weak else word(abs(lag_ms), 5, 50),
+        f"Where song and remix fit each other best; {'so weak a maximum says little' if weak else '0 is in time'}.",
+        "Song and remix",
     )  # fmt: skip
     bands = min(len(song_db), len(remix_db))
     audible = np.maximum(song_db[:bands], remix_db[:bands]) > signals.FLOOR_DB + 20

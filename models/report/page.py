@@ -17,18 +17,20 @@ from models.report.pictures import draw
 from models.report.records import WORDS, Drawings, Numbers, Outline, ReportInput, Spectrogram
 
 _HERE = Path(__file__).parent
+_SCRIPTS = ("players.js", "drawing.js", "page.js")
+"""In this order, inside one function of their own."""
 _LABELS = {
     "mix": "Remix",
     "original": "Song",
     "revoiced": "New voice",
     "backing": "New band",
     "vocals": "Vocals",
-    "lead_vocals": "Lead vocals",
-    "backing_vocals": "Backing vocals",
-    "room": "Room and echo",
     "drums": "Drums",
     "bass": "Bass",
     "other": "Other",
+    "lead_vocals": "Lead vocals",
+    "backing_vocals": "Backing vocals",
+    "room": "Room and echo",
 }
 """What the parts are called on the page, in its order."""
 _GROUPS = {"mix": "Whole", "original": "Whole", "revoiced": "New", "backing": "New"}
@@ -65,13 +67,13 @@ def page(data: ReportInput, numbers: Numbers, drawings: Drawings | None = None) 
         worked=sum(run.seconds for run in stages if not run.reused),
         reused=[run for run in stages if run.reused],
         css=Markup((_HERE / "page.css").read_text("utf-8")),
-        script=Markup((_HERE / "page.js").read_text("utf-8")),
+        script=Markup("\n".join((_HERE / name).read_text("utf-8") for name in _SCRIPTS)),
     )
 
 
 def _song(data: ReportInput, numbers: Numbers, drawings: Drawings) -> dict[str, Any]:
     """Everything that the page's script draws, ready for JSON; times are in milliseconds unless named otherwise."""
-    tracks = [_track(outline, data.audio) for outline in sorted(drawings.outlines, key=_order)]
+    tracks = [_track(outline, data) for outline in sorted(drawings.outlines, key=_order)]
     ends = [*(track["seconds"] for track in tracks), data.score.end_s, data.extended.end_s]
     hues: dict[str, str] = {}
     return {
@@ -99,20 +101,21 @@ def _song(data: ReportInput, numbers: Numbers, drawings: Drawings) -> dict[str, 
     }
 
 
-def _order(outline: Outline) -> int:
-    """Where a part stands on the page; what has no place of its own comes last."""
+def _order(outline: Outline) -> float:
+    """Where a part stands on the page; other stems come before the parts of the vocals."""
     known = list(_LABELS)
-    return known.index(outline.name) if outline.name in known else len(known)
+    return known.index(outline.name) if outline.name in known else known.index("lead_vocals") - 0.5
 
 
-def _track(outline: Outline, audio: dict[str, str]) -> dict[str, Any]:
+def _track(outline: Outline, data: ReportInput) -> dict[str, Any]:
     key = outline.name
+    stem = "Vocals taken apart" if key in data.parts_of_vocals else "Stems of the song"
     return {
         "key": key,
         "label": _LABELS.get(key, key.replace("_", " ").capitalize()),
-        "group": _GROUPS.get(key, "Stems of the song"),
+        "group": _GROUPS.get(key, stem),
         "hue": _HUES.get(key, "keys"),
-        "src": quote(audio[key], safe="/") if key in audio else None,
+        "src": quote(data.audio[key], safe="/") if key in data.audio else None,
         "seconds": outline.seconds,
         "peakSeconds": outline.drawn_s,
         "peaks": outline.highest,

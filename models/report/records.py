@@ -66,8 +66,13 @@ class ReportInput:
     @property
     def summands(self) -> list[Source]:
         """The stems that add up to the song: the vocals whole where they are there whole, else their parts."""
-        parts = ("lead_vocals", "backing_vocals", "room") if "vocals" in self.stems else ()
-        return [stem for name, stem in self.stems.items() if name not in parts]
+        return [stem for name, stem in self.stems.items() if name not in self.parts_of_vocals]
+
+    @property
+    def parts_of_vocals(self) -> tuple[str, ...]:
+        """The stems that are in another stem already, where the vocals are there both whole and taken apart."""
+        apart = ("lead_vocals", "backing_vocals", "room") if "vocals" in self.stems else ()
+        return tuple(name for name in apart if name in self.stems)
 
     @property
     def parts(self) -> dict[str, Source]:
