@@ -1,0 +1,71 @@
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from flows.evaluate_separation import (
+    BASELINES,
+    STEMS,
+    Trial,
+    evaluate_separation,
+    expected,
+    song_folders,
+    table,
+    true_stems,
+)
+from models.errors import BadInput
+from models.separation_scores import SourceScores
+
+
+@pytest.fixture
+def song(tmp_path):
+    folder = tmp_path / "songs" / "one"
+    folder.mkdir(parents=True)
+    time = np.arange(44100 * 2) / 44100
+    for hertz, name in ((90, "bass"), (600, "other"), (1500, "lead_vocals"), (2500, "backing_vocals")):
+        soundfile.write(folder / f"{name}.wav", 0.2 * np.sin(2 * np.pi * hertz * time), 44100)
+    soundfile.write(folder / "mixture.wav", np.zeros(10), 44100)
+    return folder
+
+
+def test_reads_stems_in_musdb_layout(song):
+    truth = true_stems(song)
+    assert truth.shape == (4, 2, 88200)
+    assert not truth[STEMS.index("drums")].any()
+    assert np.square(truth[3]).mean() == pytest.approx(2 * np.square(truth[1]).mean(), rel=0.01)
+    assert song_folders(song) == song_folders(song.parent) == [song]
+
+
+def test_a_folder_without_stems_is_refused(tmp_path):
+    with pytest.raises(BadInput, match="no stems"):
+        song_folders(tmp_path)
+
+
+def test_the_baselines_are_in_order(song):
+    trials = list(evaluate_separation([song], []))
+    sdr = {(t.separator, t.score.source): t.score.sdr for t in trials}
+    assert {t.separator for t in trials} == set(BASELINES)
+    assert np.isnan(sdr["ideal ratio mask", "drums"])
+    for stem in ("bass", "other", "vocals"):
+        assert sdr["ideal ratio mask", stem] > 15 > 3 > sdr["even share", stem]
+
+
+def test_what_a_separator_does_not_part_belongs_to_its_other():
+    truth = np.arange(4, dtype=np.float32)[:, None, None] * np.ones((4, 2, 3), np.float32)
+    assert expected(truth, ["other", "vocals"])[:, 0, 0].tolist() == [0 + 1 + 2, 3]
+    assert expected(truth, ["drums", "bass", "other", "vocals", "piano"])[:, 0, 0].tolist() == [0, 1, 2, 3, 0]
+
+
+def test_the_table_has_a_row_a_separator():
+    score = SourceScores("vocals", 1.234, 0, 5.678, 0, 0, 0, 0)
+    text = table([Trial("a", "mask-cnn", score)])
+    assert "| a | mask-cnn |  |  |  | 1.23 | 5.68 |" in text
+    json.dumps(text)
+
+
+@pytest.mark.weights
+def test_the_shipped_separator_is_scored(song):
+    trials = [t for t in evaluate_separation([song], ["band-mask"]) if t.separator == "band-mask"]
+    assert [t.score.source for t in trials] == list(STEMS)
+    assert trials[1].score.sdr > 0
