@@ -24,8 +24,7 @@ from models.errors import BadInput
 
 _MEMORY_BYTES = 2 << 30
 _LOG_BYTES = 1 << 20
-_CPU_S = 10
-_CPU_S_PER_MIB = 4
+_CPU_S, _CPU_S_PER_MIB, _CPU_S_PER_HOUR, _MOST_HOURS = 10, 2, 120, 2
 
 
 def program() -> str:
@@ -114,7 +113,8 @@ def reading(source: Opened, input_options: list[str], output_options: list[str])
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, stdin=source.file, stdout=subprocess.PIPE, stderr=log, env={})
         try:
-            cpu_s = _CPU_S + _CPU_S_PER_MIB * (source.size >> 20)
+            hours = min((kind.seconds or 0.0) / 3600, _MOST_HOURS)
+            cpu_s = _CPU_S + _CPU_S_PER_MIB * (source.size >> 20) + round(_CPU_S_PER_HOUR * hours)
             for limit, value in (
                 (resource.RLIMIT_AS, _MEMORY_BYTES),
                 (resource.RLIMIT_CPU, cpu_s),

@@ -23,7 +23,7 @@ def chord(seconds: float, sample_rate: int = 44100, channels: int = 2) -> NDArra
 
 def ffmpeg(*arguments: str | Path) -> None:
     """Run ffmpeg, which must succeed."""
-    subprocess.run([program(), "-v", "error", "-y", "-nostdin", *map(str, arguments)], check=True, timeout=120)
+    subprocess.run([program(), "-v", "error", "-y", "-nostdin", *map(str, arguments)], check=True)
 
 
 def sound(path: Path, seconds: float = 2.0, sample_rate: int = 44100, channels: int = 2, subtype: str = "") -> Path:

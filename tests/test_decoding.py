@@ -467,9 +467,10 @@ def test_twenty_spoilt_files_are_each_refused_or_decoded_within_limits(tmp_path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_an_hour_is_decoded_in_little_memory(tmp_path: Path) -> None:
-    ffmpeg("-f", "lavfi", "-i", "anoisesrc=r=48000:d=3599:a=0.2:seed=1", "-c:a", "libmp3lame", tmp_path / "hour.mp3")
-    command = [sys.executable, "-c", DECODE_EACH_IN_A_PROCESS.replace("(10, 10)", "(600, 600)"), tmp_path / "hour.mp3"]
+    ffmpeg("-f", "lavfi", "-i", "sine=r=8000:d=3599", tmp_path / "hour.flac")
+    command = [sys.executable, "-c", DECODE_EACH_IN_A_PROCESS.replace("(10, 10)", "(600, 600)"), tmp_path / "hour.flac"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     words, end = done.stdout.splitlines()
     assert words == "decoded"
