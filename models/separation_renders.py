@@ -40,12 +40,16 @@ def band(
 ) -> dict[str, Stem]:
     """The stems drums, bass and other of a passage of a random piece, int16 stereo at 44.1 kHz.
 
-    `pieces` and `drummers` are MIDI files, `fonts` SoundFonts; files that cannot be read are passed over.
+    `pieces` and `drummers` are MIDI files, `fonts` SoundFonts; files that cannot be read or have hardly a note are
+    passed over, and `ValueError` raised where no others are drawn.
     """
     rng = np.random.default_rng(seed)
-    parts, tempo = None, 120.0
-    while parts is None:
+    for _ in range(100):
         parts, tempo = _passage(pieces[int(rng.integers(len(pieces)))], rng, length_s)
+        if parts is not None:
+            break
+    else:
+        raise ValueError("none of the MIDI files drawn could be read or had notes enough")
     drums = parts.drums or _drummed(drummers, tempo, rng, length_s)
     bass = parts.bass or _bass_line(parts.others, tempo, rng)
     font = str(fonts[int(rng.integers(len(fonts)))])

@@ -41,9 +41,14 @@ def test_a_tune_gets_a_bass_and_drums(files):
 
 def test_the_bass_is_low_and_the_seed_decides(files):
     tune, drums, _ = files
-    one, two, other = (band([tune], [drums], [FONT], seed, 3.0) for seed in (3, 3, 4))
+    one, two, other = (band([tune], [drums], [FONT], seed, 5.0) for seed in (3, 3, 4))
     assert all(np.array_equal(one[name], two[name]) for name in one)
     assert not all(np.array_equal(one[name], other[name]) for name in one)
     spectrum = np.abs(np.fft.rfft(one["bass"][0].astype(float)))
     hertz = np.fft.rfftfreq(one["bass"].shape[1], 1 / 44100)
     assert np.square(spectrum[hertz < 400]).sum() > 0.5 * np.square(spectrum).sum()
+
+
+def test_nothing_to_play_is_an_error(files):
+    with pytest.raises(ValueError, match="none of the MIDI files"):
+        band([files[2]], [files[1]], [FONT], seed=1)
