@@ -19,7 +19,7 @@ def mixdown(
 ) -> Mix:
     """Mix voices and band with the original's balance, section by section, and master it to its loudness target."""
     store, more = Store(), band.continuation
-    sung = [Part(store.source(clip)) for clip in (lead, voices.backing_vocals)]
+    sung = [Part(store.source(lead), like=store.source(voices.lead_vocals)), Part(store.source(voices.backing_vocals))]
     stems_end_s = more.start_s if more.score.end_s else None
     played = [_part(take, stems_end_s if take.audio in vars(stems).values() else None) for take in band.takes]
     original = Original(
