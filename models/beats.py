@@ -1,13 +1,14 @@
 """When the beats are, and which of them begin a bar: two small decoders over what was heard.
 
-The beats are the likeliest path through tempi and positions in a beat, after Krebs, Böck and Widmer, "An efficient
-state-space model for joint tempo and meter tracking", ISMIR 2015, written as one maximum a frame over the beat before.
+The beats are the best path through times and tempi: Ellis, "Beat tracking by dynamic programming", JNMR 2007, with the
+period as a second dimension, so that the tempo may drift and a change of tempo is what costs.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 Doubles = NDArray[np.float64]
+Index = NDArray[np.intp]
 
 
 def decode_beats(
@@ -18,53 +19,44 @@ def decode_beats(
     likely_bpm: float,
     tempo_cost: float,
     prior_weight: float,
-) -> NDArray[np.intp]:
+    beat_cost: float,
+) -> Index:
     """The frames of the beats in a beat activation (0..1 a frame) of `fps` frames a second.
 
-    `tempo_cost` times the relative change of tempo from beat to beat is paid at each beat, `prior_weight` times the
-    squared distance from `likely_bpm` in octaves too. Shape: (frames,) -> (beats,).
+    A beat earns its activation less `beat_cost`; from beat to beat `tempo_cost` times the relative change of tempo is
+    paid, and `prior_weight` times the squared distance from `likely_bpm` in octaves. Shape: (frames,) -> (beats,).
     """
     periods = np.arange(max(round(60 * fps / fastest_bpm), 2), round(60 * fps / slowest_bpm) + 1)
-    zone = np.maximum(np.round(periods / 16).astype(int), 1)
-    act = np.clip(activation, 1e-3, 1 - 1e-3)
-    on, off = _sums(np.log(act)), _sums(np.log((1 - act) / 15))
-    change = -tempo_cost * np.abs(periods[None, :] / periods[:, None] - 1)
-    prior = -prior_weight * np.log2(60 * fps / periods / likely_bpm) ** 2
-    frames, longest = len(act), int(periods[-1])
-    best = np.full((frames + longest, len(periods)), -np.inf)
-    came = np.zeros((frames + longest, len(periods)), np.int16)
-    best[:longest] = 0.0
-    columns = np.arange(len(periods))
-    for t in range(longest, frames + longest):
-        start = t - periods
-        begin, middle, end = np.maximum(start - longest, 0), np.maximum(start + zone - longest, 0), t - longest
-        ended = best[start, columns] + on[middle] - on[begin] + off[end] - off[middle] + prior
-        through = ended[:, None] + change
-        came[t] = through.argmax(axis=0)
-        best[t] = through[came[t], columns]
-    return _beats_back(best, came, periods, frames, longest)
+    change = tempo_cost * np.abs(np.log(periods[None, :] / periods[:, None]))
+    prior = prior_weight * np.log2(60 * fps / periods / likely_bpm) ** 2
+    near = np.pad(activation, 1)
+    gain = np.maximum(activation, 0.7 * np.maximum(near[:-2], near[2:])) - beat_cost
+    best = np.zeros((len(gain), len(periods)))
+    came = np.full(best.shape, -1, np.int16)
+    rows = np.arange(len(periods))
+    for t in range(len(gain)):
+        before = t - periods
+        best[t] = gain[t] - prior
+        lanes = rows[before >= 0]
+        if len(lanes):
+            through = best[before[lanes]] - change[lanes]
+            came[t, lanes] = through.argmax(axis=1)
+            best[t, lanes] += through[lanes, came[t, lanes]]
+    last = np.arange(len(gain))[:, None] + periods[None, :] >= len(gain)
+    at, lane = np.unravel_index(int(np.where(last, best, -np.inf).argmax()), best.shape)
+    return _back(came, periods, int(at), int(lane))
 
 
-def _sums(x: Doubles) -> Doubles:
-    return np.concatenate([[0.0], np.cumsum(x)])
-
-
-def _beats_back(
-    best: Doubles, came: NDArray[np.int16], periods: NDArray[np.intp], frames: int, longest: int
-) -> NDArray[np.intp]:
-    """Follow the best path back from the last beat period of the audio."""
-    tail = best[frames:]
-    t, column = np.unravel_index(int(np.argmax(tail)), tail.shape)
-    at, lane = int(t) + frames, int(column)
-    beats = []
-    while at >= longest:
-        beats.append(at - longest)
-        lane = int(came[at, lane])
-        at -= int(periods[lane])
+def _back(came: NDArray[np.int16], periods: Index, at: int, lane: int) -> Index:
+    """The frames of the path that ends at a frame with a period."""
+    beats = [at]
+    while came[at, lane] >= 0:
+        at, lane = at - int(periods[lane]), int(came[at, lane])
+        beats.append(at)
     return np.array(beats[::-1], np.intp)
 
 
-def decode_downbeats(scores: Doubles, metres: tuple[int, ...], jump_cost: float) -> tuple[int, NDArray[np.intp]]:
+def decode_downbeats(scores: Doubles, metres: tuple[int, ...], jump_cost: float) -> tuple[int, Index]:
     """The metre and the indices of the beats that begin a bar.
 
     `scores` says of each beat how much it sounds like a downbeat (mean about 0). For each metre the best path through
@@ -79,7 +71,7 @@ def decode_downbeats(scores: Doubles, metres: tuple[int, ...], jump_cost: float)
     return best_metre, np.flatnonzero(best_path == 0)
 
 
-def _bar_path(scores: Doubles, metre: int, jump_cost: float) -> tuple[NDArray[np.intp], float]:
+def _bar_path(scores: Doubles, metre: int, jump_cost: float) -> tuple[Index, float]:
     """The best position in the bar of every beat, and its total score."""
     gain = np.full((len(scores), metre), 0.0)
     gain[:, 0] = scores

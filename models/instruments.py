@@ -1,125 +1,125 @@
-"""General MIDI instruments by name, and which of them sounds most like a stem."""
+"""Which General MIDI instrument sounds most like a stem: its own notes are played on each, and compared."""
 
 from dataclasses import dataclass
 
 import numpy as np
-import pretty_midi
+from numpy.typing import NDArray
 
-from models.errors import unknown_name
-from models.records import Note, Source
+from models.general_midi import program_named
+from models.records import Note, Score, Source, Track
+from models.rendering import RenderSettings, render
 
+Floats = NDArray[np.float32]
 
-def _slug(name: str) -> str:
-    words = "".join(c if c.isalnum() else " " for c in name.lower()).split()
-    return "_".join(words)
-
-
-PROGRAMS = {_slug(name): number for number, name in enumerate(pretty_midi.constants.INSTRUMENT_MAP)}
-"""Every General MIDI programme by its name in lower case with underscores, such as "acoustic_grand_piano"."""
-
-_SHORT = {
-    "piano": "acoustic_grand_piano",
-    "electric_piano": "electric_piano_1",
-    "organ": "drawbar_organ",
-    "nylon_guitar": "acoustic_guitar_nylon",
-    "guitar": "acoustic_guitar_steel",
-    "electric_guitar": "electric_guitar_clean",
-    "bass": "electric_bass_finger",
-    "strings": "string_ensemble_1",
-    "choir": "choir_aahs",
-    "brass": "brass_section",
-    "sax": "alto_sax",
-    "saxophone": "alto_sax",
-    "synth_lead": "lead_1_square",
-    "synth_pad": "pad_2_warm",
-    "pad": "pad_2_warm",
-    "lead": "lead_1_square",
+CHOICES = {
+    "bass": (
+        "acoustic_bass",
+        "electric_bass_finger",
+        "electric_bass_pick",
+        "fretless_bass",
+        "slap_bass_1",
+        "synth_bass_1",
+        "synth_bass_2",
+    ),
+    "vocals": ("flute", "clarinet", "oboe", "alto_sax", "violin", "voice_oohs", "lead_1_square"),
+    "other": (
+        "acoustic_grand_piano",
+        "electric_piano_1",
+        "vibraphone",
+        "drawbar_organ",
+        "church_organ",
+        "acoustic_guitar_nylon",
+        "acoustic_guitar_steel",
+        "electric_guitar_clean",
+        "distortion_guitar",
+        "string_ensemble_1",
+        "synth_strings_1",
+        "brass_section",
+        "lead_2_sawtooth",
+        "pad_2_warm",
+    ),
 }
+"""The instruments that each role may be given."""
+
+_RATE = 22_050
+_PASSAGE_S = 4.0
+_PASSAGES = 2
+_HOP = 220
+_BANDS_HZ = np.geomspace(60, 10_000, 25)
+_AFTER_S = (0.01, 0.02, 0.04, 0.08, 0.16, 0.3, 0.5)
 
 
-def program_named(name: str) -> int:
-    """The General MIDI programme (0-127) of that name; raises `BadInput` with the nearest names.
-
-    Spaces, case and punctuation do not matter, and common short names are known.
-
-    >>> program_named("Electric Piano"), program_named("slap_bass_1"), program_named("40")
-    (4, 36, 40)
-    """
-    slug = _slug(name)
-    if slug.isdigit() and int(slug) < 128:
-        return int(slug)
-    slug = _SHORT.get(slug, slug)
-    if slug not in PROGRAMS:
-        raise unknown_name("instrument", name, [*PROGRAMS, *_SHORT])
-    return PROGRAMS[slug]
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Timbre:
-    """What a stem sounds like.
+    """How a passage sounds, whatever its loudness.
 
-    `brightness_hz` is the centre of gravity of its spectrum, `attack_s` the time from an onset to the loudest moment,
-    `sustain` how much of the loudness is left half way through a note (0 plucked .. 1 bowed).
+    `colour`: level of each of 24 bands in dB, mean 0; `envelope`: level after an onset at each of `_AFTER_S`, in dB
+    below the loudest of them.
     """
 
-    brightness_hz: float
-    attack_s: float
-    sustain: float
+    colour: Floats
+    envelope: Floats
 
 
-def timbre(source: Source, notes: tuple[Note, ...], at_most: int = 200) -> Timbre:
-    """The timbre of a stem, measured at (at most) that many of its loudest notes; medians over them."""
-    chosen = sorted(
-        sorted(notes, key=lambda n: -n.velocity * min(n.duration_s, 1.0))[:at_most], key=lambda n: n.onset_s
-    )
-    measured = [_of_note(source, note) for note in chosen if note.duration_s >= 0.1]
-    if not measured:
-        return Timbre(1000.0, 0.02, 0.5)
-    brightness, attack, sustain = np.median(np.array(measured), axis=0)
-    return Timbre(float(brightness), float(attack), float(sustain))
-
-
-def _of_note(source: Source, note: Note) -> tuple[float, float, float]:
-    """Brightness (Hz), attack (s) and sustain (0..1) of one note."""
-    rate = source.sample_rate
-    start = round((note.onset_s - 0.03) * rate)
-    stop = round((note.onset_s + min(note.duration_s, 1.0)) * rate)
-    samples = source.read(start, stop).mean(axis=0)
-    hop = max(round(0.005 * rate), 1)
-    level = np.sqrt(np.mean(samples[: len(samples) // hop * hop].reshape(-1, hop) ** 2, axis=1) + 1e-12)
-    early = level[: min(len(level), 46)]
-    peak = int(early.argmax())
-    first = int(np.argmax(early >= 0.2 * early[peak]))
-    half = level[len(level) // 2 : len(level) // 2 + 8].mean()
-    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples)))) ** 0.5
-    brightness = float((spectrum * np.fft.rfftfreq(len(samples), 1 / rate)).sum() / (spectrum.sum() + 1e-9))
-    return brightness, (peak - first) * hop / rate, min(float(half / level.max()), 1.0)
+def timbre(samples: Floats, sample_rate: int, onsets_s: tuple[float, ...]) -> Timbre:
+    """The timbre of one channel of audio whose notes start at `onsets_s`. Shape: (frames,)."""
+    hop = max(round(_HOP * sample_rate / _RATE), 1)
+    size = 1 << int(np.log2(8 * hop))
+    padded = np.pad(samples, (size // 2, size))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[: len(samples) : hop]
+    power = np.abs(np.fft.rfft(frames * np.hanning(size).astype(np.float32), axis=1)) ** 2
+    band = np.searchsorted(_BANDS_HZ, np.fft.rfftfreq(size, 1 / sample_rate))
+    mean = power.mean(axis=0)
+    energy = np.array([mean[band == i].sum() for i in range(1, len(_BANDS_HZ))])
+    colour = 10 * np.log10(np.maximum(energy, energy.max() * 1e-6) + 1e-20)
+    level = np.sqrt(power.sum(axis=1))
+    rows = np.array([[(onset + after) * sample_rate / hop for after in _AFTER_S] for onset in onsets_s])
+    after = level[np.clip(np.round(rows).astype(int), 0, len(level) - 1)]
+    curve = 20 * np.log10(np.median(after / (after.max(axis=1, keepdims=True) + 1e-9), axis=0) + 1e-3)
+    return Timbre((colour - colour.mean()).astype(np.float32), (curve - curve.max()).astype(np.float32))
 
 
 def auto_program(source: Source, notes: tuple[Note, ...], role: str) -> int:
-    """The General MIDI programme (0-127) that suits a stem best, from its brightness, attack and sustain.
+    """The General MIDI programme (0-127) that sounds most like a stem when it plays the stem's notes.
 
-    `role` is "bass", "vocals" or "other".
+    `role` is "bass", "vocals" or "other". Compares the colour and the envelope of up to two passages of four seconds
+    with the most notes; without notes it is the role's first choice.
     """
-    sound = timbre(source, notes)
-    if role == "bass":
-        return program_named(_bass(sound))
-    if role == "vocals":
-        return program_named("flute" if sound.brightness_hz > 2500 else "clarinet")
-    return program_named(_other(sound))
+    programs = [program_named(name) for name in CHOICES[role]]
+    passages = _busiest(notes)
+    if not passages:
+        return programs[0]
+    distances = np.zeros(len(programs))
+    for start_s, played in passages:
+        low = round(start_s * source.sample_rate)
+        heard = source.read(low, low + round(_PASSAGE_S * source.sample_rate)).mean(axis=0)
+        onsets = tuple(sorted({n.onset_s for n in played}))
+        stem = timbre(heard, source.sample_rate, onsets)
+        for i, program in enumerate(programs):
+            track = Track(role, program, False, played)
+            blocks = render(Score((track,)), round(_PASSAGE_S * _RATE), _RATE, RenderSettings())
+            other = timbre(np.concatenate(list(blocks), axis=1).mean(axis=0), _RATE, onsets)
+            distances[i] += _distance(stem, other)
+    return programs[int(distances.argmin())]
 
 
-def _bass(sound: Timbre) -> str:
-    if sound.attack_s < 0.06:
-        return "electric_bass_pick" if sound.brightness_hz > 1500 else "electric_bass_finger"
-    return "synth_bass_1" if sound.sustain > 0.5 else "fretless_bass"
+def _distance(one: Timbre, other: Timbre) -> float:
+    """How unlike two timbres are, in dB; what lies 40 dB below the strongest band hardly matters."""
+    weight = np.maximum(one.colour, other.colour)
+    weight = np.clip(1 + (weight - weight.max()) / 40, 0, 1)
+    colour = float((weight * np.abs(one.colour - other.colour)).sum() / weight.sum())
+    return colour + float(np.abs(one.envelope - other.envelope).mean())
 
 
-def _other(sound: Timbre) -> str:
-    if sound.attack_s > 0.08 and sound.sustain > 0.5:
-        return "string_ensemble_1" if sound.brightness_hz > 1500 else "pad_2_warm"
-    if sound.sustain > 0.7:
-        return "drawbar_organ" if sound.brightness_hz < 2500 else "brass_section"
-    if sound.brightness_hz > 3000:
-        return "acoustic_guitar_steel"
-    return "electric_piano_1" if sound.brightness_hz < 1200 else "acoustic_grand_piano"
+def _busiest(notes: tuple[Note, ...]) -> list[tuple[float, tuple[Note, ...]]]:
+    """The passages with the most notes: where each starts, and its notes in seconds from there."""
+    by_passage: dict[int, list[Note]] = {}
+    for note in notes:
+        by_passage.setdefault(int(note.onset_s // _PASSAGE_S), []).append(note)
+    chosen = sorted(by_passage, key=lambda i: (-len(by_passage[i]), i))[:_PASSAGES]
+    found = []
+    for index in sorted(chosen):
+        start = index * _PASSAGE_S
+        moved = (Note(n.onset_s - start, n.duration_s, n.pitch, n.velocity) for n in by_passage[index])
+        found.append((start, tuple(moved)))
+    return found

@@ -28,7 +28,8 @@ class ListenSettings:
     """What is expected of the song.
 
     Beats lie between `slowest_bpm` and `fastest_bpm`, most likely near `likely_bpm`; `tempo_cost` is the price of a
-    relative change of tempo from one beat to the next, `prior_weight` of a squared octave away from `likely_bpm`.
+    relative change of tempo from one beat to the next, `prior_weight` of a squared octave away from `likely_bpm`,
+    `beat_cost` of a beat (a loud onset on it earns 1).
     A bar has one of `metres` beats; a broken bar costs `bar_cost`. `chord_cost` is the price of a change of chord.
     Sound below `silence_dbfs` is silence, for which the grid is a steady `silent_bpm`.
     """
@@ -36,8 +37,9 @@ class ListenSettings:
     slowest_bpm: float = 55.0
     fastest_bpm: float = 200.0
     likely_bpm: float = 100.0
-    tempo_cost: float = 100.0
-    prior_weight: float = 1.0
+    tempo_cost: float = 5.0
+    prior_weight: float = 0.1
+    beat_cost: float = 0.4
     metres: tuple[int, ...] = (4, 3)
     bar_cost: float = 4.0
     chord_cost: float = 1.0
@@ -133,6 +135,7 @@ def _beats(rhythms: list[_Rhythm], duration: float, settings: ListenSettings) ->
         settings.likely_bpm,
         settings.tempo_cost,
         settings.prior_weight,
+        settings.beat_cost,
     )
     times = frames / _FPS
     return _covering(times, duration) if len(times) > 1 else np.array(steady(duration, settings.silent_bpm).beats_s)

@@ -1,4 +1,4 @@
-"""A source as one channel at a wanted rate, block by block, however long it is."""
+"""A source as one channel, block by block, however long it is: at another rate, as windows, spectra or levels."""
 
 from collections.abc import Iterator
 
@@ -69,3 +69,21 @@ def magnitudes(source: Source, sample_rate: int, window: int, hop: int) -> Itera
             held = held[count * hop :]
     rest = max(len(held) - window // 2, 0) // hop + 1
     yield spectra(np.pad(held, (0, window + rest * hop - len(held))), rest)
+
+
+def levels_db(source: Source, hop_s: float, frames: int) -> NDArray[np.float64]:
+    """The level around each multiple of `hop_s` seconds, over one hop, in dBFS (-120 for silence). Shape: (frames,)."""
+    level = np.zeros(frames)
+    step = max(int(10 / hop_s), 1)
+    for first in range(0, frames, step):
+        edges = np.arange(first, min(first + step, frames) + 1) - 0.5
+        samples = np.round(edges * hop_s * source.sample_rate).astype(int)
+        mono = source.read(samples[0], samples[-1]).mean(axis=0, dtype=np.float64)
+        energy = np.concatenate([[0.0], np.cumsum(mono**2)])[samples - samples[0]]
+        level[first : first + step] = np.diff(energy) / np.maximum(np.diff(samples), 1)
+    return np.asarray(10 * np.log10(level + 1e-12))
+
+
+def velocity(level_db: float, loud_db: float) -> int:
+    """The MIDI velocity of a sound whose stem is `loud_db` at its loud moments: 100 there, in proportion below."""
+    return int(np.clip(round(100 * 10 ** ((level_db - loud_db) / 20)), 8, 127))

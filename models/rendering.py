@@ -9,7 +9,7 @@ import pretty_midi
 import tinysoundfont
 
 from models.errors import BadInput
-from models.instruments import program_named
+from models.general_midi import program_named
 from models.progress import UNWATCHED, Watch
 from models.records import Samples, Score, Track
 

@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from models.mono import levels_db, velocity
 from models.pitch import F0
 from models.records import Note, Source
 
@@ -34,35 +35,19 @@ def vocal_notes(f0: F0, source: Source, settings: VocalNoteSettings = VocalNoteS
     if not voiced.any():
         return ()
     semitones = np.where(voiced, 69 + 12 * np.log2(np.maximum(hz, 1e-3) / 440), 0.0)
-    level_db = _levels(source, len(hz), f0.hop_s)
+    level_db = levels_db(source, f0.hop_s, len(hz))
     tuning = _tuning(semitones[voiced])
     labels = np.zeros(len(hz), int)
     for start, stop in _runs(voiced, round(settings.bridge_s / f0.hop_s)):
         filled = np.interp(np.arange(start, stop), np.flatnonzero(voiced), semitones[voiced])
         labels[start:stop] = _steps(filled - tuning, settings.change_cost * 0.01 / f0.hop_s)
-    loud = float(np.percentile(level_db[voiced], 95))
+    loud_db = float(np.percentile(level_db[voiced], 95))
     notes = []
     for start, stop in _stretches(labels, level_db, f0.hop_s, settings):
         if (stop - start) * f0.hop_s >= settings.minimum_s:
-            velocity = min(max(round(100 + 2 * (float(level_db[start:stop].max()) - loud)), 20), 127)
-            notes.append(Note(start * f0.hop_s, (stop - start) * f0.hop_s, int(labels[start]), velocity))
+            strength = velocity(float(level_db[start:stop].max()), loud_db)
+            notes.append(Note(start * f0.hop_s, (stop - start) * f0.hop_s, int(labels[start]), strength))
     return tuple(notes)
-
-
-def _levels(source: Source, frames: int, hop_s: float) -> Doubles:
-    """Level of each frame in dBFS. Shape: (frames,)."""
-    level = np.full(frames, -120.0)
-    step = 1000
-    hop = hop_s * source.sample_rate
-    for first in range(0, frames, step):
-        last = min(first + step, frames)
-        edges = np.round((np.arange(first, last + 1) - 0.5) * hop).astype(int)
-        energy = np.concatenate(
-            [[0.0], np.cumsum(source.read(edges[0], edges[-1]).mean(axis=0).astype(np.float64) ** 2)]
-        )
-        power = np.diff(energy[edges - edges[0]]) / np.maximum(np.diff(edges), 1)
-        level[first:last] = 10 * np.log10(power + 1e-12)
-    return level
 
 
 def _tuning(semitones: Doubles) -> float:

@@ -1,0 +1,51 @@
+"""General MIDI programmes by name."""
+
+import pretty_midi
+
+from models.errors import unknown_name
+
+
+def _slug(name: str) -> str:
+    """Lower case with underscores: "Lead 2 (sawtooth)" -> "lead_2_sawtooth"."""
+    return "_".join("".join(c if c.isalnum() else " " for c in name.lower()).split())
+
+
+PROGRAMS = {_slug(name): number for number, name in enumerate(pretty_midi.constants.INSTRUMENT_MAP)}
+"""Every General MIDI programme by its name in lower case with underscores, such as "acoustic_grand_piano"."""
+
+SHORT_NAMES = {
+    "piano": "acoustic_grand_piano",
+    "electric_piano": "electric_piano_1",
+    "organ": "drawbar_organ",
+    "nylon_guitar": "acoustic_guitar_nylon",
+    "guitar": "acoustic_guitar_steel",
+    "electric_guitar": "electric_guitar_clean",
+    "bass": "electric_bass_finger",
+    "strings": "string_ensemble_1",
+    "choir": "choir_aahs",
+    "brass": "brass_section",
+    "sax": "alto_sax",
+    "saxophone": "alto_sax",
+    "synth_lead": "lead_1_square",
+    "lead": "lead_1_square",
+    "synth_pad": "pad_2_warm",
+    "pad": "pad_2_warm",
+}
+"""What people call some of them."""
+
+
+def program_named(name: str) -> int:
+    """The General MIDI programme (0-127) of that name; raises `BadInput` with the nearest names.
+
+    Spaces, case and punctuation do not matter, common short names are known, and a number names itself.
+
+    >>> program_named("Electric Piano"), program_named("slap_bass_1"), program_named("40")
+    (4, 36, 40)
+    """
+    if name.strip().isdecimal() and int(name) < 128:
+        return int(name)
+    slug = _slug(name)
+    slug = SHORT_NAMES.get(slug, slug)
+    if slug not in PROGRAMS:
+        raise unknown_name("instrument", name, [*PROGRAMS, *SHORT_NAMES])
+    return PROGRAMS[slug]

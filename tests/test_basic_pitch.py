@@ -1,0 +1,102 @@
+import logging
+from functools import cache
+
+import numpy as np
+import soundfile
+
+from models.basic_pitch.network import RATE, posteriors
+from models.basic_pitch.transcribe import BASS, OTHER, transcribe
+from models.progress import Watch
+from models.records import Note, Samples, Score, Track, Wave
+from models.rendering import RenderSettings, render
+
+
+@cache
+def piece(program: int, pitches: tuple[int, ...], seconds: float = 6.3) -> tuple[Wave, tuple[Note, ...]]:
+    """Notes of 0.4 s one after the other (tuples of pitches would be chords), rendered at the network's rate."""
+    notes = tuple(Note(0.2 + 0.5 * i, 0.4, p, 100) for i, p in enumerate(pitches))
+    blocks = render(Score((Track("t", program, False, notes),)), round(seconds * RATE), RATE, RenderSettings())
+    return Wave(np.concatenate(list(blocks), axis=1), RATE), notes
+
+
+SCALE = (60, 62, 64, 65, 67, 69, 71, 72, 74, 76, 77)
+LINE = (40, 43, 45, 47, 48, 50, 38, 36, 41, 43, 33)
+
+
+def test_batches_give_what_the_package_gives_by_its_own_loop(tmp_path):
+    logging.disable(logging.WARNING)  # the package warns of every runtime that is not installed
+    from basic_pitch import FilenameSuffix, build_icassp_2022_model_path
+    from basic_pitch.inference import Model, run_inference
+
+    logging.disable(logging.NOTSET)
+    wave, _ = piece(0, SCALE)
+    soundfile.write(tmp_path / "a.wav", wave.samples.mean(axis=0), RATE, subtype="FLOAT")
+    theirs = run_inference(tmp_path / "a.wav", Model(build_icassp_2022_model_path(FilenameSuffix.onnx)))
+    for batch in (1, 3, 8):
+        ours = posteriors(wave, batch, threads=1)
+        np.testing.assert_allclose(ours.frames, theirs["note"], atol=1e-5)
+        np.testing.assert_allclose(ours.onsets, theirs["onset"], atol=1e-5)
+
+
+def matches(truth: tuple[Note, ...], found: tuple[Note, ...]) -> tuple[int, int]:
+    """How many true notes were found (50 ms, same pitch), and how many notes were found."""
+    right = [any(abs(n.onset_s - f.onset_s) < 0.05 and n.pitch == f.pitch for f in found) for n in truth]
+    return sum(right), len(found)
+
+
+def test_a_scale_on_the_piano_is_written_down():
+    wave, truth = piece(0, SCALE)
+    right, count = matches(truth, transcribe(wave, OTHER))
+    assert right >= 10
+    assert count <= 14
+
+
+def test_a_bass_line_is_written_down_as_one_voice():
+    wave, truth = piece(33, LINE)
+    found = transcribe(wave, BASS)
+    right, count = matches(truth, found)
+    assert right >= 10
+    assert count <= 13
+    ends = [n.onset_s + n.duration_s for n in found]
+    assert all(end <= later.onset_s + 1e-9 for end, later in zip(ends, found[1:], strict=False))
+
+
+def test_onsets_do_not_drift_over_many_windows():
+    notes = tuple(Note(0.3 + 2.5 * i, 0.5, 60 + i % 5, 100) for i in range(16))
+    blocks = render(Score((Track("t", 0, False, notes),)), 41 * RATE, RATE, RenderSettings())
+    found = transcribe(Wave(np.concatenate(list(blocks), axis=1), RATE), OTHER)
+    late = [min((f.onset_s - n.onset_s for f in found if f.pitch == n.pitch), key=abs) for n in notes]
+    assert abs(np.mean(late[:4]) - np.mean(late[-4:])) < 0.01
+    assert np.abs(late).max() < 0.04
+
+
+def test_silence_and_next_to_nothing_hold_no_notes():
+    assert transcribe(Wave(np.zeros((2, 3 * RATE), np.float32), RATE), OTHER) == ()
+    assert transcribe(Wave(np.ones((1, 5), np.float32), 44_100), BASS) == ()
+
+
+class Endless:
+    """A long source that remembers the longest block it was asked for."""
+
+    sample_rate, channels, frames, longest = 22_050, 1, 22_050 * 60, 0
+
+    def read(self, start: int, stop: int) -> Samples:
+        self.longest = max(self.longest, stop - start)
+        return np.zeros((1, stop - start), np.float32)
+
+
+def test_the_source_is_read_in_blocks_and_progress_is_told():
+    source, told = Endless(), list[float]()
+    transcribe(source, OTHER, Watch(told.append))
+    assert source.longest <= 22_050 * 20
+    assert told == sorted(told)
+    assert len(told) >= 4
+    assert told[-1] == 1.0
+
+
+def test_velocities_follow_the_loudness_of_the_stem():
+    wave, _ = piece(0, SCALE)
+    fading = wave.samples * np.linspace(1, 0.15, wave.frames, dtype=np.float32)
+    found = transcribe(Wave(fading, RATE), OTHER)
+    first, last = ([n.velocity for n in found if lo < n.onset_s < hi] for lo, hi in ((0, 1.5), (4.5, 6)))
+    assert np.mean(last) < 0.7 * np.mean(first)
