@@ -48,27 +48,40 @@ def fit(work: Path, size: dict[str, Any], steps: int, seed: int) -> Path:
 
 
 @task
-def judge(work: Path, weights: Path, out: Path) -> dict[str, Any]:
-    """Fit the memory's trust on songs trained on, measure nats a note on held-out ones, and write `out`."""
+def judge(work: Path, weights: Path, out: Path, songs: int) -> dict[str, Any]:
+    """Fit the memory's trust on songs trained on, evaluate on at most `songs` held-out ones a group, and write `out`.
+
+    The figures and the names of what was held out go beside it as JSON.
+    """
     import torch
 
-    from models.music_transformer import corpus, likelihood, network
+    from models.music_transformer import PlaySettings, corpus, evaluation, likelihood, network
+    from models.registry import file_digest
 
     torch.set_num_threads(1)
-    learnt, held = corpus.divided(corpus.load(work / "corpus.npz"), json.loads((work / "split.json").read_text()))
+    split = json.loads((work / "split.json").read_text())
+    learnt, held = corpus.divided(corpus.load(work / "corpus.npz"), split)
     trained = network.load(weights)
-    sample = [e for source in ("pop909", "freedoom") for e in learnt if e.source == source][:: len(learnt) // 16 or 1]
+    groups = {"pop909": ("pop909",), "bands": corpus.BANDS}
+    heard = [e for group in groups.values() for e in _spread([e for e in learnt if e.source in group], 8)]
     trained = likelihood.fitted(
-        trained, [likelihood.chances(trained, e.piece, e.piece.families, stop=48) for e in sample[:16]]
+        trained, [likelihood.chances(trained, e.piece, e.piece.families, stop=48) for e in heard]
     )
     network.save(trained, out)
-    figures = {
-        name: likelihood.summary(trained, [e.piece for e in held if e.source in group])
-        for name, group in (("pop909", ("pop909",)), ("bands", corpus.BANDS))
-    }
-    (work / "figures.json").write_text(json.dumps(figures, indent=1))
-    get_run_logger().info(json.dumps(figures))
+    figures: dict[str, Any] = {"sha256": file_digest(out), "held_out": split}
+    for name, group in groups.items():
+        tested = [e.piece for e in _spread([e for e in held if e.source in group], songs)]
+        known = [e.piece for e in learnt if e.source in group and "-v" not in e.name]
+        if len(tested) > 1:
+            figures[name] = evaluation.continuation(trained, tested, known, PlaySettings())
+            get_run_logger().info("%s: %s", name, json.dumps(figures[name]["rows"]["model"]))
+    out.with_suffix(".json").write_text(json.dumps(figures, indent=1) + "\n")
     return figures
+
+
+def _spread(entries: list[Any], most: int) -> list[Any]:
+    """At most `most` of the entries, evenly spread."""
+    return entries[:: -(-len(entries) // most)] if entries else []
 
 
 @task
@@ -102,12 +115,13 @@ def train_music_transformer(
     size: dict[str, Any] | None = None,
     steps: int = 4000,
     seed: int = 0,
+    songs: int = 40,
 ) -> dict[str, Any]:
-    """Gather the pieces, train on them, judge on the held-out ones; weights and curves go to `out`."""
+    """Gather the pieces, train on them, judge on the held-out ones; weights, figures and curves go to `out`."""
     work.mkdir(parents=True, exist_ok=True)
     gathered = gather(data, work, sources)
     weights = fit(gathered, size or {}, steps, seed)
-    figures = judge(work, weights, out)
+    figures = judge(work, weights, out, songs)
     draw_curves(work, out)
     return figures
 
@@ -120,13 +134,13 @@ def main() -> None:
     parser.add_argument("--sources", nargs="+", default=SOURCES, choices=SOURCES)
     parser.add_argument("--steps", type=int, default=4000, help="of 4,096 events each")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--songs", type=int, default=40, help="at most to judge by, of each group")
     for name in ("--width", "--layers", "--heads", "--context"):
         parser.add_argument(name, type=int, help="of the network")
     given = vars(parser.parse_args())
     size = {k: given[k] for k in ("width", "layers", "heads", "context") if given[k] is not None}
-    train_music_transformer(
-        given["data"], given["work"], given["out"], tuple(given["sources"]), size, given["steps"], given["seed"]
-    )
+    shared = {name: given[name] for name in ("data", "work", "out", "steps", "seed", "songs")}
+    train_music_transformer(sources=tuple(given["sources"]), size=size, **shared)
 
 
 if __name__ == "__main__":

@@ -141,23 +141,23 @@ def test_the_grammar_of_training_is_the_grammar_of_sampling():
     np.testing.assert_array_equal(tensors, arrays)
 
 
-def test_a_thousand_random_bars_of_an_untrained_network_are_valid(monkeypatch):
-    most = 5  # short bars keep the test fast, and nearly every one is closed by force
+def test_a_thousand_random_notes_of_an_untrained_network_are_valid(monkeypatch):
+    most = 8  # many bars are closed by force
     monkeypatch.setattr(sampling, "MOST_EVENTS", most)
-    made = untrained()
+    made = untrained(context=1024, layers=1, width=16)
     rng = np.random.default_rng(0)
-    bars = 0
-    while bars < 1000:
+    written = 0
+    while written < 1000:
         metre, write = int(rng.integers(2, 9)), rng.choice(6, int(rng.integers(1, 4)), replace=False).tolist()
-        shift, span = int(rng.integers(-6, 6)), 50
+        shift, span = int(rng.integers(-6, 6)), 25
         piece = Piece(metre, 100.0, shift, np.full(span, metre), np.zeros((0, 5), np.int64), np.zeros((0, 3), np.int64))
         manner = Manner(float(rng.uniform(0.5, 2)), float(rng.uniform(0.5, 1)), float(rng.random()), 1.0)
         rows = write_bars(made, Task(piece, 0, span, write), manner, rng)
-        bars += span
-        assert len(rows) > span / 2
+        written += len(rows)
+        assert len(rows) > span / 4
         assert set(rows[:, 2]) <= set(write)
         assert ((rows[:, 1] >= 0) & (rows[:, 1] < metre * TICKS)).all()
-        assert ((rows[:, 3] >= 0) & (rows[:, 3] <= 127 + 6)).all()
+        assert ((rows[:, 3] >= 0) & (rows[:, 3] <= 127)).all()
         assert np.bincount(rows[:, 0]).max() <= most
         order = rows[:, 0] * 1000 + rows[:, 1]
         assert (np.diff(order) >= 0).all()

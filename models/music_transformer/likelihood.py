@@ -126,17 +126,6 @@ def _window(
     return np.array(rows, np.float64).reshape(-1, 7)
 
 
-def summary(network: MusicTransformer, pieces: list[Piece]) -> dict[str, dict[str, float]]:
-    """Nats a note over pieces, alone and with the memory: mean and 95 % bootstrap interval over songs, and how many."""
-    config = network.config
-    alone, remembering = [], []
-    for piece in pieces:
-        heard = chances(network, piece, piece.families)
-        alone.append(heard.nats_per_note())
-        remembering.append(heard.nats_per_note(config.event_trust, config.length_trust))
-    return {"alone": interval(alone), "with_memory": interval(remembering)}
-
-
 def interval(values: list[float], draws: int = 2000) -> dict[str, float]:
     """Mean and 95 % bootstrap interval (Efron 1979) of figures of independent songs."""
     found = np.array([v for v in values if np.isfinite(v)])
