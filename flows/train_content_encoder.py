@@ -7,11 +7,14 @@ kept for judging. Stopped at any time, the same command goes on from the last ch
 import argparse
 import json
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from prefect import flow, get_run_logger, task
+
+from models.so_vits_svc.training import EncoderTraining
 
 RECORDINGS = (".flac", ".wav", ".ogg", ".opus", ".mp3")
 
@@ -39,7 +42,7 @@ def gather(data: Path, work: Path, hours: float, seed: int, leave_out: tuple[str
 
 
 @task
-def fit(corpus: Path, work: Path, steps: int, seed: int, init_seed: int = 0) -> Path:
+def fit(corpus: Path, work: Path, settings: EncoderTraining) -> Path:
     """Train from the last checkpoint; the losses go to `losses.jsonl`, the network to `work/encoder`."""
     import torch
     from safetensors.torch import save_file
@@ -47,7 +50,7 @@ def fit(corpus: Path, work: Path, steps: int, seed: int, init_seed: int = 0) -> 
     from models.so_vits_svc import content, encoder_corpus, encoder_training
 
     torch.set_num_threads(1)
-    encoder = content.fresh_encoder(content.small_config(), init_seed)
+    encoder = content.fresh_encoder(content.small_config(), settings.seed)
     log = get_run_logger()
 
     def report(row: dict[str, float]) -> None:
@@ -56,7 +59,6 @@ def fit(corpus: Path, work: Path, steps: int, seed: int, init_seed: int = 0) -> 
             file.write(json.dumps(row) + "\n")
 
     loaded = encoder_corpus.read(corpus)
-    settings = encoder_training.EncoderTraining(steps=steps, seed=seed)
     heads = encoder_training.train(encoder, loaded, settings, work, report)
     folder = work / "encoder"
     folder.mkdir(exist_ok=True)
@@ -85,12 +87,12 @@ def draw_curves(work: Path) -> Path:
 
 @flow(name="train-content-encoder")
 def train_content_encoder(
-    data: Path, work: Path, hours: float = 3.0, steps: int = 4000, seed: int = 0, leave_out: tuple[str, ...] = ()
+    data: Path, work: Path, settings: EncoderTraining, hours: float = 3.0, leave_out: tuple[str, ...] = ()
 ) -> Path:
     """Gather a corpus, train on it, and leave the encoder's folder in `work/encoder`."""
     work.mkdir(parents=True, exist_ok=True)
-    corpus = gather(data, work, hours, seed, leave_out)
-    encoder = fit(corpus, work, steps, seed)
+    corpus = gather(data, work, hours, settings.seed, leave_out)
+    encoder = fit(corpus, work, settings)
     draw_curves(work)
     return encoder
 
@@ -100,12 +102,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--hours", type=float, default=3.0)
-    parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--hours", type=float, default=3.0, help="of synthetic speech")
     parser.add_argument("--leave-out", nargs="*", default=["vctk", "3_sodium"])
+    for field in fields(EncoderTraining):
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
     given = parser.parse_args()
-    train_content_encoder(given.data, given.work, given.hours, given.steps, given.seed, tuple(given.leave_out))
+    settings = EncoderTraining(**{field.name: getattr(given, field.name) for field in fields(EncoderTraining)})
+    train_content_encoder(given.data, given.work, settings, given.hours, tuple(given.leave_out))
 
 
 if __name__ == "__main__":

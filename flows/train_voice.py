@@ -7,9 +7,12 @@ is left in WORK/voice: weights, config and card; its record of consent is writte
 
 import argparse
 import json
+from dataclasses import fields
 from pathlib import Path
 
 from prefect import flow, get_run_logger, task
+
+from models.so_vits_svc.training import VoiceTraining
 
 RECORDINGS = (".flac", ".wav", ".ogg", ".opus", ".mp3")
 
@@ -41,24 +44,46 @@ def gather(recordings: Path, work: Path, rate: int, sung: int, seed: int, held_o
 
 
 @task
-def fit(audio: Path, encoder: Path, work: Path, name: str, steps: int, seed: int, judged_from: int) -> Path:
-    """Train from the last checkpoint; the losses go to `losses.jsonl`, the voice to `work/voice`."""
+def listen(audio: Path, encoder: Path, work: Path, name: str, seed: int) -> Path:
+    """Pitch and content of every recording, in its own words and in two perturbations; done once an encoder."""
     import numpy as np
+    import torch
+
+    from models.registry import file_digest
+    from models.so_vits_svc import voice_corpus, voice_training
+    from models.so_vits_svc.content import load_encoder
+
+    target = work / f"heard-{file_digest(encoder / 'model.safetensors')[:12]}.pt"
+    if target.exists():
+        return target
+    torch.set_num_threads(1)
+    heard = load_encoder(encoder, "cpu")
+    data = voice_training.small_config(name)["data"]
+    found = []
+    for index, path in enumerate(sorted(p for p in audio.glob("*.npy") if ".part" not in p.name)):
+        rng = np.random.default_rng([seed, index])
+        one = voice_corpus.utterance(np.load(path), data["sampling_rate"], data["hop_length"], heard, 2, rng)
+        tensors = (torch.from_numpy(one.audio).half(), torch.from_numpy(one.f0_hz), list(one.contents))
+        found.append((path.stem, *tensors))
+    torch.save(found, target.with_suffix(".part"))
+    target.with_suffix(".part").replace(target)
+    return target
+
+
+@task
+def fit(heard: Path, encoder: Path, work: Path, name: str, settings: VoiceTraining) -> Path:
+    """Train from the last checkpoint; the losses go to `losses.jsonl`, the voice to `work/voice`."""
     import torch
     from safetensors.torch import save_file
 
     from models.so_vits_svc import networks, voice_corpus, voice_training
-    from models.so_vits_svc.content import load_encoder
     from models.so_vits_svc.voices import Card, write_card
 
     torch.set_num_threads(1)
-    heard = load_encoder(encoder, "cpu")
-    config = voice_training.small_config(name, heard.config.hidden_size)
+    loaded = torch.load(heard, weights_only=True)
+    utterances = [voice_corpus.Utterance(a.float().numpy(), f0.numpy(), tuple(c)) for _, a, f0, c in loaded]
+    config = voice_training.small_config(name, utterances[0].contents[0].shape[1])
     rate, hop = config["data"]["sampling_rate"], config["data"]["hop_length"]
-    utterances = [
-        voice_corpus.utterance(np.load(path), rate, hop, heard, 2, np.random.default_rng([seed, index]))
-        for index, path in enumerate(sorted(p for p in audio.glob("*.npy") if ".part" not in p.name))
-    ]
     log = get_run_logger()
     log.info("%d utterances, %.0f s", len(utterances), sum(len(u.audio) for u in utterances) / rate)
 
@@ -67,8 +92,7 @@ def fit(audio: Path, encoder: Path, work: Path, name: str, steps: int, seed: int
         with open(work / "losses.jsonl", "a") as file:
             file.write(json.dumps(row) + "\n")
 
-    network = voice_training.fresh(config, seed)
-    settings = voice_training.VoiceTraining(steps=steps, seed=seed, judged_from=judged_from)
+    network = voice_training.fresh(config, settings.seed)
     voice_training.train(network, utterances, settings, work, report)
     folder = work / "voice"
     folder.mkdir(exist_ok=True)
@@ -76,7 +100,7 @@ def fit(audio: Path, encoder: Path, work: Path, name: str, steps: int, seed: int
     save_file(used, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     reach = voice_corpus.heard_range(utterances, hop / rate)
-    spoken = sum(len(np.load(path)) for path in audio.glob("*.0.npy")) / rate
+    spoken = sum(len(audio) for stem, audio, *_ in loaded if stem.endswith(".0")) / rate
     card = Card(name, "so-vits-svc", "", reach, "model.safetensors", encoder.name, heard_s=round(spoken, 1))
     write_card(card, folder)
     return folder
@@ -102,20 +126,13 @@ def draw_curves(work: Path) -> Path:
 
 @flow(name="train-voice")
 def train_voice(
-    name: str,
-    recordings: Path,
-    encoder: Path,
-    work: Path,
-    sung: int = 2,
-    steps: int = 3000,
-    judged_from: int = 2000,
-    held_out: int = 2,
-    seed: int = 0,
+    name: str, recordings: Path, encoder: Path, work: Path, settings: VoiceTraining, sung: int = 2, held_out: int = 2
 ) -> Path:
     """Gather a speaker's recordings, train on them, and leave the voice's folder in `work/voice`."""
     work.mkdir(parents=True, exist_ok=True)
-    audio = gather(recordings, work, 22050, sung, seed, held_out)
-    voice = fit(audio, encoder, work, name, steps, seed, judged_from)
+    audio = gather(recordings, work, 22050, sung, settings.seed, held_out)
+    heard = listen(audio, encoder, work, name, settings.seed)
+    voice = fit(heard, encoder, work, name, settings)
     draw_curves(work)
     return voice
 
@@ -127,23 +144,14 @@ def main() -> None:
     parser.add_argument("--recordings", type=Path, required=True)
     parser.add_argument("--encoder", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--sung", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--judged-from", type=int, default=2000)
-    parser.add_argument("--held-out", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sung", type=int, default=2, help="sung versions of each recording")
+    parser.add_argument("--held-out", type=int, default=2, help="files left out")
+    for field in fields(VoiceTraining):
+        kind = type(field.default)
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=field.default)
     given = parser.parse_args()
-    train_voice(
-        given.name,
-        given.recordings,
-        given.encoder,
-        given.work,
-        given.sung,
-        given.steps,
-        given.judged_from,
-        given.held_out,
-        given.seed,
-    )
+    settings = VoiceTraining(**{field.name: getattr(given, field.name) for field in fields(VoiceTraining)})
+    train_voice(given.name, given.recordings, given.encoder, given.work, settings, given.sung, given.held_out)
 
 
 if __name__ == "__main__":

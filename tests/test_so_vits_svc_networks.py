@@ -24,22 +24,9 @@ from models.so_vits_svc.content import (
     load_encoder,
 )
 from models.so_vits_svc.singing import SovitsVoice, interpolated
+from models.so_vits_svc.voice_training import debug_config as debug_voice_config
 from models.so_vits_svc.voice_training import fresh, small_config
 from models.so_vits_svc.voices import Card, Range
-
-
-def debug_voice_config() -> dict[str, Any]:
-    """The small voice at a size for tests; it keeps the rates and the kinds of layer."""
-    config = small_config("nobody", ssl_dim=16)
-    config["model"] |= {
-        "inter_channels": 8,
-        "hidden_channels": 8,
-        "filter_channels": 16,
-        "n_layers": 1,
-        "upsample_initial_channel": 16,
-        "gin_channels": 4,
-    }
-    return config
 
 
 @pytest.fixture(scope="module")

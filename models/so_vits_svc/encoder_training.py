@@ -19,6 +19,7 @@ from models.progress import UNWATCHED, Watch
 from models.so_vits_svc.content import CONTENT_RATE, Encoder, content
 from models.so_vits_svc.perturbation import Perturbation, perturbed, sped
 from models.so_vits_svc.phones import LABEL_HOP_S, PHONES
+from models.so_vits_svc.training import EncoderTraining
 
 _MELS = 40
 _FRAME_S = 0.02
@@ -40,22 +41,6 @@ class Corpus:
     def clip(self, index: int) -> NDArray[np.float32]:
         low, high = self.bounds[index]
         return np.asarray(self.audio[low:high] / np.float32(32768), np.float32)
-
-
-@dataclass(frozen=True)
-class EncoderTraining:
-    """`span_s` is the length of a view in seconds; `labelled_share` the part of a batch that has phones."""
-
-    steps: int = 4000
-    batch: int = 8
-    span_s: float = 2.0
-    learning_rate: float = 1.5e-3
-    warmup: int = 150
-    labelled_share: float = 0.55
-    agreement_weight: float = 0.4
-    spectrum_weight: float = 1.0
-    seed: int = 0
-    checkpoint_every: int = 200
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 The fork trains a variational autoencoder beside a 46.7 M discriminator, 13 s a step on a CPU. Here content and pitch go
 through the prior, the flow and the decoder as in converting, and the result is compared with the recording by
-multi-resolution spectra (Yamamoto et al., "Parallel WaveGAN", 2020) and mel frames; in a second part, small networks on
-spectrograms judge it too (Jang et al., "UnivNet", 2021).
+multi-resolution spectra (Yamamoto et al., "Parallel WaveGAN", 2020) and mel frames; in the last part, small networks on
+spectrograms judge it too (Jang et al., "UnivNet", 2021). All along, a linear layer must read the recording's mel frames
+off the latents: without it the decoder first learns to do without them, and the content never comes through.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,8 +20,10 @@ from torch.nn import functional
 from models.progress import UNWATCHED, Watch
 from models.so_vits_svc import networks
 from models.so_vits_svc.encoder_training import mel_filters
+from models.so_vits_svc.training import VoiceTraining
 from models.so_vits_svc.voice_corpus import Utterance
 
+MELS = 80
 RESOLUTIONS = ((512, 128), (1024, 256), (2048, 512))
 
 
@@ -61,32 +64,43 @@ def small_config(speaker: str, ssl_dim: int = 128) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class VoiceTraining:
-    """`context` frames go through prior and flow, `window` of them through the decoder; `judged_from` a step."""
-
-    steps: int = 3000
-    batch: int = 12
-    context: int = 80
-    window: int = 32
-    learning_rate: float = 8e-4
-    warmup: int = 100
-    noise_scale: float = 0.3
-    judged_from: int = 2000
-    seed: int = 0
-    checkpoint_every: int = 100
+def debug_config(ssl_dim: int = 16) -> dict[str, Any]:
+    """The small voice at a size for tests: its rates and kinds of layer, 8 channels."""
+    config = small_config("nobody", ssl_dim)
+    config["model"] |= {
+        "inter_channels": 8,
+        "hidden_channels": 8,
+        "filter_channels": 16,
+        "n_layers": 1,
+        "upsample_initial_channel": 16,
+        "gin_channels": 4,
+    }
+    return config
 
 
 def fresh(config: dict[str, Any], seed: int) -> networks.Network:
-    """An untrained generator whose source module makes a pulse, rich in harmonics, of the sine it is given."""
+    """An untrained generator, started so that a short training suffices.
+
+    Its source module makes a pulse, rich in harmonics, of the sine it is given. The pitch embedding is small and smooth
+    and the content strong, since the fork's unit noise for each of 256 pitches drowns the content for long; the latent
+    noise starts small, and what the decoder is told weighs as much as what it hears from the source.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = networks.build(config)
-    source = network.dec.m_source.l_linear
+    source, prior = network.dec.m_source.l_linear, network.enc_p
+    pitches, width = prior.f0_emb.weight.shape
+    phase = torch.linspace(0, np.pi, pitches)[:, None] * torch.arange(width) / 8
     with torch.no_grad():
         source.weight.zero_()
         source.weight[0, 0] = 120.0
         source.bias.fill_(5.0)
+        prior.f0_emb.weight.copy_(0.3 * torch.cos(phase))
+        network.emb_uv.weight.mul_(0.3)
+        network.pre.weight.mul_(2.0)
+        prior.proj.bias[prior.out_channels :] = -2.0
+        for layer in (network.dec.conv_pre, *network.dec.ups):
+            layer.weight_g.mul_(2.0)
     return network
 
 
@@ -141,22 +155,31 @@ def spectral_loss(sung: Tensor, wanted: Tensor, rate: int) -> tuple[Tensor, Tens
     return spectral / len(RESOLUTIONS), mel
 
 
-def synthesise(
-    network: networks.Network, content: Tensor, f0: Tensor, first: int, window: int, noise: Tensor, rng: torch.Generator
-) -> Tensor:
-    """Frames [first, first + window) of what the network sings. Shapes as in `networks.latents` -> (B, N)."""
+def log_mel(audio: Tensor, rate: int, hop: int) -> Tensor:
+    """Log-mel frames centred at (i + 0.5) * hop samples. Shape: (B, T * hop) -> (B, mels, T)."""
+    fft = 1024
+    padded = functional.pad(audio, ((fft - hop) // 2, (fft - hop) // 2))
+    window = torch.hann_window(fft, device=audio.device)
+    magnitude = torch.stft(padded, fft, hop, window=window, center=False, return_complex=True).abs()
+    return (mel_filters(fft // 2 + 1, rate, MELS, rate / 2).to(audio.device) @ magnitude + 1e-3).log()
+
+
+def hop_of(network: networks.Network) -> int:
+    """How many samples a frame makes."""
+    return int(np.prod(network.upsample_rates))
+
+
+def synthesise(network: networks.Network, z: Tensor, f0: Tensor, rng: torch.Generator) -> Tensor:
+    """What the network sings of latents and pitch, the first speaker's. Shapes: (B, d', T), (B, T) -> (B, N)."""
     speaker = torch.zeros(len(f0), 1, dtype=torch.long, device=f0.device)
-    z = networks.latents(network, content, f0, f0 > 0, speaker, noise)
-    z, f0 = z[:, :, first : first + window], f0[:, first : first + window]
-    rate, hop = network.sampling_rate, int(np.prod(network.upsample_rates))
     harmonics = network.dec.m_source.l_linear.in_features
-    sines = networks.excitation(f0.cpu(), hop, rate, harmonics, rng).to(f0.device)
+    sines = networks.excitation(f0.cpu(), hop_of(network), int(network.sampling_rate), harmonics, rng).to(f0.device)
     return networks.decode(network.dec, z, sines, network.emb_g(speaker).transpose(1, 2))
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Content (B, d, T), pitch (B, T), audio of the window (B, N), noise (B, d', T), and where the window starts."""
+    """Content (B, d, T), pitch (B, T), audio (B, T * hop), noise (B, d', T), and where the decoder's window starts."""
 
     content: Tensor
     f0: Tensor
@@ -182,11 +205,14 @@ def draw(
         heard = chosen.contents[int(rng.integers(len(chosen.contents)))][take].float()
         contents.append(functional.pad(heard, (0, 0, 0, short)))
         pitches.append(torch.from_numpy(np.pad(chosen.f0_hz[take], (0, short))))
-        audio = np.pad(chosen.audio[start * hop : (start + settings.context) * hop], (0, short * hop))
-        audios.append(torch.from_numpy(audio[first * hop : (first + settings.window) * hop]))
+        audio = chosen.audio[start * hop : (start + settings.context) * hop]
+        audios.append(torch.from_numpy(np.pad(audio, (0, short * hop))))
     noise = torch.randn(settings.batch, latent, settings.context, generator=noise_rng) * settings.noise_scale
     batch = Batch(torch.stack(contents).transpose(1, 2), torch.stack(pitches), torch.stack(audios), noise, first)
     return batch, noise_rng
+
+
+_SAVED = ("network", "reader", "judge", "optimiser", "judging")
 
 
 @dataclass
@@ -194,6 +220,7 @@ class _Session:
     """Everything that a checkpoint holds."""
 
     network: networks.Network
+    reader: nn.Module
     judge: Judge
     optimiser: torch.optim.Optimizer
     judging: torch.optim.Optimizer
@@ -201,13 +228,13 @@ class _Session:
 
     def save(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        state = {name: getattr(self, name).state_dict() for name in ("network", "judge", "optimiser", "judging")}
+        state = {name: getattr(self, name).state_dict() for name in _SAVED}
         torch.save({**state, "step": self.step}, path.with_suffix(".part"))
         path.with_suffix(".part").replace(path)
 
     def load(self, path: Path) -> None:
         state = torch.load(path, weights_only=True)
-        for name in ("network", "judge", "optimiser", "judging"):
+        for name in _SAVED:
             getattr(self, name).load_state_dict(state[name])
         self.step = int(state["step"])
 
@@ -226,10 +253,13 @@ def train(
     Equal seeds give equal weights on one machine, also across a stop.
     """
     network.to(device).train()
-    judge = _fresh_judge(settings.seed).to(device)
+    reader, judge = _fresh_aids(int(network.inter_channels), settings.seed)
+    reader, judge = reader.to(device), judge.to(device)
     used = [p for name, p in network.named_parameters() if not name.startswith(networks.UNUSED)]
+    used += list(reader.parameters())
     session = _Session(
         network,
+        reader,
         judge,
         torch.optim.AdamW(used, settings.learning_rate, betas=(0.8, 0.99), weight_decay=1e-3),
         torch.optim.AdamW(judge.parameters(), 4e-4, betas=(0.8, 0.99)),
@@ -250,10 +280,11 @@ def train(
     network.eval()
 
 
-def _fresh_judge(seed: int) -> Judge:
+def _fresh_aids(latent: int, seed: int) -> tuple[nn.Module, Judge]:
+    """What reads mel frames off the latents, and the judge."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Judge()
+        return nn.Conv1d(latent, MELS, 1), Judge()
 
 
 def _step(
@@ -261,28 +292,27 @@ def _step(
 ) -> dict[str, float]:
     """One step of the generator, and of the judge once it takes part. Returns the losses."""
     network, rate = session.network, int(session.network.sampling_rate)
-    hop = int(np.prod(network.upsample_rates))
+    hop = hop_of(network)
     done = session.step / settings.steps
     speed = min((session.step + 1) / settings.warmup, 0.05 + 0.95 * (1 + np.cos(np.pi * done)) / 2)
     for group in session.optimiser.param_groups:
         group["lr"] = settings.learning_rate * float(speed)
     batch, rng = draw(utterances, settings, int(network.inter_channels), session.step, hop)
-    wanted = batch.audio.to(device)
-    sung = synthesise(
-        network,
-        batch.content.to(device),
-        batch.f0.to(device),
-        batch.first,
-        settings.window,
-        batch.noise.to(device),
-        rng,
-    )
-    spectral, mel = spectral_loss(sung, wanted, rate)
-    total = spectral + 1.5 * mel
-    losses = {"spectral": spectral, "mel": mel}
-    if session.step >= settings.judged_from:
-        losses |= _judged(session, sung, wanted)
-        total = total + losses["fooling"] * 0.25 + losses["features"] * 0.5
+    f0, wanted = batch.f0.to(device), batch.audio.to(device)
+    speaker = torch.zeros(len(f0), 1, dtype=torch.long, device=device)
+    z = networks.latents(network, batch.content.to(device), f0, f0 > 0, speaker, batch.noise.to(device))
+    read = (session.reader(z) - log_mel(wanted, rate, hop)).abs().mean()
+    total, losses = read, {"read": read}
+    if session.step >= settings.decoded_from:
+        window = slice(batch.first, batch.first + settings.window)
+        sung = synthesise(network, z[:, :, window], f0[:, window], rng)
+        wanted = wanted[:, batch.first * hop : (batch.first + settings.window) * hop]
+        spectral, mel = spectral_loss(sung, wanted, rate)
+        losses |= {"spectral": spectral, "mel": mel}
+        total = total + spectral + 1.5 * mel
+        if session.step >= settings.judged_from:
+            losses |= _judged(session, sung, wanted)
+            total = total + losses["fooling"] * 0.25 + losses["features"] * 0.5
     session.optimiser.zero_grad(set_to_none=True)
     total.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(used, 1.0)
