@@ -13,6 +13,7 @@ from prefect.runtime import flow_run
 
 from flows.settings import DEFAULTS, Backing, Device, StageSettings
 from models import registry
+from models.decoding import decode
 from models.demucs.load import separator_path
 from models.errors import BadInput
 from models.records import Band, Clip, Grid, Remixed, Score, Stems, Take
@@ -72,11 +73,10 @@ def remix(
         transformer: Which Music Transformer plays.
         settings: Every other option, by stage.
     """
-    if not 0 <= outro_bars <= 64:
-        raise BadInput(f"The outro can have 0 to 64 bars, not {outro_bars}.")
+    check(song, voice, out, outro_bars, separator)
+    used = weights_used(separator, splitter, transformer, voice)
     ground = consent(find_voice(voice)).ground if voice != KEEP_SINGER else ""
     on = resolved(device)
-    check_writable(out)
     with in_use():
         taken = ingest(song)
         stems = separate(taken.audio, separator, settings.separate, seed, on)
@@ -109,10 +109,21 @@ def remix(
                 "outro_bars": outro_bars,
                 "stages": asdict(settings),
             },
-            weights=weights_used(separator, splitter, transformer, voice),
+            weights=used,
             notes=() if sings else ("No vocals were found; the remix goes on without a voice.",),
         )
         return publish(song, out, made, appraisal, credits, ledger(str(flow_run.id)))
+
+
+def check(song: Path, voice: str, out: Path, outro_bars: int, separator: str) -> None:
+    """Raise `BadInput` for all that can be known to be wrong before anything is computed."""
+    decode(song)
+    if not 0 <= outro_bars <= 64:
+        raise BadInput(f"The outro can have 0 to 64 bars, not {outro_bars}.")
+    if voice != KEEP_SINGER:
+        consent(find_voice(voice))
+    separator_path(separator)
+    check_writable(out)
 
 
 def play_band(

@@ -143,5 +143,7 @@ def _flac(clip: Clip, path: Path) -> Path:
 def _midi(path: Path) -> tuple[Score, Grid]:
     try:
         return from_midi(path.read_bytes())
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from None
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}.") from None

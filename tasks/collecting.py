@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.registry import home
-from tasks.caching import check_record, clips_in, kept_record, results_folder
+from tasks.caching import STAGES, check_record, clips_in, kept_record, results_folder
 from tasks.in_use import oldest_start
 from tasks.store import Damaged
 
@@ -65,6 +65,9 @@ def collect(limit_bytes: int) -> Collected:
     named = {path: _clip_names(path) for path in records}
     uses = Counter(name for names in named.values() for name in names)
     blobs = {path.stem: path for path in _blobs()}
+    for path in _failures():
+        if path.stat().st_mtime < spared_from:
+            path.unlink(missing_ok=True)
     over = sum(path.stat().st_size for path in (*records, *blobs.values())) - limit_bytes
     gone: list[tuple[Path, int]] = []
 
@@ -89,7 +92,13 @@ def collect(limit_bytes: int) -> Collected:
 
 
 def _records() -> Iterator[Path]:
-    return (path for path in results_folder().glob("*") if path.is_file())
+    """The kept results of stages."""
+    return (path for path in results_folder().glob("*-*") if path.name.partition("-")[0] in STAGES)
+
+
+def _failures() -> Iterator[Path]:
+    """What Prefect keeps of runs that failed; nothing ever looks for it."""
+    return (path for path in results_folder().glob("*") if path.name.partition("-")[0] not in STAGES)
 
 
 def _blobs() -> Iterator[Path]:

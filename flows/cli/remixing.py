@@ -108,10 +108,11 @@ def demo(
 
 def _remixed(song: Path, choices: dict[str, Any], options: list[str], quiet: bool) -> "Remix":
     from flows.cli.live import shown
-    from flows.remix import remix
+    from flows.remix import check, remix
     from flows.settings import StageSettings, with_options
 
     settings = with_options(StageSettings(), options)
+    check(song, choices["voice"], choices["out"], choices["outro_bars"], choices["separator"])
     with shown(console):
         made: Remix = remix(song=song, settings=settings, **choices)
     if not quiet:
