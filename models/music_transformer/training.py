@@ -32,7 +32,7 @@ class Recipe:
     steps: int = 4000
     events: int = 4096
     short: int = 512
-    short_share: float = 0.6
+    short_share: float = 0.7
     matrix_rate: float = 0.02
     other_rate: float = 0.003
     warmup: int = 100
