@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from models.separation_training import Learner
 
 NETWORKS = ("band-mask", "lead-backing", "mask-cnn")
-RATES = {"band-mask": 6e-4, "lead-backing": 6e-4, "mask-cnn": 5e-4}
+RATES = {"band-mask": 1e-3, "lead-backing": 1e-3, "mask-cnn": 5e-4}
 """AdamW's peak learning rate for each."""
 CROP_S = 4.0
 

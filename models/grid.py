@@ -36,8 +36,8 @@ def downbeat_indices(grid: Grid) -> tuple[int, ...]:
 def carried_on(grid: Grid, end_s: float, bars: int) -> tuple[Grid, float, float]:
     """The grid with enough beats for `bars` whole bars after a song that ends at `end_s`.
 
-    Returns the longer grid and the outro's start and end in seconds; the outro starts on the downbeat nearest to the
-    song's end, at the tempo of the last two bars, and its beats have the chord "N".
+    Returns the longer grid and the outro's start and end in seconds; the outro starts on the last downbeat before the
+    song's end (or a quarter of a beat after it), at the tempo of the last two bars, and its beats have the chord "N".
     """
     period = float(np.median(np.diff(grid.beats_s[-2 * grid.metre - 1 :])))
     anchor = downbeat_indices(grid)[-1] if grid.downbeats_s else 0
@@ -47,7 +47,7 @@ def carried_on(grid: Grid, end_s: float, bars: int) -> tuple[Grid, float, float]
         return beats[index] if index < len(beats) else beats[-1] + (index - len(beats) + 1) * period
 
     start = anchor
-    while beat_time(start + grid.metre) <= end_s + period * grid.metre / 2:
+    while beat_time(start + grid.metre) <= end_s + period / 4:
         start += grid.metre
     stop = start + bars * grid.metre
     longer = [beat_time(i) for i in range(max(stop + 1, len(beats)))]

@@ -7,7 +7,7 @@ from models.records import Clip, Take
 from tasks.fingerprint import code_digest, digest_of, versions
 
 
-@pytest.fixture()
+@pytest.fixture
 def project(tmp_path):
     files = {
         "models/__init__.py": "",

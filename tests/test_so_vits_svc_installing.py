@@ -32,7 +32,7 @@ def test_the_last_checkpoint_becomes_a_voice_with_a_sealed_record(checkpoint: Pa
 
 
 def test_nothing_is_left_when_the_record_says_too_little(checkpoint: Path) -> None:
-    with pytest.raises(BadInput, match="'ada' is refused.*given_by"):
+    with pytest.raises(BadInput, match=r"'ada' is refused.*given_by"):
         add_voice("ada", checkpoint, Consent("Ada", "", date(2026, 1, 31), "songs", "permission", "a letter"))
     assert "ada" not in voices()
     assert not list((checkpoint.parent / "home" / "voices").iterdir())

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
+from models.example_song.song import example_song
 from models.pitch import F0, PitchSettings, track_f0
 from models.records import Samples, Wave
 from models.so_vits_svc.content import CONTENT_RATE, Encoder, content
@@ -32,6 +33,12 @@ class SungClip:
     name: str
     audio: Wave
     f0: F0 | None = None
+
+
+def example_clip(seconds: float = 14.0) -> SungClip:
+    """The lead of the project's own example song, whose pitch is known."""
+    song = example_song(0, seconds)
+    return SungClip("example song", song.stems["lead_vocals"], F0(np.asarray(song.f0.hz, np.float32), song.f0.hop_s))
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,7 @@ def measure(
     sung = clip.audio if voice is None else _sung(clip, voice, settings, device)
     seconds = time.process_time() - started
     truth = clip.f0 or track_f0(clip.audio, settings.pitch)
-    found = track_f0(sung, settings.pitch).at(np.arange(len(truth.hz)) * truth.hop_s)
+    found = track_f0(sung, settings.pitch).at(np.arange(len(truth.hz), dtype=np.float64) * float(truth.hop_s))
     both = (found > 0) & (truth.hz > 0)
     cents = 1200 * np.log2(found[both] / truth.hz[both]) if both.any() else np.zeros(0)
     cents = np.abs(cents - 100 * np.round(np.median(cents) / 100)) if len(cents) else np.full(1, np.nan)

@@ -314,7 +314,7 @@ def _step(
             losses |= _judged(session, sung, wanted)
             total = total + losses["fooling"] * 0.25 + losses["features"] * 0.5
     session.optimiser.zero_grad(set_to_none=True)
-    total.backward()  # type: ignore[no-untyped-call]
+    total.backward()
     nn.utils.clip_grad_norm_(used, 1.0)
     session.optimiser.step()
     return {name: float(value.detach()) for name, value in losses.items()}

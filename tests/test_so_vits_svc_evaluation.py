@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+import torch
+
+from models.pitch import F0
+from models.records import Wave
+from models.so_vits_svc.content import debug_config, fresh_encoder
+from models.so_vits_svc.convert import RevoiceSettings, load_voice
+from models.so_vits_svc.evaluation import Ear, Figures, SungClip, long_term_spectrum, means, measure
+from models.so_vits_svc.phones import PHONES
+from models.so_vits_svc.voices import find_voice
+
+RATE = 22_050
+
+
+def sung(hz: float, formant: float, seconds: float = 2.0) -> Wave:
+    time = np.arange(round(seconds * RATE)) / RATE
+    audio = sum(
+        (0.05 + np.exp(-(((k * hz - formant) / 300) ** 2))) * np.sin(2 * np.pi * k * hz * time) for k in range(1, 40)
+    )
+    return Wave((0.1 * np.asarray(audio)).astype(np.float32)[None], RATE)
+
+
+@pytest.fixture(scope="module")
+def ear() -> Ear:
+    encoder = fresh_encoder(debug_config(), 0).eval()
+    rng = torch.Generator().manual_seed(0)
+    return Ear(encoder, torch.randn(len(PHONES), 16, generator=rng), torch.zeros(len(PHONES)))
+
+
+def test_a_copy_is_perfect(ear: Ear) -> None:
+    audio = sung(220, 1000)
+    clip = SungClip("a", audio, F0(np.full(201, 220, np.float32), 0.01))
+    figures = measure(clip, None, long_term_spectrum(audio), ear, RevoiceSettings(), "cpu")
+    assert figures.median_cents < 3
+    assert figures.within_50 > 0.99
+    assert figures.timbre_to_target == pytest.approx(1.0, abs=1e-5)
+    assert figures.timbre_to_source == pytest.approx(1.0, abs=1e-5)
+    assert figures.phones == pytest.approx(1.0)
+    assert figures.realtime == 0
+
+
+def test_a_changed_voice_is_heard_and_timed(ear: Ear) -> None:
+    clip = SungClip("a", sung(220, 1000))
+    target = long_term_spectrum(sung(220, 1180))
+    world = measure(clip, load_voice(find_voice("world"), "cpu"), target, ear, RevoiceSettings(), "cpu")
+    assert world.timbre_to_source < 0.98
+    assert world.phones < 1
+    assert world.within_50 > 0.95
+    assert world.realtime > 0
+
+
+def test_means_come_with_an_interval_that_holds_them() -> None:
+    rows = [Figures(c, 0.9, 0.0, 0.1, 0.5, 0.5, 0.5, 0.2) for c in (2.0, 4.0, 6.0, 8.0)]
+    mean, low, high = means(rows)["median_cents"]
+    assert mean == 5
+    assert 2 <= low < mean < high <= 8
+    assert means(rows) == means(rows)
