@@ -97,6 +97,21 @@ def test_late_onsets_and_a_drifting_tempo_are_told_apart() -> None:
     assert figure(data, "Onset drift").word == "fair"
 
 
+def test_a_band_that_plays_other_things_on_the_same_beats_is_still_timed() -> None:
+    rng = np.random.default_rng(3)
+    shared, own, other = (np.sort(rng.uniform(0.5, 58, 60)) for _ in range(3))
+    remixed = clicks(np.concatenate([shared, other]) + 0.012, 60)
+    data = remix(original=clicks(np.concatenate([shared, own]), 60), mix=remixed, stems={}, revoiced=None)
+    assert figure(data, "Onset offset").value == pytest.approx(12, abs=1)
+    assert abs(figure(data, "Onset drift").value) < 2
+
+
+def test_unrelated_music_has_no_timing() -> None:
+    times = np.random.default_rng(4).uniform(0.5, 58, (2, 120))
+    _, lags = signals.onset_lags(clicks(np.sort(times[0]), 60), clicks(np.sort(times[1]), 60), UNWATCHED)
+    assert len(lags) == 0
+
+
 def test_pitch_of_a_shifted_voice_is_the_same_melody() -> None:
     data = remix()
     assert data.f0_original is not None

@@ -100,6 +100,15 @@ def test_notes_chords_beats_and_pitch_are_all_there(numbers: Numbers) -> None:
     assert song["seconds"] == 16
 
 
+def test_flats_are_written_as_flats(numbers: Numbers) -> None:
+    data = remix()
+    flat = replace(data, grid=replace(data.grid, key="A#:maj", chords=("A#:maj", "D#:maj") * 16))
+    html = page(flat, numbers)
+    assert "B♭ major" in html
+    assert [run[2] for run in inlined(html)["chords"][:2]] == ["B♭", "E♭"]
+    assert inlined(html)["noteNames"][10] == "B♭"
+
+
 def test_a_page_without_voice_or_notes_is_still_a_page() -> None:
     data = remix(
         stems={},

@@ -1,6 +1,5 @@
 /* What each lane draws: waveforms, notes, pitch, spectrograms and charts. */
-const NAMES = ["C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B"];
-const noteName = (pitch) => NAMES[pitch % 12] + (Math.floor(pitch / 12) - 1);
+const noteName = (pitch) => song.noteNames[pitch % 12] + (Math.floor(pitch / 12) - 1);
 let colours = {};
 const readColours = () => {
   const style = getComputedStyle(document.documentElement);

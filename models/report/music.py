@@ -10,6 +10,13 @@ from models.records import Grid, Note, Score
 SLOTS_A_BEAT = 4
 """A bar's rhythm is compared in sixteenths."""
 _SCALES = {"maj": (0, 2, 4, 5, 7, 9, 11), "min": (0, 2, 3, 5, 7, 8, 10)}
+_SHARPS = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")
+_FLATS = ("C", "D♭", "D", "E♭", "E", "F", "G♭", "G", "A♭", "A", "B♭", "B")
+_FLAT_KEYS = frozenset(
+    [f"{root}:maj" for root in ("F", "Bb", "A#", "Eb", "D#", "Ab", "G#", "Db", "C#")]
+    + [f"{root}:min" for root in ("D", "G", "C", "F", "Bb", "A#", "Eb", "D#")]
+)
+"""The keys that are written in flats, under either name of their root."""
 _MODES = {"maj": "major", "min": "minor"}
 _NATURAL = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _QUALITIES = {
@@ -49,28 +56,39 @@ def chord_tones(label: str) -> frozenset[int]:
     return frozenset((int(root) + int(step)) % 12 for step in np.flatnonzero(bitmap)) if root >= 0 else frozenset()
 
 
-def written(label: str) -> str:
-    """A chord or key as musicians write it; "" for no chord.
+def written(label: str, key: str = "C:maj") -> str:
+    """A chord as musicians write it, with the sharps or flats of the key; "" for no chord.
 
-    >>> [written(x) for x in ("F#:min", "Bb:maj7", "C:maj", "C", "N")]
-    ['F♯m', 'B♭maj7', 'C', 'C', '']
+    >>> [written(x) for x in ("F#:min", "Bb:maj7", "C", "A:min/b3", "N")]
+    ['F♯m', 'A♯maj7', 'C', 'Am/C', '']
+    >>> written("A#:maj7", key="D:min")
+    'B♭maj7'
     """
-    if label in ("N", "X", ""):
+    try:
+        root, _, bass = mir_eval.chord.encode(label)
+    except mir_eval.chord.InvalidChordException:
         return ""
-    root, _, quality = label.partition(":")
-    quality, _, bass = quality.partition("/")
-    name = root.replace("#", "♯").replace("b", "♭") + _QUALITIES.get(quality, quality)
-    return f"{name}/{bass}" if bass else name
+    if root < 0:
+        return ""
+    names = note_names(key)
+    quality = label.partition("/")[0].partition(":")[2]
+    below = f"/{names[(int(root) + int(bass)) % 12]}" if bass else ""
+    return names[int(root)] + _QUALITIES.get(quality, quality) + below
+
+
+def note_names(key: str) -> tuple[str, ...]:
+    """The twelve pitch classes from C up, with the sharps or flats of the key."""
+    return _FLATS if key in _FLAT_KEYS else _SHARPS
 
 
 def key_name(label: str) -> str:
     """A key as one says it.
 
-    >>> key_name("Eb:min")
-    'E♭ minor'
+    >>> key_name("D#:min"), key_name("A#:maj"), key_name("")
+    ('E♭ minor', 'B♭ major', '')
     """
     root, _, mode = label.partition(":")
-    return f"{written(root)} {_MODES.get(mode, mode)}".strip()
+    return f"{written(root, label)} {_MODES.get(mode, mode)}".strip()
 
 
 def in_key_ratio(notes: list[Note], key: str) -> float:

@@ -92,11 +92,13 @@ def _voice(data: ReportInput) -> Iterator[Figure]:
             "How closely the new voice follows the old melody; 1 is exactly.", "Voice",
         )  # fmt: skip
         moved = round(12 * float(np.median(b - a)))
-        cents = 1200 * float(np.sqrt(np.mean((b - a - moved / 12) ** 2)))
+        apart = 1200 * np.abs(b - a - moved / 12)
+        cents, close = float(np.sqrt(np.mean(apart**2))), 100 * float(np.mean(apart < 50))
         where = f" after the intended shift of {abs(moved)} semitones {'up' if moved > 0 else 'down'}" if moved else ""
         yield Figure(
             "Pitch error", cents, "cents", word(cents, 35, 80),
-            f"The typical distance from the old melody{where}; 100 cents are a semitone.", "Voice",
+            f"The root mean square distance from the old melody{where}; 100 cents are a semitone. "
+            f"{close:.0f} % of it is within a quarter tone.", "Voice",
         )  # fmt: skip
     if either.any():
         wrong = 100 * float(np.mean((old > 0) != (new > 0)))

@@ -61,6 +61,7 @@ def page(data: ReportInput, numbers: Numbers, drawings: Drawings | None = None) 
         counts=[(word, sum(f.word == word for f in numbers.figures)) for word in WORDS],
         word_class=dict(zip(WORDS, ("good", "fair", "look"), strict=True)),
         shown=_shown,
+        spent=_spent,
         stages=stages,
         across=dag.draw(stages, across=True),
         down=dag.draw(stages, across=False),
@@ -85,6 +86,7 @@ def _song(data: ReportInput, numbers: Numbers, drawings: Drawings) -> dict[str, 
         "beats": _ms(data.grid.beats_s),
         "downbeats": _ms(data.grid.downbeats_s),
         "chords": _chords(data.grid),
+        "noteNames": music.note_names(data.grid.key),
         "f0": [
             {"label": label, "hue": hue, **_pitch(track)}
             for label, hue, track in (
@@ -152,7 +154,7 @@ def _chords(grid: Grid) -> list[list[Any]]:
     times = _ms(grid.beats_s)
     ends = [*times[1:], 2 * times[-1] - times[-2]] if len(times) > 1 else times
     for start, end, label in zip(times, ends, grid.chords, strict=False):
-        name = music.written(label)
+        name = music.written(label, grid.key)
         if runs and runs[-1][2] == name:
             runs[-1][1] = end
         else:
@@ -173,11 +175,20 @@ def _ms(times_s: tuple[float, ...]) -> list[int]:
     return [round(1000 * time) for time in times_s]
 
 
+def _spent(seconds: float) -> str:
+    """How long something took.
+
+    >>> _spent(84.2), _spent(1450.0)
+    ('84 s', '24 min')
+    """
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
 def _shown(value: float) -> str:
     """A number with as many digits as mean something, and a real minus sign.
 
-    >>> [_shown(x) for x in (-14.02, 0.9731, 152.4, -0.001)]
-    ['−14.0', '0.97', '152', '0.00']
+    >>> [_shown(x) for x in (-14.02, 0.9731, 152.4, -0.001, 0.0)]
+    ['−14.0', '0.97', '152', '0.00', '0']
     """
-    digits = 2 if abs(value) < 1 else 1 if abs(value) < 100 else 0
+    digits = 0 if value == 0 or abs(value) >= 100 else 2 if abs(value) < 1 else 1
     return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")

@@ -130,7 +130,9 @@ def spectrum(source: Source, name: str, watch: Watch) -> Curve:
 def onset_lags(song: Source, remix: Source, watch: Watch) -> tuple[Floats, Floats]:
     """How late the remix's onsets are along the song: times and lags in seconds, one each 6 s where it can be told.
 
-    The onset envelopes are correlated over 12 s at lags within 80 ms, and the peak refined by a parabola.
+    The onset envelopes are correlated (Pearson) over 12 s at lags within 80 ms, and the peak refined by a parabola; a
+    peak that chance alone could make (four standard errors, or 0.08) says nothing, and nor do fewer such peaks than in
+    half of the windows.
     """
     rate = CORRELATION_RATE / _ONSET_HOP
     window, most = int(12 * rate), int(0.08 * rate)
@@ -138,18 +140,20 @@ def onset_lags(song: Source, remix: Source, watch: Watch) -> tuple[Floats, Float
     length = min(len(x), len(y))
     window = min(window, length - 2 * most)
     times, lags = [], []
-    for start in range(most, length - window - most + 1, int(6 * rate)) if window > rate / 2 else ():
-        a = x[start : start + window]
-        near = np.lib.stride_tricks.sliding_window_view(y[start - most : start + window + most], window)
+    starts = range(most, length - window - most + 1, int(6 * rate)) if window > rate / 2 else range(0)
+    for start in starts:
+        a = _centred(x[start : start + window])
+        near = _centred(np.lib.stride_tricks.sliding_window_view(y[start - most : start + window + most], window))
         scale = np.linalg.norm(a) * np.linalg.norm(near, axis=1)
         values = near @ a / np.maximum(scale, 1e-9)
         best = int(np.argmax(values))
-        if 0 < best < 2 * most and values[best] > 0.3:
+        if 0 < best < 2 * most and values[best] > max(0.08, 4 / np.sqrt(window)):
             left, top, right = values[best - 1 : best + 2]
             bend = left - 2 * top + right
             lags.append((best - most + (0.5 * (left - right) / bend if bend < 0 else 0.0)) / rate)
             times.append((start + window / 2) / rate)
-    return np.asarray(times), np.asarray(lags)
+    told = len(lags) if 2 * len(lags) >= len(starts) else 0
+    return np.asarray(times[:told]), np.asarray(lags[:told])
 
 
 def onset_envelope(source: Source, watch: Watch) -> NDArray[np.float32]:
@@ -205,6 +209,10 @@ def _in_step(sources: list[Source], rate: int, size: int) -> Iterator[list[Mono]
 def _frames(samples: Mono, size: int, hop: int) -> Mono:
     """Shape: (frames, size)."""
     return np.lib.stride_tricks.sliding_window_view(samples, size)[::hop]
+
+
+def _centred(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(rows - rows.mean(axis=-1, keepdims=True))
 
 
 def _rounded(values: Floats, digits: int) -> tuple[float, ...]:
