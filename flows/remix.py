@@ -117,12 +117,12 @@ def remix(
 
 def check(song: Path, voice: str, out: Path, outro_bars: int, separator: str) -> None:
     """Raise `BadInput` for all that can be known to be wrong before anything is computed."""
-    decode(song)
     if not 0 <= outro_bars <= 64:
         raise BadInput(f"The outro can have 0 to 64 bars, not {outro_bars}.")
     if voice != KEEP_SINGER:
         consent(find_voice(voice))
     separator_path(separator)
+    decode(song)
     check_writable(out)
 
 

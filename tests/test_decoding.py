@@ -39,7 +39,9 @@ def refusal(path: Path, settings: IngestSettings = DEFAULT) -> str:
 
 
 def children() -> list[str]:
-    return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    """The ffmpeg programs that this process has started and not ended."""
+    numbers = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return [number for number in numbers if Path(f"/proc/{number}/comm").read_text().startswith("ffmpeg")]
 
 
 @pytest.fixture(autouse=True)

@@ -190,3 +190,15 @@ def test_missing_audio_is_said_and_the_rest_still_drawn(tab: Tab, report: Path, 
     tab.open(lonely)
     tab.until("!document.getElementById('trouble').hidden")
     assert tab.ask("document.querySelectorAll('.lane canvas').length") >= 10
+
+
+def test_a_phone_opens_on_the_first_minute_and_can_show_all(tab: Tab, tmp_path: Path) -> None:
+    long = Wave(noise(200, 1, 8000), 8000)
+    data = remix(original=long, mix=long, backing=long, revoiced=None, stems={}, f0_original=None, f0_revoiced=None)
+    (tmp_path / "report.html").write_text(page(data, measure(data)), "utf-8")
+    tab.open(tmp_path / "report.html", 390)
+    tab.click("[data-part='mix'] .stage", across=1 - 1e-3)
+    assert clock(tab) == pytest.approx(390 * 0.16, abs=1)
+    tab.click("[data-zoom='0']")
+    tab.click("[data-part='mix'] .stage", across=0.5)
+    assert clock(tab) == pytest.approx(100, abs=1)

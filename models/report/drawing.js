@@ -74,11 +74,14 @@ function drawChords(c, width, height) {
   drawBars(c, width, height, false);
   c.font = "500 13px system-ui, sans-serif";
   let free = -1;
+  const crowded = song.chords.length && width / (view.to - view.from) * song.chords[song.chords.length - 1][1] / 1000 / song.chords.length < 9;
   for (const [from, to, name] of song.chords) {
     const left = x(from / 1000, width), right = x(to / 1000, width);
     if (right < 0 || left > width) continue;
-    c.fillStyle = colours["line-strong"];
-    c.fillRect(left, 0, 1, height);
+    if (!crowded) {
+      c.fillStyle = colours["line-strong"];
+      c.fillRect(left, 0, 1, height);
+    }
     const at = Math.max(left, 0) + 5, wide = c.measureText(name).width;
     if (at < free || at + wide > Math.max(right, at + 14) + 12 || at + wide > width) continue;
     c.fillStyle = colours.ink;

@@ -1,6 +1,6 @@
 /* The view that all lanes share, and the page put together. */
 /* ---- the view: which seconds all lanes show ---- */
-const view = { from: 0, to: song.seconds };
+const view = { from: 0, to: Math.min(song.seconds, Math.max(30, innerWidth * 0.16)) };
 const lanes = [];
 const x = (seconds, width) => ((seconds - view.from) / (view.to - view.from)) * width;
 
