@@ -184,7 +184,7 @@ def killed_in(stage: str, song: Path, out: Path, home: Path) -> subprocess.Compl
         "PREFECT_LOGGING_LEVEL": "CRITICAL",
     }
     command = [sys.executable, "-c", KILLER, str(song), str(out), stage]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
 
 
 def test_killed_inside_any_stage_the_next_run_repeats_that_stage_alone(first, song, tmp_path):
