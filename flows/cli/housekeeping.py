@@ -62,9 +62,8 @@ def weights_list(as_json: AsJson = False) -> None:
 
 def weights_fetch(name: Annotated[str, typer.Argument(help="A name from `remix weights list`.")]) -> None:
     """Fetch a network that is not shipped; resumes where it was cut off, and keeps nothing that fails its SHA-256."""
-    from models.fetch import fetch
-
     from flows.cli.live import shown
+    from models.fetch import fetch
     from tasks.progress import stage_watch
 
     found = [weights for weights in registry.manifest() if weights.name == name and not weights.shipped]
