@@ -11,12 +11,12 @@ from pathlib import Path
 from prefect import flow
 from prefect.runtime import flow_run
 
-from flows.settings import DEFAULTS, Backing, Device, StageSettings
+from flows.settings import DEFAULTS, Backing, Choices, Device, StageSettings
 from models import registry
 from models.decoding import decode
 from models.demucs.load import separator_path
 from models.errors import BadInput
-from models.records import Band, Clip, Grid, Remixed, Score, Stems, Take
+from models.records import Band, Clip, Grid, Remixed, Score, Song, Stems, Take
 from models.score import joined, with_track, without
 from models.so_vits_svc.voices import consent, find_voice, voice_digest
 from tasks.appraise import appraise
@@ -74,45 +74,55 @@ def remix(
         settings: Every other option, by stage.
     """
     check(song, voice, out, outro_bars, separator)
+    choices = Choices(voice, seed, device, backing, outro_bars, separator, splitter, transformer, settings)
+    with in_use():
+        return remix_of(ingest(song), song, out, choices)
+
+
+def remix_of(taken: Song, song: Path, out: Path, choices: Choices) -> Remix:
+    """All that follows once a song is in the store: the body of every flow that remixes.
+
+    `song` is the file it came from, for its name and tags; `out` gets a folder for it.
+    """
+    voice, seed, settings = choices.voice, choices.seed, choices.settings
+    separator, splitter, transformer = choices.separator, choices.splitter, choices.transformer
     used = weights_used(separator, splitter, transformer, voice)
     ground = consent(find_voice(voice)).ground if voice != KEEP_SINGER else ""
-    on = resolved(device)
-    with in_use():
-        taken = ingest(song)
-        stems = separate(taken.audio, separator, settings.separate, seed, on)
-        hearing = listen.submit(stems.drums, stems.bass, stems.other, settings.listen)
-        voices = part_voices(stems.vocals, splitter, settings.part_voices, seed, on)
-        pitch = follow_pitch(voices.lead_vocals, settings.follow_pitch)
-        sings = pitch.voiced_s >= LEAST_VOICED_S
-        singing = (
-            revoice.submit(voices.lead_vocals, voice, settings.revoice, seed, on)
-            if sings and voice != KEEP_SINGER
-            else None
-        )
-        score = transcribe(stems.drums, stems.bass, stems.other, voices.lead_vocals, pitch, settings.transcribe)
-        grid = hearing.result()
-        band = play_band(taken.audio, stems, score, grid, backing, outro_bars, transformer, settings, seed, on)
-        lead = singing.result() if singing else voices.lead_vocals
-        mix = mixdown(lead, voices, stems, band, settings.mixdown, settings.master)
-        new_pitch = follow_pitch(lead, settings.follow_pitch)
-        made = Remixed(taken.audio, stems, voices, grid, score, pitch, lead, new_pitch, band, mix)
-        appraisal = appraise(made)
-        credits = Credits(
-            voice=voice if sings else KEEP_SINGER,
-            voice_ground=ground if sings else "",
-            separator=separator,
-            settings={
-                "voice": voice,
-                "seed": seed,
-                "device": on,
-                "backing": backing,
-                "outro_bars": outro_bars,
-                "stages": asdict(settings),
-            },
-            weights=used,
-            notes=() if sings else ("No vocals were found; the remix goes on without a voice.",),
-        )
-        return publish(song, out, made, appraisal, credits, ledger(str(flow_run.id)))
+    on = resolved(choices.device)
+    stems = separate(taken.audio, separator, settings.separate, seed, on)
+    hearing = listen.submit(stems.drums, stems.bass, stems.other, settings.listen)
+    voices = part_voices(stems.vocals, splitter, settings.part_voices, seed, on)
+    pitch = follow_pitch(voices.lead_vocals, settings.follow_pitch)
+    sings = pitch.voiced_s >= LEAST_VOICED_S
+    singing = (
+        revoice.submit(voices.lead_vocals, voice, settings.revoice, seed, on)
+        if sings and voice != KEEP_SINGER
+        else None
+    )
+    score = transcribe(stems.drums, stems.bass, stems.other, voices.lead_vocals, pitch, settings.transcribe)
+    grid = hearing.result()
+    band = play_band(taken.audio, stems, score, grid, choices, on)
+    lead = singing.result() if singing else voices.lead_vocals
+    mix = mixdown(lead, voices, stems, band, settings.mixdown, settings.master)
+    new_pitch = follow_pitch(lead, settings.follow_pitch)
+    made = Remixed(taken.audio, stems, voices, grid, score, pitch, lead, new_pitch, band, mix)
+    appraisal = appraise(made)
+    credits = Credits(
+        voice=voice if sings else KEEP_SINGER,
+        voice_ground=ground if sings else "",
+        separator=separator,
+        settings={
+            "voice": voice,
+            "seed": seed,
+            "device": on,
+            "backing": choices.backing,
+            "outro_bars": choices.outro_bars,
+            "stages": asdict(settings),
+        },
+        weights=used,
+        notes=() if sings else ("No vocals were found; the remix goes on without a voice.",),
+    )
+    return publish(song, out, made, appraisal, credits, ledger(str(flow_run.id)))
 
 
 def check(song: Path, voice: str, out: Path, outro_bars: int, separator: str) -> None:
@@ -126,24 +136,14 @@ def check(song: Path, voice: str, out: Path, outro_bars: int, separator: str) ->
     check_writable(out)
 
 
-def play_band(
-    audio: Clip,
-    stems: Stems,
-    score: Score,
-    grid: Grid,
-    backing: Backing,
-    outro_bars: int,
-    transformer: str,
-    settings: StageSettings,
-    seed: int,
-    on: str,
-) -> Band:
+def play_band(audio: Clip, stems: Stems, score: Score, grid: Grid, choices: Choices, on: str) -> Band:
     """The second branch: what plays under the voice, and what is played on after the song."""
+    backing, settings, seed, transformer = choices.backing, choices.settings, choices.seed, choices.transformer
     written = Score(())
     if backing == "generated":
         written = accompany(score, grid, audio.duration_s, transformer, settings.accompany, seed, on)
     prompt = with_track(written, score.track("melody")) if written.tracks else score
-    more = extend(prompt, grid, audio.duration_s, outro_bars, transformer, settings.extend, seed, on)
+    more = extend(prompt, grid, audio.duration_s, choices.outro_bars, transformer, settings.extend, seed, on)
     length_s = max(audio.duration_s + more.end_s - more.start_s, more.end_s)
     frames = round(length_s * audio.sample_rate)
     generated = joined(written, more.score)

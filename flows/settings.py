@@ -41,6 +41,21 @@ class StageSettings:
 DEFAULTS = StageSettings()
 
 
+@dataclass(frozen=True)
+class Choices:
+    """Everything that can be chosen for a remix; what each means is said in `flows.remix.remix`."""
+
+    voice: str = "lj"
+    seed: int = 0
+    device: Device = "auto"
+    backing: Backing = "generated"
+    outro_bars: int = 8
+    separator: str = "band-mask"
+    splitter: str = "lead-backing"
+    transformer: str = "small"
+    settings: StageSettings = DEFAULTS
+
+
 def with_options(settings: StageSettings, options: Iterable[str]) -> StageSettings:
     """Settings with each "stage.option=value" put in; raises `BadInput` naming what is wrong with one.
 
