@@ -13,9 +13,12 @@ import pytest
 
 REMIX = [sys.executable, "-c", "from flows.cli import main; main()"]
 
+NO_SERVER = "http://127.0.0.1:9/api"
+"""Named so that commands which never come to a flow start none of their own."""
 
-def remix(*arguments: str, home: Path, **more) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"REMIX_HOME": str(home), "COLUMNS": "120"}
+
+def remix(*arguments: str, home: Path, server: str = NO_SERVER, **more) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"REMIX_HOME": str(home), "COLUMNS": "120", "PREFECT_API_URL": server}
     return subprocess.run([*REMIX, *arguments], env=environment, capture_output=True, text=True, timeout=600, **more)
 
 
@@ -30,7 +33,6 @@ def remix(*arguments: str, home: Path, **more) -> subprocess.CompletedProcess[st
         (["run"], "Missing argument"),
         (["run", "README.md", "--separator", "band-musk"], "band-mask"),
         (["run", "README.md"], r"README\.md"),
-        (["extend", "README.md"], r"README\.md"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_2_with_nothing_left(tmp_path, arguments, says):
@@ -39,6 +41,16 @@ def test_bad_input_is_one_sentence_and_exit_2_with_nothing_left(tmp_path, argume
     assert re.search(says, result.stderr)
     assert "Traceback" not in result.stderr + result.stdout
     assert not list((tmp_path / "home").rglob("blobs/*"))
+
+
+def test_bad_input_to_a_stage_alone_is_one_sentence_too(tmp_path, prefect_server):
+    from prefect.settings import get_current_settings
+
+    server = str(get_current_settings().api.url)
+    result = remix("extend", str(Path(__file__)), home=tmp_path / "home", server=server)
+    assert result.returncode == 2, result.stderr
+    assert "test_cli.py" in result.stderr
+    assert "Traceback" not in result.stderr + result.stdout
 
 
 def test_lists_are_json_where_a_program_reads_them(tmp_path):

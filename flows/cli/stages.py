@@ -2,14 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from flows.cli.remixing import AsJson, Device, On, Options, Seed, Separator, Voice, console
-
-if TYPE_CHECKING:
-    from flows.settings import StageSettings
 
 Song = Annotated[Path, typer.Argument(help="An audio file.")]
 Midi = Annotated[Path, typer.Argument(help="A MIDI file.")]
@@ -32,10 +29,8 @@ def separate(
     as_json: AsJson = False,
 ) -> None:
     """Take a song apart into FLAC files: drums, bass, other, vocals, lead and backing vocals."""
-    from flows.stages import separate_file
-
-    choices = {"separator": separator, "seed": seed, "device": device.value, "settings": _settings(options)}
-    _tell(_shown(separate_file, song, out, **choices), as_json)
+    choices = {"separator": separator, "seed": seed, "device": device.value}
+    _tell(_shown("separate_file", song, out, options=options, **choices), as_json)
 
 
 def transcribe(
@@ -48,10 +43,8 @@ def transcribe(
     as_json: AsJson = False,
 ) -> None:
     """Write a song down as MIDI: bass, harmony, drums and the sung melody, on the song's own beats."""
-    from flows.stages import transcribe_file
-
-    choices = {"separator": separator, "seed": seed, "device": device.value, "settings": _settings(options)}
-    _tell(_shown(transcribe_file, song, out or song.with_suffix(".mid"), **choices), as_json)
+    choices = {"separator": separator, "seed": seed, "device": device.value}
+    _tell(_shown("transcribe_file", song, out or song.with_suffix(".mid"), options=options, **choices), as_json)
 
 
 def extend(
@@ -64,10 +57,10 @@ def extend(
     as_json: AsJson = False,
 ) -> None:
     """Play a MIDI file on with the Music Transformer; the old and the new notes are written together."""
-    from flows.stages import extend_midi
-
-    choices = {"bars": bars, "seed": seed, "device": device.value, "settings": _settings(options)}
-    _tell(_shown(extend_midi, midi, out or midi.with_stem(f"{midi.stem} extended"), **choices), as_json)
+    choices = {"bars": bars, "seed": seed, "device": device.value}
+    _tell(
+        _shown("extend_midi", midi, out or midi.with_stem(f"{midi.stem} extended"), options=options, **choices), as_json
+    )
 
 
 def revoice(
@@ -80,11 +73,9 @@ def revoice(
     as_json: AsJson = False,
 ) -> None:
     """Sing a vocal recording with another voice."""
-    from flows.stages import revoice_file
-
     target = out or vocals.with_name(f"{vocals.stem} sung by {voice}.wav")
-    choices = {"voice": voice, "seed": seed, "device": device.value, "settings": _settings(options)}
-    _tell(_shown(revoice_file, vocals, target, **choices), as_json)
+    choices = {"voice": voice, "seed": seed, "device": device.value}
+    _tell(_shown("revoice_file", vocals, target, options=options, **choices), as_json)
 
 
 def render(
@@ -95,10 +86,8 @@ def render(
     as_json: AsJson = False,
 ) -> None:
     """Play a MIDI file on the instruments of a SoundFont."""
-    from flows.stages import render_midi
-
     chosen = [*(options or []), *([f"render.soundfont={soundfont.resolve()}"] if soundfont else [])]
-    _tell(_shown(render_midi, midi, out or midi.with_suffix(".wav"), settings=_settings(chosen)), as_json)
+    _tell(_shown("render_midi", midi, out or midi.with_suffix(".wav"), options=chosen), as_json)
 
 
 def mix(
@@ -109,25 +98,25 @@ def mix(
     as_json: AsJson = False,
 ) -> None:
     """Mix a voice and its backing at the loudness target."""
-    from flows.stages import mix_files
-
-    made = _shown(mix_files, voice, backing, out, settings=_settings(options))
+    made = _shown("mix_files", voice, backing, out, options=options)
     console.print(f"{made.loudness_lufs:.1f} LUFS, true peak {made.true_peak_dbtp:.1f} dBTP", highlight=False)
     _tell(out, as_json)
 
 
-def _settings(options: list[str] | None) -> "StageSettings":
-    from flows.settings import StageSettings, with_options
+def _shown(flow: str, *args: Any, options: list[str] | None, **choices: Any) -> Any:
+    """Run a flow of `flows.stages` with its progress on the terminal."""
+    from flows.cli.server import server
 
-    return with_options(StageSettings(), options or [])
+    with server() as ready:
+        with console.status("Starting"):
+            from flows import stages
+            from flows.cli.live import shown
+            from flows.settings import StageSettings, with_options
 
-
-def _shown(flow: Any, *args: Any, **choices: Any) -> Any:
-    """Run a flow with its progress on the terminal."""
-    from flows.cli.live import shown
-
-    with shown(console):
-        return flow(*args, **choices)
+            settings = with_options(StageSettings(), options or [])
+            ready()
+        with shown(console):
+            return getattr(stages, flow)(*args, settings=settings, **choices)
 
 
 def _tell(written: Path | tuple[Path, ...], as_json: bool) -> None:

@@ -1,0 +1,97 @@
+"""A Prefect server for one command, where none is configured: started first, so that it comes up while we import."""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import tomllib
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import tasks as _environment  # noqa: F401 (sets PREFECT_HOME)
+
+_PATIENCE_S = float(os.environ["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"])
+_PR_SET_PDEATHSIG = 1
+
+
+@contextmanager
+def server() -> Iterator[Callable[[], None]]:
+    """Start a server beside this process and name it in `PREFECT_API_URL`; yields what waits until it answers.
+
+    Where the environment or the profile names a server already, nothing is started. It must be entered before Prefect
+    is imported. The server ends with the block, and with this process however that ends.
+    """
+    if _configured():
+        yield lambda: None
+        return
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}/api"
+    process = _started(address.split(":")[2].removesuffix("/api"))
+    os.environ["PREFECT_API_URL"] = address
+    try:
+        yield lambda: _answers(process, address)
+    finally:
+        del os.environ["PREFECT_API_URL"]
+        process.terminate()
+        try:
+            process.wait(0.5)
+        except subprocess.TimeoutExpired:
+            process.kill()  # every state it answered for is in its database
+
+
+def _configured() -> bool:
+    if "PREFECT_API_URL" in os.environ:
+        return True
+    profiles = Path(os.environ["PREFECT_HOME"]) / "profiles.toml"
+    if not profiles.is_file():
+        return False
+    known = tomllib.loads(profiles.read_text())
+    return "PREFECT_API_URL" in known.get("profiles", {}).get(known.get("active", ""), {})
+
+
+def _started(port: str) -> "subprocess.Popen[bytes]":
+    command = [
+        sys.executable,
+        "-m",
+        "prefect",
+        "server",
+        "start",
+        "--no-ui",
+        "--no-services",
+        "--log-level",
+        "CRITICAL",
+    ]
+    return subprocess.Popen(
+        [*command, "--host", "127.0.0.1", "--port", port],
+        env=os.environ | {"PREFECT_LOGGING_LEVEL": "CRITICAL"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for the stages; the server ends after them
+        preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+    )
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _answers(process: "subprocess.Popen[bytes]", address: str) -> None:
+    """Return as soon as the server is up; raises `RuntimeError` if it ends or does not answer in time."""
+    until = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            raise RuntimeError(f"Prefect's temporary server ended with {process.returncode}")
+        try:
+            with urllib.request.urlopen(f"{address}/health", timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)
+    raise RuntimeError("Prefect's temporary server did not answer in time")
