@@ -5,8 +5,10 @@ interleaved little-endian samples, so equal sound is one clip whatever file it c
 rename: a reader sees a whole clip or none.
 """
 
+import errno
 import hashlib
 import os
+import shutil
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from models.records import Clip, Samples
 from models.registry import home
 
 BLOCK_FRAMES = 1 << 18
+_FULL_BYTES = 1 << 20
 
 
 class Damaged(Exception):
@@ -101,7 +104,7 @@ class Store:
                 raise ValueError("there is no audio to keep")
             return tuple(self._publish(writer) for writer in writers)
         except (OSError, soundfile.SoundFileError) as error:
-            raise BadInput(f"The store {self.root} cannot be written: {error}.") from error
+            raise BadInput(f"The store {self.root} cannot be written: {_reason(error, self.root)}.") from error
         finally:
             for writer in writers:
                 writer.discard()
@@ -179,6 +182,14 @@ def _data_offset(head: bytes) -> int:
     if head[:4] not in (b"RIFF", b"RF64") or found < 0:
         raise ValueError("not a WAV file")
     return found + 8
+
+
+def _reason(error: Exception, root: Path) -> str:
+    """Why writing failed; libsndfile does not pass on the kernel's word, so a full disk is looked for."""
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    full = shutil.disk_usage(root).free < _FULL_BYTES
+    return os.strerror(errno.ENOSPC) if full else str(error).rstrip(".")
 
 
 def _sync_folder(folder: Path) -> None:
