@@ -9,6 +9,7 @@ import json
 import mmap
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ BITRATE = 320_000
 
 _MEMORY_BYTES = 6 << 30  # of address space, of which the map takes 635 MB an hour; a picture may not take the rest
 _POLL_S = 0.1
+_FULL_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ def encoded(order: Mp3Order, scratch: Path, watch: Watch) -> None:
         for number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO):
             if os.strerror(number) in said:
                 raise OSError(number, os.strerror(number))
+        if shutil.disk_usage(scratch).free < _FULL_BYTES:  # then not even the log could be written
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         raise RuntimeError(f"the MP3 encoder failed: {said[-2000:]}")
     watch.at(1.0)
 
