@@ -27,7 +27,11 @@ from prefect.transactions import IsolationLevel
 from models.records import Clip
 from models.registry import home
 from tasks.fingerprint import code_digest, digest_of, versions
+from tasks.leases import LeaseLockManager
 from tasks.locking import FlockLockManager
+from tasks.progress import stage_watch
+from tasks.remote_store import StoreUnreachable, shared
+from tasks.resident import EngineLost, computed
 from tasks.store import Damaged, Store
 
 P = ParamSpec("P")
@@ -35,6 +39,8 @@ R = TypeVar("R")
 
 NOT_IN_KEY = frozenset({"device"})
 """Parameters that say where to compute, not what."""
+
+_RETRY_AFTER_S = [2.0, 15.0, 60.0]
 
 
 @dataclass
@@ -90,14 +96,41 @@ def check_record(key: str) -> None:
 
 def forget_if_damaged(key: str) -> None:
     """Mark a kept result as used now, or remove it if it, or a clip it names, is damaged."""
-    path = results_folder() / key
-    if not path.exists():
+    path, store = results_folder() / key, shared()
+    if not path.exists() and not (store and store.pull(f"results/{key}", path)):
         return
     try:
         check_record(key)
         os.utime(path)
     except Damaged:
         path.unlink(missing_ok=True)
+        if store:
+            store.remove(f"results/{key}")
+
+
+def share(key: str) -> None:
+    """Put a new result, if the stage made one, into the store that machines share; its clips are there already."""
+    path, store = results_folder() / key, shared()
+    if store and path.exists() and not store.has(f"results/{key}"):
+        store.push(path, f"results/{key}")
+
+
+def _locks() -> FlockLockManager | LeaseLockManager:
+    """The kernel's locks for one machine; leases in the shared store where there are several."""
+    if shared():
+        return LeaseLockManager(forget_if_damaged, share)
+    return FlockLockManager(lambda: home() / "locks", forget_if_damaged)
+
+
+def can_pass(task: Any, run: Any, state: Any) -> bool:
+    """Whether a stage that failed may well work later: memory ran out, the engine or the shared store went away."""
+    try:
+        state.result()
+    except (MemoryError, EngineLost, StoreUnreachable, ConnectionError, TimeoutError):
+        return True
+    except Exception as error:
+        return type(error).__name__ == "OutOfMemoryError"  # torch's; torch itself is not imported for a name
+    return False
 
 
 def clips_in(value: Any) -> Iterator[Clip]:
@@ -116,10 +149,10 @@ class ContentKey(CachePolicy):
     """The cache policy of every stage: the key says everything that the result depends on, and nothing else."""
 
     isolation_level = IsolationLevel.SERIALIZABLE
-    lock_manager = FlockLockManager(lambda: home() / "locks", forget_if_damaged)
 
     def __init__(self, stage: "Stage[Any, Any]") -> None:
         self.stage = stage
+        self.lock_manager = _locks()
 
     def __deepcopy__(self, memo: dict[int, object]) -> "ContentKey":
         return self
@@ -137,6 +170,7 @@ class Stage(Generic[P, R]):
     fn: Callable[P, R]
     computes: tuple[str, ...]
     depends: Callable[..., Any]
+    resident: bool = False
 
     @property
     def name(self) -> str:
@@ -175,6 +209,9 @@ class Stage(Generic[P, R]):
             persist_result=True,
             result_serializer="json",
             cache_result_in_memory=False,
+            retries=len(_RETRY_AFTER_S),
+            retry_delay_seconds=_RETRY_AFTER_S,
+            retry_condition_fn=can_pass,
         )
 
 
@@ -182,16 +219,17 @@ STAGES: dict[str, Stage[Any, Any]] = {}
 
 
 def stage(
-    *computes: str, depends: Callable[..., Any] = lambda **inputs: None
+    *computes: str, depends: Callable[..., Any] = lambda **inputs: None, resident: bool = False
 ) -> Callable[[Callable[P, R]], Stage[P, R]]:
     """Make a function a stage.
 
     `computes` names the distributions whose version matters to its result; `depends(**inputs)` gives what else does:
-    digests of weights and of consent records.
+    digests of weights and of consent records. A `resident` stage uses networks, and is computed by this machine's
+    resident engine where there is one.
     """
 
     def make(fn: Callable[P, R]) -> Stage[P, R]:
-        made = Stage(fn, computes, depends)
+        made = Stage(fn, computes, depends, resident)
         STAGES[made.name] = made
         return made
 
@@ -204,8 +242,9 @@ def _timed(of: Stage[P, R]) -> Callable[P, R]:
     @wraps(of.fn)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         started = time.monotonic()
-        value = of.fn(*args, **kwargs)
-        key, seconds = of.key(signature(of.fn).bind(*args, **kwargs).arguments), time.monotonic() - started
+        inputs = signature(of.fn).bind(*args, **kwargs).arguments
+        value: R = computed(of.name, of.fn, inputs, stage_watch) if of.resident else of.fn(*args, **kwargs)
+        key, seconds = of.key(inputs), time.monotonic() - started
         _keep_seconds(key, seconds)
         _note(StageRun(of.name, key, seconds, reused=False))
         return value

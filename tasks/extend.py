@@ -9,6 +9,7 @@ from models.music_transformer import accompany as band_for
 from models.music_transformer import extend as played_on
 from models.records import Continuation, Grid, Score
 from tasks.caching import stage
+from tasks.networks import NETWORKS
 from tasks.progress import stage_watch
 
 
@@ -16,16 +17,16 @@ def _weights(transformer: str, **inputs: Any) -> str:
     return registry.file_digest(registry.verified(registry.find("music_transformer", transformer)))
 
 
-@stage("torch", "numpy", depends=_weights)
+@stage("torch", "numpy", depends=_weights, resident=True)
 def accompany(
     score: Score, grid: Grid, end_s: float, transformer: str, settings: PlaySettings, seed: int, device: str
 ) -> Score:
     """Write a new band under the sung melody, bar by bar, for the whole song."""
-    network = load(registry.verified(registry.find("music_transformer", transformer)), device)
+    network = NETWORKS.kept(load, registry.verified(registry.find("music_transformer", transformer)), device)
     return band_for(score.track("melody"), grid, end_s, network, settings, seed, device, stage_watch("accompany"))
 
 
-@stage("torch", "numpy", depends=_weights)
+@stage("torch", "numpy", depends=_weights, resident=True)
 def extend(
     score: Score, grid: Grid, end_s: float, bars: int, transformer: str, settings: PlaySettings, seed: int, device: str
 ) -> Continuation:
@@ -33,6 +34,6 @@ def extend(
     longer, start_s, stop_s = carried_on(grid, end_s, bars)
     if bars == 0:
         return Continuation(Score(()), longer, start_s, stop_s)
-    network = load(registry.verified(registry.find("music_transformer", transformer)), device)
+    network = NETWORKS.kept(load, registry.verified(registry.find("music_transformer", transformer)), device)
     new = played_on(score, longer, start_s, bars, network, settings, seed, device, stage_watch("extend"))
     return Continuation(new, longer, start_s, stop_s)

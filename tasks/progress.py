@@ -2,8 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
@@ -17,6 +18,7 @@ Listener = Callable[[str, float], None]
 _ARTIFACT_EVERY_S = 1.0
 _listeners: list[Listener] = []
 _stop = threading.Event()
+_elsewhere: ContextVar[Watch | None] = ContextVar("elsewhere", default=None)
 
 
 def listen(listener: Listener) -> None:
@@ -24,18 +26,35 @@ def listen(listener: Listener) -> None:
     _listeners.append(listener)
 
 
+def tell(stage: str, fraction: float) -> None:
+    """Tell the listeners of this process how far a stage is that another process computes."""
+    for listener in _listeners:
+        listener(stage, fraction)
+
+
 def stop_all() -> None:
     """Ask every stage of this process to stop at its next report."""
     _stop.set()
 
 
+@contextmanager
+def reporting_to(watch: Watch) -> Iterator[None]:
+    """Have the stages that this thread runs in the block report to a watch alone, for a listener in another process."""
+    token = _elsewhere.set(watch)
+    try:
+        yield
+    finally:
+        _elsewhere.reset(token)
+
+
 def stage_watch(name: str) -> Watch:
     """A watch for the running stage; its artifact appears after a second, then moves each second."""
+    if (elsewhere := _elsewhere.get()) is not None:
+        return elsewhere
     artifact = _Artifact(name)
 
     def progress(fraction: float) -> None:
-        for listener in _listeners:
-            listener(name, fraction)
+        tell(name, fraction)
         artifact.show(fraction)
 
     return Watch(progress, _stop.is_set)

@@ -6,6 +6,7 @@ from models.records import Clip
 from models.so_vits_svc.convert import RevoiceSettings
 from models.so_vits_svc.voices import consent_digest, find_voice, voice_digest
 from tasks.caching import stage
+from tasks.networks import NETWORKS
 from tasks.progress import stage_watch
 from tasks.store import Store
 
@@ -15,11 +16,21 @@ def _voice(voice: str, **inputs: Any) -> list[str]:
     return [voice_digest(folder), consent_digest(folder)]
 
 
-@stage("torch", "so-vits-svc-fork", "transformers", "pyworld-prebuilt", "numpy", "scipy", "soxr", depends=_voice)
+@stage(
+    "torch",
+    "so-vits-svc-fork",
+    "transformers",
+    "pyworld-prebuilt",
+    "numpy",
+    "scipy",
+    "soxr",
+    depends=_voice,
+    resident=True,
+)
 def revoice(vocals: Clip, voice: str, settings: RevoiceSettings, seed: int, device: str) -> Clip:
     """Sing the vocals with another voice, note for note; refuses a voice without its record of consent."""
     from models.so_vits_svc.convert import convert, load_voice
 
-    singer = load_voice(find_voice(voice), device)
+    singer = NETWORKS.kept(load_voice, find_voice(voice), device)
     blocks = convert(Store().source(vocals), singer, settings, seed, device, stage_watch("revoice"))
     return Store().put(blocks, vocals.sample_rate)

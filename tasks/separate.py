@@ -10,6 +10,7 @@ from models.demucs.load import load, separator_path
 from models.demucs.split import SplitSettings, split
 from models.records import Clip, Samples, Stems, Voices
 from tasks.caching import stage
+from tasks.networks import NETWORKS
 from tasks.progress import stage_watch
 from tasks.store import BLOCK_FRAMES, Store
 
@@ -20,10 +21,10 @@ def _separator(separator: str, **inputs: Any) -> str:
     return registry.file_digest(separator_path(separator))
 
 
-@stage("torch", "demucs", "numpy", depends=_separator)
+@stage("torch", "demucs", "numpy", depends=_separator, resident=True)
 def separate(audio: Clip, separator: str, settings: SplitSettings, seed: int, device: str) -> Stems:
     """Take the song apart into drums, bass, other and vocals with a Demucs network."""
-    network = load(separator_path(separator), device)
+    network = NETWORKS.kept(load, separator_path(separator), device)
     sources = cast(Sequence[str], network.sources)
     blocks = split(Store().source(audio), network, settings, seed, device, stage_watch("separate"))
     four = (_four(sources, block) for block in blocks)
@@ -48,13 +49,13 @@ def _splitter(splitter: str, **inputs: Any) -> str:
     return registry.file_digest(registry.verified(registry.find("vocal_splitter", splitter)))
 
 
-@stage("torch", "demucs", "numpy", depends=_splitter)
+@stage("torch", "demucs", "numpy", depends=_splitter, resident=True)
 def part_voices(vocals: Clip, splitter: str, settings: SplitSettings, seed: int, device: str) -> Voices:
     """Take the vocals apart into lead, backing and room; where no backing is heard everything stays lead."""
     if splitter == ALL_LEAD:
         silence = _silence_like(vocals)
         return Voices(vocals, silence, silence)
-    network = load(registry.verified(registry.find("vocal_splitter", splitter)), device)
+    network = NETWORKS.kept(load, registry.verified(registry.find("vocal_splitter", splitter)), device)
     blocks = split(Store().source(vocals), network, settings, seed, device, stage_watch("part_voices"))
     return Voices(*Store().put_together(blocks, vocals.sample_rate))
 

@@ -21,6 +21,7 @@ import soundfile
 from models.errors import BadInput
 from models.records import Clip, Samples
 from models.registry import home
+from tasks.remote_store import shared
 
 BLOCK_FRAMES = 1 << 18
 _FULL_BYTES = 1 << 20
@@ -75,6 +76,10 @@ class Store:
     def path(self, clip: Clip) -> Path:
         return self.root / "blobs" / clip.sha256[:2] / f"{clip.sha256}.wav"
 
+    def key(self, clip: Clip) -> str:
+        """The clip's name in the store that machines share."""
+        return f"blobs/{clip.sha256[:2]}/{clip.sha256}.wav"
+
     def source(self, clip: Clip) -> Stored:
         """The clip as something to read from; raises `Damaged` if its file is missing."""
         path = self.path(clip)
@@ -115,11 +120,15 @@ class Store:
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(writer.path, target)
         _sync_folder(target.parent)
+        if store := shared():
+            store.push(target, self.key(clip))
         return clip
 
     def check(self, clip: Clip) -> None:
         """Raise `Damaged` unless the clip's file holds exactly the samples its name promises."""
         path = self.path(clip)
+        if not path.exists() and (store := shared()):
+            store.pull(self.key(clip), path)
         try:
             stat = path.stat()
             token = (str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino)

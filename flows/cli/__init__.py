@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from flows.cli import housekeeping, leaving, remixing, stages
+from flows.cli import evaluation, housekeeping, leaving, remixing, runs, serving, stages
 
 app = typer.Typer(
     name="remix",
@@ -17,6 +17,9 @@ app = typer.Typer(
 )
 remixing.add_to(app)
 stages.add_to(app)
+runs.add_to(app)
+serving.add_to(app)
+evaluation.add_to(app)
 housekeeping.add_to(app)
 
 

@@ -30,7 +30,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(doctor)
 
 
-def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
+def show_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
     """Rows as JSON for programs, or as a table for people."""
     if as_json:
         print(json.dumps(rows, default=str))
@@ -57,7 +57,7 @@ def weights_list(as_json: AsJson = False) -> None:
         }
         for weights in registry.manifest()
     ]
-    _show(rows, as_json)
+    show_rows(rows, as_json)
 
 
 def weights_fetch(name: Annotated[str, typer.Argument(help="A name from `remix weights list`.")]) -> None:
@@ -86,7 +86,7 @@ def weights_verify(as_json: AsJson = False) -> None:
         except BadInput as error:
             rows.append({"name": weights.name, "kind": weights.kind, "whole": False})
             bad.append(str(error))
-    _show(rows, as_json)
+    show_rows(rows, as_json)
     if bad:
         raise BadInput("\n".join(bad))
 
@@ -102,7 +102,7 @@ def voices_list(as_json: AsJson = False) -> None:
         except BadInput as error:
             ground = f"refused: {error}"
         rows.append({"voice": name, "ground": ground})
-    _show(rows, as_json)
+    show_rows(rows, as_json)
 
 
 def cache_stats(as_json: AsJson = False) -> None:
@@ -115,7 +115,7 @@ def cache_stats(as_json: AsJson = False) -> None:
         print(json.dumps(asdict(found)))
         return
     console.print(f"{found.results} results, {found.clips} clips, {found.bytes / 1e9:.2f} GB", highlight=False)
-    _show([{"stage": name, "results": count} for name, count in sorted(found.by_stage.items())], as_json)
+    show_rows([{"stage": name, "results": count} for name, count in sorted(found.by_stage.items())], as_json)
 
 
 def cache_verify() -> None:
@@ -145,7 +145,7 @@ def doctor(as_json: AsJson = False) -> None:
     """Say in one screen what is installed, which device and weights there are, and how much disk and memory is free."""
     from models.diagnosis import diagnose
 
-    _show([asdict(fact) for fact in diagnose()], as_json)
+    show_rows([asdict(fact) for fact in diagnose()], as_json)
 
 
 WEIGHTS = (weights_list, weights_fetch, weights_verify)

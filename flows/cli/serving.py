@@ -1,0 +1,129 @@
+"""`remix serve`, and what it is made of: `remix server`, `remix worker`, `remix deploy`, `remix engine`."""
+
+import os
+import socket
+import sys
+import threading
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from models.errors import BadInput
+from models.registry import home
+
+console = Console(highlight=False, soft_wrap=True)
+
+Port = Annotated[int, typer.Option(min=1, max=65535, help="The port of the server and its UI.")]
+Host = Annotated[str, typer.Option(help="The address to listen on; loopback unless told otherwise.")]
+AtOnce = Annotated[int, typer.Option("--songs", min=1, help="How many songs are remixed at once, over all workers.")]
+Pool = Annotated[str, typer.Option(help="The work pool to work for: cpu or gpu.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="How many runs this worker has at once; by default any number.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    for command in (serve, server, worker, deploy, engine):
+        app.command(rich_help_panel="Service")(command)
+
+
+def serve(
+    port: Port = 4200, host: Host = "127.0.0.1", songs: AtOnce = 2, pool: Pool = "cpu", limit: Limit = None
+) -> None:
+    """Run the service on this machine: a Prefect server (SQLite), the deployments and a worker, until Ctrl-C."""
+    from flows.service import answers, forget_api, note_api, set_up, use_api, wait_for
+    from flows.supervising import Supervised
+
+    api = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}/api"
+    if answers(api):
+        raise BadInput(f"A server answers at {api} already; choose another --port, or stop it.")
+    use_api(api)
+    children = Supervised(home() / "logs", console.print)
+    try:
+        children.start("server", [*_remix(), "server", "--host", host, "--port", str(port)])
+        wait_for(api)
+        set_up(songs)
+        bounds = ["--limit", str(limit)] if limit else []
+        children.start("worker", [*_remix(), "worker", "--pool", pool, *bounds])
+        note_api(api)
+        console.print(_WELCOME.format(ui=api.removesuffix("/api"), logs=children.logs))
+        children.until_told()
+    finally:
+        forget_api()
+        children.end()
+
+
+_WELCOME = """The service is up. Its pages: {ui}
+
+    remix submit song.mp3 --voice lj --follow     # uploads a song and remixes it
+    remix runs ; remix runs show ID ; remix runs cancel ID ; remix runs fetch ID --out DIR
+    remix batch add DIR --every "0 2 * * *" --voice lj ; remix batch list|pause|remove
+
+Logs: {logs}. Ctrl-C ends it; what was finished is kept."""
+
+
+def server(port: Port = 4200, host: Host = "127.0.0.1") -> None:
+    """Run the Prefect server and its UI; with $REMIX_AUTH_FILE only for those who know the secret in that file."""
+    import tasks  # noqa: F401  # telemetry off, the database beside the store
+    from flows.service import secrets_from_files
+
+    secrets_from_files()
+    if host not in ("127.0.0.1", "localhost", "::1") and not os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+        raise BadInput(f"A server on {host} is open to the network: give it a secret by REMIX_AUTH_FILE.")
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
+    os.execv(sys.executable, command)
+
+
+def worker(pool: Pool = "cpu", limit: Limit = None, name: Annotated[str, typer.Option(help="Its name.")] = "") -> None:
+    """Work for a pool: a Prefect process worker, the resident engine, and the sweep that takes up lost runs."""
+    from flows.service import POOLS, use_api, wait_for
+
+    if pool not in POOLS:
+        raise BadInput(f"There is no work pool {pool!r}; there are {' and '.join(POOLS)}.")
+    wait_for(use_api())
+    from flows.lost_runs import sweep_forever
+    from flows.supervising import Supervised
+    from tasks.resident import SOCKET
+
+    os.environ[SOCKET] = str(home() / f"engine-{os.getpid()}.sock")
+    children = Supervised(home() / "logs", lambda words: print(words, flush=True))
+    called = name or f"{socket.gethostname()}-{os.getpid()}"
+    command = [
+        sys.executable,
+        "-m",
+        "prefect",
+        "worker",
+        "start",
+        "--pool",
+        pool,
+        "--name",
+        called,
+        "--type",
+        "process",
+    ]
+    children.start("engine", [*_remix(), "engine", *(["--gpu"] if pool == "gpu" else [])])
+    children.start("runs", [*command, *(["--limit", str(limit)] if limit else [])])
+    threading.Thread(target=sweep_forever, args=(children.stop,), daemon=True).start()
+    children.until_told()
+
+
+def deploy(songs: AtOnce = 2) -> None:
+    """Tell a server of pools, queues, limits and deployments; may be run again."""
+    from flows.service import set_up, use_api, wait_for
+
+    wait_for(use_api())
+    set_up(songs)
+
+
+def engine(
+    gpu: Annotated[bool, typer.Option("--gpu", help="Hold the limit named gpu while a network works.")] = False,
+) -> None:
+    """Keep networks loaded and compute for this machine's runs; `remix worker` starts it."""
+    from tasks.engine import serve_networks
+    from tasks.resident import SOCKET
+
+    serve_networks(os.environ.get(SOCKET) or str(home() / "engine.sock"), "gpu" if gpu else None)
+
+
+def _remix() -> list[str]:
+    return [sys.executable, "-c", "from flows.cli import main; main()"]

@@ -1,0 +1,117 @@
+"""Runs whose process is gone are taken up again: every worker sweeps, so one living worker is enough.
+
+A running flow sends a heartbeat event every 30 s (Prefect's own). A run that sent none for `LOST_AFTER_S`, or that was
+reported as crashed, is scheduled anew under its own id: it goes on where it was, since finished stages are kept. With a
+sweep every `EVERY_S` and a worker asking every 10 s, that is within two minutes.
+"""
+
+import os
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterDeploymentId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter, EventResourceFilter
+from prefect.states import Cancelled, Failed, Scheduled
+from prefect.types._datetime import now
+
+EVERY_S = 15.0
+LOST_AFTER_S = 75.0
+MOST_STARTS = 6
+"""A run that was lost so often is at fault itself (it eats all memory, say), and ends Failed."""
+
+_WORKING = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+_UUID = "prefect.flow-run."
+
+
+@dataclass
+class Sweep:
+    """Looks for lost runs; trusts silence only once the server has answered for as long as a run may be silent."""
+
+    lost_after_s: float = LOST_AFTER_S
+    _answers_since: float = field(default_factory=time.monotonic)
+
+    def once(self) -> list[str]:
+        """Take up what is lost; returns the names of those runs. An unreachable server is an empty list."""
+        try:
+            with get_client(sync_client=True) as client:
+                return self._swept(client)
+        except Exception:  # a server that is away or starting: whatever it said, nothing can be known now
+            self._answers_since = time.monotonic()
+            return []
+
+    def _swept(self, client: SyncPrefectClient) -> list[str]:
+        crashed = [run for run in _runs(client, [StateType.CRASHED]) if _recent(run)]
+        silent = []
+        if time.monotonic() - self._answers_since >= self.lost_after_s:
+            since = now("UTC") - timedelta(seconds=self.lost_after_s)
+            working = [run for run in _runs(client, _WORKING) if run.state and run.state.timestamp < since]
+            heard = _heard(client, [run.id for run in working], since)
+            silent = [run for run in working if run.id not in heard]
+        return [run.name for run in (*crashed, *silent) if take_up(client, run)]
+
+
+def take_up(client: SyncPrefectClient, run: FlowRun) -> bool:
+    """Schedule a lost run anew, unless its state has changed meanwhile; a cancelled one stays cancelled."""
+    current = client.read_flow_run(run.id)
+    if not current.state or not run.state or current.state.id != run.state.id:
+        return False
+    if current.state.type == StateType.CANCELLING:
+        client.set_flow_run_state(run.id, Cancelled(message="Cancelled; its worker is gone."), force=True)
+    elif current.run_count >= MOST_STARTS:
+        words = f"The process of this run was lost {current.run_count} times; it is not started again."
+        client.set_flow_run_state(run.id, Failed(message=words), force=True)
+    else:
+        state: State[Any] = Scheduled(
+            name="AwaitingRetry", message="The process of this run was lost; it is taken up again."
+        )
+        client.set_flow_run_state(run.id, state, force=True)
+    return True
+
+
+def _runs(client: SyncPrefectClient, types: list[StateType]) -> list[FlowRun]:
+    wanted = FlowRunFilter(
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=types)),
+        deployment_id=FlowRunFilterDeploymentId(is_null_=False),
+    )
+    return list(client.read_flow_runs(flow_run_filter=wanted, limit=200))
+
+
+def _recent(run: FlowRun) -> bool:
+    """Crashed within the last hour: what an operator left crashed yesterday stays so."""
+    return bool(run.state and run.state.timestamp > now("UTC") - timedelta(hours=1))
+
+
+def _heard(client: SyncPrefectClient, ids: list[UUID], since: Any) -> set[UUID]:
+    """Those of the runs that sent a heartbeat since then."""
+    if not ids:
+        return set()
+    wanted = EventFilter(
+        event=EventNameFilter(name=["prefect.flow-run.heartbeat"]),
+        resource=EventResourceFilter(id=[f"{_UUID}{one}" for one in ids]),
+        occurred=EventOccurredFilter(since=since),
+    )
+    found = client.read_events(filter=wanted, limit=50)
+    heard = {UUID(event.resource.id.removeprefix(_UUID)) for event in found.events}
+    while found.next_page:
+        found = client.read_events_page(str(found.next_page))
+        heard |= {UUID(event.resource.id.removeprefix(_UUID)) for event in found.events}
+    return heard
+
+
+def sweep_forever(stop: threading.Event) -> None:
+    """Sweep until told to stop; `$REMIX_LOST_AFTER_S` is how long a run may be silent, in seconds."""
+    sweep = Sweep(float(os.environ.get("REMIX_LOST_AFTER_S", LOST_AFTER_S)))
+    while not stop.wait(EVERY_S):
+        for name in sweep.once():
+            print(f"taken up again: {name}", flush=True)

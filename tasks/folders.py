@@ -1,0 +1,67 @@
+"""Folders that runs may read, by name: a run's parameter is a name, which only this machine's command line can give."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+from models.errors import BadInput, unknown_name
+from models.registry import home
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _-]{0,63}")
+SONGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aiff", ".aif")
+
+
+def folders() -> dict[str, Path]:
+    """Every registered folder by name; `inbox` is always one."""
+    try:
+        found = json.loads(_register().read_text())
+    except (OSError, ValueError):
+        found = {}
+    return {"inbox": Path(os.environ.get("REMIX_INBOX") or home() / "inbox")} | {k: Path(v) for k, v in found.items()}
+
+
+def find_folder(name: str) -> Path:
+    """The folder registered under a name; raises `BadInput` for anything else, a path or a URL above all."""
+    if not _NAME.fullmatch(name):
+        raise BadInput(f"A folder is named by the name it was registered with, not by {name[:80]!r}.")
+    known = folders()
+    if name not in known:
+        raise unknown_name("registered folder", name, known)
+    return known[name]
+
+
+def register(name: str, folder: Path) -> None:
+    """Give a folder a name that runs may use; raises `BadInput` for no name, no folder, or a name that is taken."""
+    if not _NAME.fullmatch(name):
+        raise BadInput(f"{name!r} is no name: letters, digits, space, - and _, at most 64.")
+    if not folder.is_dir():
+        raise BadInput(f"{folder} is not a folder.")
+    known, whole = folders(), folder.resolve()
+    if known.get(name, whole) != whole:
+        raise BadInput(f"The name {name!r} stands for {known[name]} already.")
+    _keep({**known, name: whole})
+
+
+def forget(name: str) -> None:
+    """Take a folder's name away; the folder stays."""
+    _keep({k: v for k, v in folders().items() if k != name})
+
+
+def songs_in(name: str) -> tuple[Path, ...]:
+    """The audio files of a registered folder, sorted; links that lead out of it are left alone."""
+    folder = find_folder(name).resolve()
+    found = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SONGS and path.is_file())
+    return tuple(path for path in found if path.resolve().is_relative_to(folder))
+
+
+def _register() -> Path:
+    return home() / "folders.json"
+
+
+def _keep(known: dict[str, Path]) -> None:
+    path = _register()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".part")
+    partial.write_text(json.dumps({k: str(v) for k, v in known.items() if k != "inbox"}, indent=1))
+    os.replace(partial, path)

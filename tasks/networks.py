@@ -1,0 +1,49 @@
+"""Loaded networks kept for the next stage that wants them: the least recently used go when they are too many bytes."""
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from models.registry import file_digest
+
+T = TypeVar("T")
+
+MOST_BYTES = 4 << 30
+Listener = Callable[[str], None]
+"""Hears the name of each network that is loaded."""
+
+
+@dataclass
+class Networks:
+    """Networks by file, content and device. Sizes are of the files, twice, since most hold half precision."""
+
+    most_bytes: int = MOST_BYTES
+    heard: list[Listener] = field(default_factory=list)
+    _kept: "OrderedDict[tuple[str, str, str], tuple[Any, int]]" = field(default_factory=OrderedDict)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def kept(self, load: Callable[[Path, str], T], path: Path, device: str) -> T:
+        """What `load(path, device)` gives, from the last time if the files are unchanged; a path may be a folder."""
+        files = sorted(p for p in path.glob("*") if p.is_file()) if path.is_dir() else [path]
+        key = (str(path), "".join(file_digest(p) for p in files), device)
+        with self._lock:
+            if key not in self._kept:
+                for listener in self.heard:
+                    listener(path.stem)
+                size = 2 * sum(p.stat().st_size for p in files)
+                self._make_room(size)
+                self._kept[key] = (load(path, device), size)
+            self._kept.move_to_end(key)
+            return cast(T, self._kept[key][0])
+
+    def _make_room(self, size: int) -> None:
+        while self._kept and sum(s for _, s in self._kept.values()) + size > self.most_bytes:
+            self._kept.popitem(last=False)
+
+
+NETWORKS = Networks(int(os.environ.get("REMIX_NETWORK_BYTES", MOST_BYTES)))
+"""The networks of this process."""

@@ -1,0 +1,159 @@
+"""Songs handed in: their bytes by SHA-256 in the store, so that a run names a song by its digest and never by a path.
+
+An upload is refused by its size before it is kept, and decoded in a process of its own with limits of memory and time,
+so that a hostile file takes nothing down but that process.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from models.errors import BadInput
+from models.progress import UNWATCHED, Watch
+from models.records import Clip, Song
+from models.registry import home
+from tasks.progress import stage_watch
+from tasks.remote_store import shared
+
+MAX_BYTES = 1 << 30
+_SECONDS, _SECONDS_PER_MIB = 60, 2  # for a song that decodes; one that cannot be decoded is refused long before
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that was handed in: the SHA-256 of its bytes, which names it, and where it lies on this machine."""
+
+    sha256: str
+    path: Path
+
+    @property
+    def title(self) -> str:
+        return self.path.stem
+
+
+def hand_in(file: Path) -> Upload:
+    """Keep a file's bytes; raises `BadInput` where it cannot be read or is larger than an upload may be."""
+    try:
+        size = file.stat().st_size
+        if not file.is_file():
+            raise BadInput(f"{file} is not a file.")
+        if size > MAX_BYTES:
+            raise BadInput(f"{file} has {size >> 20} MiB; an upload may have {MAX_BYTES >> 20} MiB.")
+        with open(file, "rb") as opened:
+            sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+        known = _kept(sha256)
+        if known:
+            return known
+        folder = _folder() / sha256
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / file_name(file.name)
+        partial = _folder() / f"{uuid.uuid4().hex}.part"
+        shutil.copyfile(file, partial)
+        os.replace(partial, target)
+    except OSError as error:
+        raise BadInput(f"{file} cannot be handed in: {error.strerror}.") from None
+    if store := shared():
+        store.push(target, f"uploads/{sha256}/{target.name}")
+    return Upload(sha256, target)
+
+
+def find_upload(sha256: str) -> Upload:
+    """The upload of that digest; raises `BadInput` for everything that is not the digest of one."""
+    if not _DIGEST.fullmatch(sha256):
+        raise BadInput(f"A song is named by the digest of its upload (64 of 0-9 and a-f), not by {sha256[:80]!r}.")
+    found = _kept(sha256)
+    store = shared()
+    if not found and store:
+        for key in store.keys(f"uploads/{sha256}"):
+            store.pull(key, _folder() / sha256 / file_name(Path(key).name))
+        found = _kept(sha256)
+    if not found:
+        raise BadInput(f"No song with the digest {sha256} was handed in.")
+    return found
+
+
+def file_name(name: str) -> str:
+    """A file name that is one harmless name: no path, no control characters, not hidden, at most 120 characters.
+
+    >>> file_name("../../etc/pass\\nwd")
+    'pass wd'
+    """
+    plain = "".join(c if c.isprintable() else " " for c in name.replace("\\", "/").rpartition("/")[2]).strip(" .")
+    stem, dot, suffix = plain.rpartition(".")
+    return f"{stem[:110]}{dot}{suffix[:9]}" if stem else plain[:120] or "song"
+
+
+def _kept(sha256: str) -> Upload | None:
+    files = sorted(path for path in (_folder() / sha256).glob("*") if path.is_file() and path.suffix != ".part")
+    return Upload(sha256, files[0]) if files else None
+
+
+def _folder() -> Path:
+    return home() / "uploads"
+
+
+@task(name="ingest", task_run_name="ingest", cache_policy=NO_CACHE, persist_result=False)
+def take_in(upload: Upload) -> Song:
+    """Decode an upload in a process of its own to 44.1 kHz stereo in the store."""
+    return decoded_apart(upload.path, stage_watch("ingest"))
+
+
+def decoded_apart(path: Path, watch: Watch = UNWATCHED) -> Song:
+    """A file decoded into the store by a process with limits; raises `BadInput` with that process's one sentence.
+
+    The process has 60 s and 2 s more a MiB, and 4 GiB of address space.
+    """
+    deadline = time.monotonic() + _SECONDS + _SECONDS_PER_MIB * (path.stat().st_size >> 20)
+    answer: dict[str, object] = {}
+    with _decoder(path) as process:
+        assert process.stdout
+        for line in process.stdout:
+            answer = json.loads(line)
+            watch.at(float(str(answer.get("at", 0.0))))
+            if time.monotonic() > deadline:
+                break
+    if "clip" in answer and isinstance(answer["clip"], dict):
+        return Song(str(answer["title"]), Clip(**answer["clip"]))
+    if answer.get("error"):
+        raise RuntimeError(f"decoding {path.name} failed: {answer['error']}")
+    raise BadInput(str(answer.get("refused") or f"{path.name} needs more time or memory to decode than a song does."))
+
+
+@contextmanager
+def _decoder(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """The decoding process; it and what it started are gone when the block is left, or when its time is up."""
+    limit = _SECONDS + _SECONDS_PER_MIB * (path.stat().st_size >> 20)
+    command = ["timeout", "--signal=KILL", str(limit), sys.executable, "-m", "tasks.decoding_process", str(path)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    with (
+        tempfile.TemporaryFile() as log,
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env=environment,
+            start_new_session=True,
+        ) as process,
+    ):
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, 9)
