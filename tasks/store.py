@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -51,20 +52,25 @@ class Stored:
         return self.clip.frames
 
     @cached_property
-    def mapped(self) -> "np.memmap[tuple[int, ...], np.dtype[np.float32]]":
-        """The samples on disk, shape (frames, channels)."""
-        with open(self.path, "rb") as file:
-            offset = _data_offset(file.read(4096))
-        shape = (self.clip.frames, self.clip.channels)
-        return np.memmap(self.path, "<f4", "r", offset, shape)
+    def _samples(self) -> tuple[BinaryIO, int]:
+        """The open file and where its samples start. Not a map: what a map has touched counts as this process's."""
+        file = open(self.path, "rb")  # noqa: SIM115 (closed with this object)
+        return file, _data_offset(file.read(4096))
 
     def read(self, start: int, stop: int) -> Samples:
         """Frames [start, stop), zero-padded outside. Shape: (channels, stop - start)."""
         block = np.zeros((self.channels, stop - start), np.float32)
         low, high = max(start, 0), min(stop, self.frames)
         if high > low:
-            block[:, low - start : high - start] = self.mapped[low:high].T
+            block[:, low - start : high - start] = self.interleaved(low, high).T
         return block
+
+    def interleaved(self, low: int, high: int) -> Samples:
+        """Frames [low, high) as they lie in the file; raises ValueError if it ends before. Shape: (n, channels)."""
+        file, offset = self._samples
+        width = 4 * self.channels
+        content = os.pread(file.fileno(), (high - low) * width, offset + low * width)
+        return np.frombuffer(content, "<f4").reshape(high - low, self.channels)
 
 
 class Store:
@@ -177,7 +183,7 @@ class _Writer:
 def _digest_of(stored: Stored) -> str:
     digest = _new_digest(stored.sample_rate, stored.channels)
     for start in range(0, stored.frames, BLOCK_FRAMES):
-        digest.update(np.ascontiguousarray(stored.mapped[start : start + BLOCK_FRAMES]).data)
+        digest.update(stored.interleaved(start, min(start + BLOCK_FRAMES, stored.frames)).data)
     return digest.hexdigest()
 
 
