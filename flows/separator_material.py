@@ -8,8 +8,10 @@ import numpy as np
 import soundfile
 import soxr
 
+from models.records import Samples
 from models.separation_data import RATE, Library, Piece, Stem
 from models.separation_renders import band
+from models.separation_singing import sung
 
 HELD_OUT_SONG = "3_sodium"
 STEMS = ("drums", "bass", "other", "lead_vocals", "backing_vocals")
@@ -121,3 +123,22 @@ def render_bands(midi: Path, fonts: list[Path], work: Path, count: int) -> None:
         stems = band(pieces, drummers, fonts, seed=index)
         for name in ("drums", "bass", "other"):
             _kept(work / "bands" / f"band_{index:04d}" / f"{name}.npy", partial(np.asarray, stems[name]))
+
+
+def make_singing(work: Path, count: int) -> None:
+    """`count` passages of singing in `work/sung`, each made from ten seconds of one speaker; done ones are kept."""
+    speakers = sorted((work / "speech").glob("*.npy"))
+    dry = [path for path in speakers if path.name.startswith(("rhasspy", "ljspeech", "vctk"))]
+    for index in range(count):
+        target = work / "sung" / f"sung_{index:04d}.npy"
+        if not target.is_file():
+            rng = np.random.default_rng((2, index))
+            group = dry if dry and rng.random() < 0.6 else speakers
+            speech = np.load(group[int(rng.integers(len(group)))], mmap_mode="r")[0]
+            start = int(rng.random() * max(len(speech) - 10 * RATE, 0))
+            passage = speech[start : start + 10 * RATE].astype(np.float32) / 32768
+            _kept(target, partial(_int16, sung(passage, RATE, rng)))
+
+
+def _int16(mono: Samples) -> Stem:
+    return (mono * 32767).astype(np.int16)[None]

@@ -22,28 +22,39 @@ NETWORKS = ("band-mask", "lead-backing", "mask-cnn")
 RATES = {"band-mask": 1e-3, "lead-backing": 1e-3, "mask-cnn": 5e-4}
 """AdamW's peak learning rate for each."""
 CROP_S = 4.0
+EMPHASIS = {"band-mask": (1.0, 1.0, 1.0, 2.0), "lead-backing": (2.0, 1.0, 1.0)}
+"""How much each source's error counts: what the voice conversion is fed with counts double."""
 
 
 @task
-def prepare(data: Path, midi: Path, fonts: list[Path], work: Path, bands: int) -> None:
-    """Decode songs and voices, and render `bands` passages of MIDI; what is there already is kept."""
+def prepare(data: Path, midi: Path, fonts: list[Path], work: Path, bands: int, sung: int) -> None:
+    """Decode songs and voices, render `bands` passages of MIDI, and make `sung` of singing; what is there is kept."""
     from flows import separator_material as material
 
     material.decode_songs(data, work)
     material.decode_voices(data, work)
     material.render_bands(midi, fonts, work, bands)
+    material.make_singing(work, sung)
 
 
 @task
-def learn(network_name: str, work: Path, run: Path, steps: int, batch: int, seed: int) -> None:
-    """Train, writing `run/checkpoint.pt` and `run/curve.jsonl`; goes on from them after a kill."""
+def learn(
+    network_name: str, work: Path, run: Path, steps: int, batch: int, seed: int, start_from: Path | None, precision: str
+) -> None:
+    """Train, writing `run/checkpoint.pt` and `run/curve.jsonl`; goes on from them after a kill.
+
+    A run without a checkpoint starts from the weights in the file `start_from`, or from random ones.
+    """
     import torch
 
     from flows.separator_material import load_library
+    from models.demucs.load import load
     from models.separation_training import TrainSettings, train
 
     torch.set_num_threads(1)
-    learner, held_out = learners(network_name, load_library(work), load_library(work, held_out=True), seed)
+    learner, held_out = learners(network_name, load_library(work), load_library(work, held_out=True), seed, precision)
+    if start_from is not None:
+        learner.network.load_state_dict(load(start_from).state_dict())
     settings = TrainSettings(steps=steps, batch=batch, rate=RATES[network_name])
     recent: list[float] = []
     for step, value in train(learner, settings, seed, run / "checkpoint.pt"):
@@ -58,7 +69,7 @@ def learn(network_name: str, work: Path, run: Path, steps: int, batch: int, seed
 
 
 def learners(
-    network_name: str, library: "Library", unseen: "Library", seed: int
+    network_name: str, library: "Library", unseen: "Library", seed: int, precision: str = "float32"
 ) -> "tuple[Learner, Callable[[], dict[str, float]]]":
     """How the network of that name learns from the library, and what it scores on examples of unseen pieces."""
     from models import separation_data
@@ -77,7 +88,8 @@ def learners(
         judged = [prepare(four) for four in fours]
         return Learner(network, draw, prepare, loss), partial(cnn_learning.held_out_loss, network, judged)
     pair = (2, 0) if network_name == "lead-backing" else (1, 2)
-    powers, error = partial(learning.powers_of, network), partial(learning.loss, network, pair)
+    judging = learning.Judging(pair, EMPHASIS[network_name], precision)
+    powers, error = partial(learning.powers_of, network), partial(learning.loss, network, judging)
     unheard = [powers(four) for four in fours]
     return Learner(network, draw, powers, error), partial(learning.held_out_sdrs, network, pair, unheard)
 
@@ -146,14 +158,25 @@ def draw_curve(run: Path) -> None:
 
 @flow(name="train-separator")
 def train_separator(
-    network: str, data: Path, midi: Path, fonts: list[Path], work: Path, steps: int, batch: int, bands: int, seed: int
+    network: str,
+    data: Path,
+    midi: Path,
+    fonts: list[Path],
+    work: Path,
+    steps: int,
+    batch: int,
+    bands: int,
+    sung: int,
+    seed: int,
+    start_from: Path | None = None,
+    precision: str = "float32",
 ) -> dict[str, float]:
     """Prepare, learn, judge, export; returns the figures on the held-out song."""
     logger = get_run_logger()
     run = work / "runs" / network
     run.mkdir(parents=True, exist_ok=True)
-    prepare(data, midi, fonts, work, bands)
-    learn(network, work, run, steps, batch, seed)
+    prepare(data, midi, fonts, work, bands, sung)
+    learn(network, work, run, steps, batch, seed, start_from, precision)
     figures = judge(network, work, run)
     logger.info("wrote %s: %s", export(network, run, figures), figures)
     return figures
@@ -169,6 +192,10 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--bands", type=int, default=200)
+    parser.add_argument("--sung", type=int, default=100, help="passages of singing made from speech")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--start-from", type=Path, help="weights (.safetensors) a new run starts from")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="while training")
     a = parser.parse_args()
-    train_separator(a.network, a.data, a.midi, a.font, a.work, a.steps, a.batch, a.bands, a.seed)
+    counts = (a.steps, a.batch, a.bands, a.sung, a.seed)
+    train_separator(a.network, a.data, a.midi, a.font, a.work, *counts, a.start_from, a.precision)

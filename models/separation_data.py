@@ -167,7 +167,9 @@ def crop(stem: Stem, rng: np.random.Generator, frames: int, speed: float, start:
         part = np.pad(part, ((0, 0), (0, need - part.shape[1])))
     if speed != 1:
         places = np.arange(frames) * speed
-        part = np.asarray([np.interp(places, np.arange(need), row) for row in part], np.float32)
+        before = places.astype(np.int32)
+        after = (places - before).astype(np.float32)
+        part = part[:, before] * (1 - after) + part[:, before + 1] * after
     return np.broadcast_to(part[:, :frames], (2, frames)).copy()
 
 
@@ -246,9 +248,10 @@ def _toned(wave: Samples, rng: np.random.Generator) -> Samples:
     """A smooth random equaliser, ±5 dB at six frequencies. Shape: (2, frames) -> (2, frames)."""
     size = fft.next_fast_len(wave.shape[1], real=True)
     spectrum = fft.rfft(wave, size)
-    hertz = np.linspace(0, RATE / 2, spectrum.shape[1]) + 1
+    hertz = np.linspace(0, RATE / 2, spectrum.shape[1], dtype=np.float32) + 1
     curve = np.interp(np.log(hertz), np.log([40, 150, 500, 1800, 5000, 12000]), rng.uniform(-5, 5, 6))
-    return np.asarray(fft.irfft(spectrum * 10 ** (curve / 20), size)[:, : wave.shape[1]], np.float32)
+    gains = (10 ** (curve / 20)).astype(np.float32)
+    return np.asarray(fft.irfft(spectrum * gains, size)[:, : wave.shape[1]], np.float32)
 
 
 def _scaled(sources: Samples, rng: np.random.Generator) -> Samples:

@@ -57,7 +57,8 @@ def train(
     number alone, so a run that was killed goes on as if it had not been.
     """
     network = learner.network
-    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.rate, betas=(0.9, 0.99), weight_decay=1e-3)
+    parameters = network.parameters()
+    optimizer = torch.optim.AdamW(parameters, lr=settings.rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
     average = {key: value.clone() for key, value in network.state_dict().items()}
     step = 0
     if checkpoint.is_file():

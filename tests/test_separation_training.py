@@ -10,6 +10,7 @@ from models.separation_data import SOURCES, Example, Library, Piece, mixture, vo
 from models.separation_training import Learner, TrainSettings, averaged, train
 
 RATE = 44100
+JUDGING = learning.Judging((1, 2), (1.0, 1.0, 1.0, 2.0))
 
 
 def tone(hertz: float, seconds: float = 3.0) -> np.ndarray:
@@ -32,7 +33,7 @@ def network() -> BandMask:
 
 def learner(net: BandMask) -> Learner:
     draw = partial(mixture, library(), frames=RATE // 2)
-    return Learner(net, draw, partial(learning.powers_of, net), partial(learning.loss, net, (1, 2)))
+    return Learner(net, draw, partial(learning.powers_of, net), partial(learning.loss, net, JUDGING))
 
 
 @pytest.mark.parametrize("draw", [mixture, vocal_mixture])
@@ -73,7 +74,7 @@ def test_the_loss_is_that_of_the_complex_spectra():
 def test_silence_teaches_nothing():
     net = network()
     silent = learning.powers_of(net, [Example(np.zeros((4, 2, 9000), np.float32), False)])
-    assert learning.loss(net, (1, 2), silent).item() == 0
+    assert learning.loss(net, JUDGING, silent).item() == 0
 
 
 def test_training_learns_what_lies_where(tmp_path):

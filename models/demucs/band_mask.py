@@ -159,17 +159,17 @@ def grouped_product(one: Tensor, other: Tensor) -> Tensor:
     """Re(X* Y) of two spectra as the mean over each frequency group: with X = Y the power.
 
     Shape: (..., bins, T) complex both -> (..., groups, T). An STFT lies in memory as (T, bins, real and imaginary),
-    so the product is taken on that and averaged over neighbours.
+    so the product is taken on that.
     """
-    product = _flat(one) * _flat(other)  # (N, 1, 2 bins)
+    product = torch.view_as_real(one.transpose(-1, -2)) * torch.view_as_real(other.transpose(-1, -2))
+    bins = product[..., 0] + product[..., 1]  # (..., T, bins)
     parts, at = [], 0
     for count, size in GROUPS:
-        parts.append(functional.avg_pool1d(product[..., at : at + 2 * count * size], 2 * size) * 2)
-        at += 2 * count * size
-    *batch, _, frames = one.shape
-    return torch.cat(parts, dim=-1).reshape(*batch, frames, -1).transpose(-1, -2).contiguous()
-
-
-def _flat(spectrum: Tensor) -> Tensor:
-    """Shape: (..., bins, T) complex -> (... T, 1, 2 bins)."""
-    return torch.view_as_real(spectrum.transpose(-1, -2)).flatten(-2).reshape(-1, 1, 2 * spectrum.shape[-2])
+        part = bins[..., at : at + count * size]
+        if size == 2:
+            part = (part[..., ::2] + part[..., 1::2]) / 2
+        elif size > 2:
+            part = part.reshape(*part.shape[:-1], count, size).mean(dim=-1)
+        parts.append(part)
+        at += count * size
+    return torch.cat(parts, dim=-1).transpose(-1, -2).contiguous()

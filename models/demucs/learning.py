@@ -6,6 +6,7 @@ norm relative to the mixture's, the second being what the signal-to-distortion r
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,24 +44,67 @@ def powers_of(network: BandMask, examples: Sequence[Example]) -> Powers:
     return Powers(torch.stack(views), torch.stack(cross), torch.stack(own), hidden)
 
 
-def loss(network: BandMask, pair: tuple[int, int], powers: Powers) -> Tensor:
-    """How far the masks are from giving the sources.
+@dataclass(frozen=True)
+class Judging:
+    """How masks are judged.
 
-    `pair` is the sources (hidden, shown) of which some examples know only the sum; there only that counts.
+    `pair` is the sources (hidden, shown) of which some examples know only the sum; there only that counts. Each
+    source's error counts as much as its `emphasis`. `precision` is the network's: "float32" or "bfloat16", which is
+    faster on processors that compute in it.
+    """
+
+    pair: tuple[int, int]
+    emphasis: tuple[float, ...]
+    precision: str = "float32"
+
+
+def loss(network: BandMask, judging: Judging, powers: Powers) -> Tensor:
+    """How far the masks are from giving the sources.
 
     A mask M is the same in all bins of a frequency group, so there |MX - S|² = M²|X|² - 2M Re(X* S) + |S|² needs only
     the means over the group.
     """
-    mix_power = powers.views[:, None, :2]  # (B, 1, 2, groups, T)
-    size = torch.tensor(group_sizes(), dtype=torch.float32)
-    masks = network.group_masks(powers.views)
+    with torch.autocast("cpu", torch.bfloat16, enabled=judging.precision == "bfloat16"):
+        masks = network.group_masks(powers.views).float()
     if bool(powers.hidden.any()):
-        masks = _added(masks, powers.hidden, pair)
-    error = (masks.square() * mix_power - 2 * masks * powers.cross + powers.own).clamp(min=0)
-    heard = _total(mix_power, size)
-    l1 = _total((error + 1e-8).sqrt(), size) / (_total(mix_power.sqrt(), size) + 1e-3)
-    l2 = (_total(error, size) / (heard + 1e-3) + 1e-7).sqrt()
-    return ((l1 + l2) * (heard > 1)).mean()
+        masks = _added(masks, powers.hidden, judging.pair)
+    share = torch.tensor(judging.emphasis) / sum(judging.emphasis) / len(masks)
+    value: Tensor = _Error.apply(masks, powers, share)  # type: ignore[no-untyped-call]
+    return value
+
+
+class _Error(torch.autograd.Function):
+    """The masks' error and its gradient, a source at a time so that it stays in the processor's cache.
+
+    Of each source, L1 norm and Frobenius norm of the error, both relative to the mixture's, times its share.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, masks: Tensor, powers: Powers, share: Tensor) -> Tensor:
+        size = torch.tensor(group_sizes(), dtype=torch.float32)[:, None]
+        total, slope = masks.new_zeros(()), torch.zeros_like(masks)
+        for index, mixes in enumerate(powers.views[:, :2]):  # (2, groups, T)
+            heard = (mixes * size).sum()
+            if heard <= 1:
+                continue
+            loudness = (mixes.sqrt() * size).sum() + 1e-3
+            for row in range(masks.shape[1]):
+                mask, cross = masks[index, row], powers.cross[index, row]
+                half_slope = mask * mixes - cross
+                error = ((half_slope - cross) * mask + powers.own[index, row]).clamp_(min=0)
+                half_slope.mul_(error > 0)
+                root = (error + 1e-8).sqrt_()
+                l2 = ((error.mul_(size)).sum() / (heard + 1e-3) + 1e-7).sqrt()
+                total += share[row] * ((root * size).sum() / loudness + l2)
+                rate = (1 / (loudness * root)).add_(1 / (l2 * (heard + 1e-3)))
+                slope[index, row] = half_slope.mul_(rate).mul_(size * share[row])
+        ctx.save_for_backward(slope)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (slope,) = ctx.saved_tensors
+        return slope * gradients[0], None, None
 
 
 def _total(values: Tensor, size: Tensor) -> Tensor:
