@@ -166,8 +166,8 @@ def train_separator(
     steps: int,
     batch: int,
     bands: int,
-    sung: int,
     seed: int,
+    sung: int = 100,
     start_from: Path | None = None,
     precision: str = "float32",
 ) -> dict[str, float]:
@@ -197,5 +197,5 @@ if __name__ == "__main__":
     parser.add_argument("--start-from", type=Path, help="weights (.safetensors) a new run starts from")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="while training")
     a = parser.parse_args()
-    counts = (a.steps, a.batch, a.bands, a.sung, a.seed)
+    counts = (a.steps, a.batch, a.bands, a.seed, a.sung)
     train_separator(a.network, a.data, a.midi, a.font, a.work, *counts, a.start_from, a.precision)
