@@ -15,8 +15,9 @@ import symusic
 
 from models.errors import BadInput
 from models.music_transformer.harmony import chord_rows, chords_heard, key_shift, shift_of_key
-from models.music_transformer.lattice import FAMILY_OF_PROGRAM, bars_between
+from models.music_transformer.lattice import bars_between, family_of
 from models.music_transformer.tokens import DRUMS, FAMILIES, LARGEST_METRE, SMALLEST_METRE, TICKS, Ints, Piece
+from models.records import Track
 
 SOURCES = ("pop909", "freedoom", "openmsx", "nottingham", "groove")
 BANDS = ("freedoom", "openmsx")
@@ -56,8 +57,11 @@ def _plain(root: Path, source: str) -> Iterator[Entry]:
             yield Entry(f"{source}/{name}", source, f"{source}/{name}", piece)
 
 
-def piece_of_midi(path: Path, tune_first: bool = False) -> Piece | None:
-    """A MIDI file by its own metre and tempo, None without notes; `tune_first`: its first track is a melody."""
+def piece_of_midi(path: Path, tune_first: bool = False, by_name: bool = False) -> Piece | None:
+    """A MIDI file by its own metre and tempo, None without notes.
+
+    `tune_first`: its first track is a melody; `by_name`: a track called "melody", "bass", ... is one.
+    """
     try:
         score: Any = symusic.Score(str(path))
     except RuntimeError:
@@ -73,7 +77,8 @@ def piece_of_midi(path: Path, tune_first: bool = False) -> Piece | None:
     rows = []
     for place, track in enumerate(score.tracks):
         drums = track.is_drum
-        family = DRUMS if drums else FAMILY_OF_PROGRAM[track.program]
+        named = Track(track.name if by_name else "", track.program, drums, ())
+        family = family_of(named)
         family = FAMILIES.index("melody") if tune_first and place == 0 else family
         rows += [
             (

@@ -25,6 +25,17 @@ PROMPT, PLAYED = 8, 16
 """Bars heard and bars written."""
 MELODY = FAMILIES.index("melody")
 ROWS = ("model", "real", "markov", "repeat", "other_song")
+FIGURES = (
+    "nats_per_note",
+    "nats_per_note_with_memory",
+    "in_key",
+    "pitch_overlap",
+    "groove",
+    "onset_overlap",
+    "self_repetition",
+    "verbatim",
+    "chord_tone",
+)
 _SCALE = (0, 2, 4, 5, 7, 9, 11)
 
 
@@ -132,7 +143,7 @@ def continuation(
     """The whole evaluation as JSON-sized figures: rows of means with 95 % bootstrap intervals over songs, gains, speed.
 
     `learnt` trains the Markov row; where it is empty each held-out song is judged by a Markov model of the others.
-    `prompt_gain` and `melody_gain` are nats a note; figures that a row has none of are null.
+    `prompt_gain` and `melody_gain` are nats a note; a figure that a row has none of has null for its mean.
     """
     trials = [(piece, trial) for piece in held if (trial := trial_of(piece)) is not None]
     if len(trials) < 2:
@@ -220,8 +231,11 @@ def prompt_gain(network: MusicTransformer, trial: Trial) -> float:
     return alone.nats_per_note() - chances(network, piece, piece.families, start=PROMPT).nats_per_note()
 
 
-def melody_gain(network: MusicTransformer, trial: Trial, other: Trial) -> float:
-    """Nats a note of the band that the right melody saves against another song's in the same key, chords unknown."""
+def melody_gain(network: MusicTransformer, trial: Trial, other: Trial, heard: Ints | None = None) -> float:
+    """Nats a note of the band that the right melody saves against another song's in the same key, chords unknown.
+
+    `heard` stands for the right melody where a transcriber wrote it down.
+    """
     piece, others = trial.piece, trial.piece.families - {MELODY}
     strange = other.piece.notes[other.piece.notes[:, 2] == MELODY]
     strange = _moved(strange, other.piece.shift - piece.shift)
@@ -229,18 +243,15 @@ def melody_gain(network: MusicTransformer, trial: Trial, other: Trial) -> float:
     own = (piece.notes[:, 2] == MELODY).sum()
     if not others or own < PLAYED or len(strange) < PLAYED:
         return float("nan")
-    swapped = replace(piece, notes=np.concatenate([piece.notes[piece.notes[:, 2] != MELODY], strange]))
-    right, wrong = (chances(network, p, others, [MELODY]).nats_per_note() for p in (piece, swapped))
+    band = piece.notes[piece.notes[:, 2] != MELODY]
+    melodies = (piece.notes[piece.notes[:, 2] == MELODY] if heard is None else heard, strange)
+    right, wrong = (
+        chances(network, replace(piece, notes=np.concatenate([band, melody])), others, [MELODY]).nats_per_note()
+        for melody in melodies
+    )
     return wrong - right
 
 
 def _summed(songs: list[dict[str, float]]) -> dict[str, Any]:
-    """Each figure over all songs; null where no song has it."""
-    names = ("nats_per_note", "nats_per_note_with_memory", *figures_named(songs))
-    found = {name: interval([song.get(name, float("nan")) for song in songs]) for name in names}
-    return {name: value if value["songs"] else None for name, value in found.items()}
-
-
-def figures_named(songs: list[dict[str, float]]) -> list[str]:
-    """The figures that any song has besides nats, in order."""
-    return list(dict.fromkeys(name for song in songs for name in song if not name.startswith("nats")))
+    """Each figure over all songs; its mean and interval are null where no song has it."""
+    return {name: interval([song.get(name, float("nan")) for song in songs]) for name in FIGURES}

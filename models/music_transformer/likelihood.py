@@ -126,11 +126,11 @@ def _window(
     return np.array(rows, np.float64).reshape(-1, 7)
 
 
-def interval(values: list[float], draws: int = 2000) -> dict[str, float]:
-    """Mean and 95 % bootstrap interval (Efron 1979) of figures of independent songs."""
+def interval(values: list[float], draws: int = 2000) -> dict[str, float | None]:
+    """Mean and 95 % bootstrap interval (Efron 1979) of figures of independent songs; null where there are none."""
     found = np.array([v for v in values if np.isfinite(v)])
     if not len(found):
-        return {"mean": float("nan"), "low": float("nan"), "high": float("nan"), "songs": 0}
+        return {"mean": None, "low": None, "high": None, "songs": 0}
     picks = np.random.default_rng(0).integers(0, len(found), (draws, len(found)))
     low, high = np.percentile(found[picks].mean(1), [2.5, 97.5])
     return {"mean": float(found.mean()), "low": float(low), "high": float(high), "songs": len(found)}

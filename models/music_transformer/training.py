@@ -21,18 +21,20 @@ from models.progress import UNWATCHED, Watch
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. Windows of `short` events for the share `short_share` of the steps, of `config.context` after it.
+    """How to train: for `steps` steps or, where `seconds` is not 0, until so much time was spent learning.
 
-    `events` is the batch in events; rates in the optimisers' units; `warmup` in steps, `cooldown` the share of the
-    steps over which the rates fall to zero; `average` the decay a step of the weights' running mean.
+    `events` is the batch in events, drawn as `windows`: (from which share of the training on, events a window), never
+    longer than the context. Rates in the optimisers' units; `warmup` in steps, `cooldown` the share of the training
+    over which the rates fall to zero; `average` the decay a step of the weights' running mean. `bfloat16` computes
+    matrix products in that precision: twice as fast where the processor has them in hardware, slow elsewhere.
     """
 
     config: Config = field(default_factory=Config)
     arranging: Arranging = field(default_factory=Arranging)
     steps: int = 4000
+    seconds: float = 0.0
     events: int = 4096
-    short: int = 512
-    short_share: float = 0.7
+    windows: tuple[tuple[float, int], ...] = ((0.0, 512), (0.5, 1024), (0.8, 2048))
     matrix_rate: float = 0.02
     other_rate: float = 0.003
     warmup: int = 100
@@ -41,6 +43,7 @@ class Recipe:
     average: float = 0.995
     seed: int = 0
     compiled: bool = True
+    bfloat16: bool = False
 
 
 def event_losses(network: MusicTransformer, batch: Batch, families: Tensor) -> tuple[Tensor, Tensor]:
@@ -58,6 +61,12 @@ def event_losses(network: MusicTransformer, batch: Batch, families: Tensor) -> t
     lengths = network.length_logits(hidden, target, table)
     length_loss = F.cross_entropy(lengths.flatten(0, 1), length.flatten(), reduction="none").view_as(target)
     return token_loss, length_loss * (target >= tokens.NOTE)
+
+
+def in_bfloat16(network: MusicTransformer, batch: Batch, families: Tensor) -> tuple[Tensor, Tensor]:
+    """`event_losses` with its matrix products in bfloat16; the weights stay in single precision."""
+    with torch.autocast(batch.token.device.type, torch.bfloat16):
+        return event_losses(network, batch, families)
 
 
 def grammar(past: Batch, families: Tensor, target: Tensor) -> Tensor:
@@ -78,12 +87,19 @@ def grammar(past: Batch, families: Tensor, target: Tensor) -> Tensor:
 
 
 class Trainer:
-    """A network being trained; `run` carries on from the last checkpoint in `folder`, if there is one."""
+    """A network being trained; `run` carries on from the last checkpoint in `folder`, if there is one.
 
-    def __init__(self, entries: list[Entry], recipe: Recipe, folder: Path) -> None:
+    Without one it begins with the weights of `start`, a network of the recipe's shape, or with random ones.
+    """
+
+    def __init__(
+        self, entries: list[Entry], recipe: Recipe, folder: Path, start: MusicTransformer | None = None
+    ) -> None:
         self.recipe, self.folder = recipe, folder
         torch.manual_seed(recipe.seed)
         self.network = MusicTransformer(recipe.config)
+        if start is not None:
+            self.network.load_state_dict(start.state_dict())
         self.averaged = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self.windows = Windows(entries, recipe.arranging, recipe.seed)
         matrices = [p for p in self.network.layers.parameters() if p.ndim == 2 and min(p.shape) > 16]
@@ -95,16 +111,17 @@ class Trainer:
         ]
         self.rates = [recipe.matrix_rate, recipe.other_rate]
         self.step, self.seconds, self.seen = 0, 0.0, 0
-        self.losses = torch.compile(event_losses, dynamic=False) if recipe.compiled else event_losses
+        losses = in_bfloat16 if recipe.bfloat16 else event_losses
+        self.losses = torch.compile(losses, dynamic=False) if recipe.compiled else losses
         self._resume()
 
     def run(self, watch: Watch = UNWATCHED, save_every_s: float = 120.0) -> dict[str, Tensor]:
         """Train to the recipe's last step; returns the averaged weights."""
         recipe, saved = self.recipe, time.monotonic()
         batches, length = None, 0
-        while self.step < recipe.steps:
-            watch.at(self.step / recipe.steps)
-            wanted = recipe.short if self.step < recipe.short_share * recipe.steps else recipe.config.context
+        while self._done() < 1:
+            watch.at(self._done())
+            wanted = min([size for since, size in recipe.windows if since <= self._done()][-1], recipe.config.context)
             if batches is None or wanted != length:
                 length = wanted
                 batches = self.windows.batches(recipe.events // length, length)
@@ -145,11 +162,14 @@ class Trainer:
             "length_nats": round(float((length_loss.detach() * learned).sum() / notes), 4),
         }
 
+    def _done(self) -> float:
+        """The share of the training that is behind, 1 at its end."""
+        return self.seconds / self.recipe.seconds if self.recipe.seconds else self.step / self.recipe.steps
+
     def _scale(self) -> float:
         """The rates' factor at this step: a warm-up, a plateau, a straight line down to zero."""
-        recipe = self.recipe
-        left = (recipe.steps - self.step) / max(recipe.cooldown * recipe.steps, 1)
-        return min((self.step + 1) / recipe.warmup, left, 1.0)
+        left = (1 - self._done()) / max(self.recipe.cooldown, 1e-9)
+        return min((self.step + 1) / self.recipe.warmup, left, 1.0)
 
     def _log(self, row: dict[str, Any]) -> None:
         with open(self.folder / "log.jsonl", "a") as file:

@@ -17,7 +17,7 @@ from models.music_transformer.network import Batch
 from models.music_transformer.tokens import BAR, DRUMS, FAMILIES, HAS, TICKS, Events, Ints, Piece, encode
 
 BASS, PIANO, GUITAR, STRINGS, MELODY = (FAMILIES.index(f) for f in ("bass", "piano", "guitar", "strings", "melody"))
-SHARES = {"pop909": 0.58, "bands": 0.36, "nottingham": 0.06}
+SHARES = {"pop909": 0.64, "bands": 0.3, "nottingham": 0.06}
 """How often each collection is drawn from."""
 
 

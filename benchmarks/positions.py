@@ -1,0 +1,60 @@
+"""Rotary against relative attention (Huang et al. 2018) in the Music Transformer, at equal training.
+
+    python benchmarks/positions.py --work WORK [--steps 400] [--songs 20]
+
+`WORK` is a work folder of `flows.train_music_transformer` (the pieces and the split lie there). Both networks have the
+shipped network's first size, the same seed, windows and steps; each is judged by the nats a note of held-out songs.
+Prints JSON.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from models.music_transformer import corpus, likelihood, training
+from models.music_transformer.network import Config
+
+
+def trained(entries: list[corpus.Entry], positions: str, steps: int) -> tuple[training.Trainer, float]:
+    config = replace(Config(), context=512, positions=positions)
+    recipe = training.Recipe(config=config, steps=steps, windows=((0.0, 512),), average=0.98)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = training.Trainer(entries, recipe, Path(folder))
+        began = time.process_time()
+        trainer.network.load_state_dict(trainer.run())
+    return trainer, time.process_time() - began
+
+
+def judged(trainer: training.Trainer, held: list[corpus.Entry]) -> dict[str, float]:
+    network = trainer.network.eval()
+    nats = [likelihood.chances(network, e.piece, e.piece.families, stop=48).nats_per_note() for e in held]
+    return likelihood.interval(nats)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=400, help="of 4,096 events each")
+    parser.add_argument("--songs", type=int, default=20, help="held-out songs of each group")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    split = json.loads((given.work / "split.json").read_text())
+    learnt, held = corpus.divided(corpus.load(given.work / "corpus.npz"), split)
+    groups = {"pop909": ("pop909",), "bands": corpus.BANDS}
+    found = {}
+    for positions in ("rotary", "relative"):
+        trainer, seconds = trained(learnt, positions, given.steps)
+        found[positions] = {"events": trainer.seen, "cpu_seconds": round(seconds)} | {
+            name: judged(trainer, [e for e in held if e.source in group][: given.songs])
+            for name, group in groups.items()
+        }
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""`remix eval`: how good the parts are, measured beside baselines; one command a part."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.remixing import Options, Seed, console
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    group = typer.Typer(help="Measure the parts beside baselines; JSON on stdout.", no_args_is_help=True)
+    for command in (continuation,):
+        group.command(command.__name__)(command)
+    app.add_typer(group, name="eval")
+
+
+def continuation(
+    midi: Annotated[
+        Path | None, typer.Option(help="A folder of MIDI files, or one holding the collections trained on.")
+    ] = None,
+    source: Annotated[
+        list[str] | None, typer.Option(help="Of the collections trained on only this one; may be given again.")
+    ] = None,
+    transformer: Annotated[str, typer.Option(help="The weights' name.")] = "small",
+    songs: Annotated[int, typer.Option(min=2, help="At most so many, evenly spread.")] = 40,
+    noisy: Annotated[int, typer.Option(min=0, help="Songs to play, mix, take apart and transcribe as well.")] = 0,
+    seed: Seed = 0,
+    options: Options = None,
+) -> None:
+    """How well the Music Transformer plays on and accompanies: beside the real song, Markov, repeating, another song.
+
+    Without --midi it judges by versions of the project's own example song.
+    """
+    from flows.evaluate_continuation import evaluate_continuation
+    from flows.settings import StageSettings, with_options
+    from models.progress import Watch
+
+    settings = with_options(StageSettings(), options or []).extend
+    with console.status("Evaluating") as status:
+        watch = Watch(lambda done: status.update(f"Evaluating {100 * done:.0f} %"))
+        found = evaluate_continuation(
+            midi, source or (), transformer, songs, noisy, settings=settings, seed=seed, watch=watch
+        )
+    print(json.dumps(found, indent=1))

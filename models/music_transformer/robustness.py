@@ -1,0 +1,148 @@
+"""How well the network plays on after a prompt that was heard wrongly, judged by what the song truly does next."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from models.music_transformer import evaluation
+from models.music_transformer.evaluation import MELODY, PROMPT, Trial
+from models.music_transformer.likelihood import chances, interval
+from models.music_transformer.network import MusicTransformer
+from models.music_transformer.play import PlaySettings
+from models.music_transformer.sampling import Task, write_bars
+from models.music_transformer.tokens import DRUMS, TICKS, Ints, Piece
+from models.music_transformer.windows import Arranging, cut
+from models.progress import UNWATCHED, Watch
+
+BEAT_ERRORS = ("half_tempo", "double_tempo", "late_downbeat")
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A trial, and the same bars as a transcriber heard them: rows of `Piece.notes` on the same lattice."""
+
+    trial: Trial
+    notes: Ints
+
+    @property
+    def noisy(self) -> Trial:
+        """The trial with the prompt as it was heard and the true bars after it."""
+        piece = self.trial.piece
+        return Trial(replace(piece, notes=_sorted(self.notes[self.notes[:, 0] < PROMPT], self.trial.real)))
+
+
+def after_errors(
+    network: MusicTransformer, found: Sequence[Heard], settings: PlaySettings, seed: int = 0, watch: Watch = UNWATCHED
+) -> dict[str, Any]:
+    """What prompts and melodies are worth as they were heard beside clean ones, and how the bars written compare.
+
+    `prompt_gain` and `melody_gain` (nats a note, each `clean` and `heard`) are judged on the true continuation and
+    band; `kept` is the share of the clean ones' worth that is left. `in_key` and `pitch_overlap` are those of the bars
+    written after the clean prompt, the heard one, and the clean one under each of `BEAT_ERRORS`.
+    """
+    rows: list[dict[str, float]] = []
+    for i, heard in enumerate(found):
+        watch.at(i / len(found))
+        other = found[(i + 1) % len(found)].trial
+        rows.append(_gains(network, heard, other) | _written(network, heard, settings, [seed, i]))
+    summed = {name: interval([row[name] for row in rows]) for name in rows[0]}
+    for gain in ("prompt_gain", "melody_gain"):
+        clean, left = summed[f"{gain}_clean"]["mean"], summed[f"{gain}_heard"]["mean"]
+        summed[f"{gain}_kept"] = {"mean": left / clean if clean and left is not None else None}
+    return {**summed, "songs": len(found)}
+
+
+def _gains(network: MusicTransformer, heard: Heard, other: Trial) -> dict[str, float]:
+    piece, noisy = heard.trial.piece, heard.noisy.piece
+    alone = chances(network, cut(piece, PROMPT, piece.bars), piece.families).nats_per_note()
+    after = {
+        name: chances(network, p, piece.families, start=PROMPT).nats_per_note()
+        for name, p in (("clean", piece), ("heard", noisy))
+    }
+    return {
+        "prompt_gain_clean": alone - after["clean"],
+        "prompt_gain_heard": alone - after["heard"],
+        "melody_gain_clean": evaluation.melody_gain(network, heard.trial, other),
+        "melody_gain_heard": evaluation.melody_gain(network, heard.trial, other, _melody(heard.notes)),
+    }
+
+
+def _melody(notes: Ints) -> Ints:
+    return np.asarray(notes[notes[:, 2] == MELODY])
+
+
+def _written(network: MusicTransformer, heard: Heard, settings: PlaySettings, seed: Sequence[int]) -> dict[str, float]:
+    """How the bars written after each prompt lie in the song's key and beside the true prompt's pitches."""
+    prompts = {"clean": heard.trial.piece, "heard": heard.noisy.piece}
+    prompts |= {error: misbeaten(heard.trial.piece, error) for error in BEAT_ERRORS}
+    figures = {}
+    for name, piece in prompts.items():
+        first = piece.bars - evaluation.PLAYED
+        known = replace(piece, notes=piece.notes[piece.notes[:, 0] < first])
+        task = Task(known, first, piece.bars, heard.trial.piece.families)
+        rows = write_bars(network, task, settings.manner, np.random.default_rng(seed))
+        figures[f"in_key_{name}"] = evaluation.in_key(rows, piece.shift)
+        classes = [n[n[:, 2] != DRUMS, 3] % 12 for n in (rows, heard.trial.prompt)]
+        figures[f"pitch_overlap_{name}"] = evaluation.overlap(classes[0], classes[1], 12)
+    return figures
+
+
+def misbeaten(piece: Piece, error: str) -> Piece:
+    """The prompt of a trial under a wrong grid, and empty bars to write after it.
+
+    Every other beat taken for one, two beats found in each, or bars that begin a beat late.
+    """
+    starts = np.concatenate([[0], np.cumsum(piece.bar_beats)]) * TICKS
+    notes = piece.notes[piece.notes[:, 0] < PROMPT]
+    onset, length = starts[notes[:, 0]] + notes[:, 1], notes[:, 4]
+    ratio = {"half_tempo": 0.5, "double_tempo": 2.0}.get(error, 1.0)
+    onset = np.round((onset + TICKS * (error == "late_downbeat")) * ratio).astype(np.int64)
+    room = piece.metre * TICKS
+    bars = int(onset.max()) // room + 1
+    rows = np.column_stack([onset // room, onset % room, notes[:, 2:4], np.maximum(np.round(length * ratio), 1)])
+    beats = np.full(bars + evaluation.PLAYED, piece.metre)
+    none = np.zeros((0, 3), np.int64)
+    tempo = piece.tempo_bpm * ratio
+    return Piece(piece.metre, tempo, piece.shift, beats, np.unique(rows.astype(np.int64), axis=0), none)
+
+
+def error_rates(found: Sequence[Heard]) -> Arranging:
+    """How a transcriber errs, as the settings of corrupted training prompts: shares of the notes of each kind."""
+    counts = np.sum([_errors(heard.trial.piece.notes, heard.notes) for heard in found], axis=0)
+    true, missed, octave, moved, matched, spurious = counts.tolist()
+    return Arranging(
+        missed=round(missed / true, 3),
+        octave=round(octave / true, 3),
+        spurious=round(spurious / true, 3),
+        moved=round(moved / max(matched, 1), 3),
+    )
+
+
+def _errors(true: Ints, heard: Ints) -> Ints:
+    """Counts: true notes, missed, heard an octave off, heard a tick or more off, heard, and heard where none is.
+
+    Drums are matched with drums, all other families with one another; a beat's quarter counts as the same time.
+    """
+    taken = np.zeros(len(heard), bool)
+    sums = np.zeros(6, np.int64)
+    when = heard[:, 0] * 1000 + heard[:, 1]
+    for bar, tick, family, pitch, _ in true.tolist():
+        near = ~taken & ((heard[:, 2] == DRUMS) == (family == DRUMS)) & (np.abs(when - bar * 1000 - tick) <= TICKS // 4)
+        for step, octave in ((0, 0), (12, 1), (-12, 1)):
+            hits = np.flatnonzero(near & (heard[:, 3] == pitch + step))
+            if len(hits) and not (octave and family == DRUMS):
+                best = hits[np.abs(when[hits] - bar * 1000 - tick).argmin()]
+                taken[best] = True
+                sums += (0, 0, octave, int(when[best] != bar * 1000 + tick), 1, 0)
+                break
+        else:
+            sums[1] += 1
+        sums[0] += 1
+    sums[5] = (~taken).sum()
+    return sums
+
+
+def _sorted(*parts: Ints) -> Ints:
+    return np.unique(np.concatenate(parts), axis=0)
