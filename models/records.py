@@ -183,11 +183,15 @@ class Take:
 
 @dataclass(frozen=True)
 class Mix:
-    """The finished track with what a meter says of it: integrated loudness (LUFS) and true peak (dBTP)."""
+    """The finished track with what a meter says of it: integrated loudness (LUFS) and true peak (dBTP).
+
+    `target_reached` is False where the loudness asked for would have taken more limiting than the settings allow.
+    """
 
     audio: Clip
     loudness_lufs: float
     true_peak_dbtp: float
+    target_reached: bool = True
 
 
 @dataclass(frozen=True)

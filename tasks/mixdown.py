@@ -59,4 +59,4 @@ def _mastered(
     plan = plan_master(source, mastering, watch.span(0.5, 0.8))
     audio = store.put(master(source, mastering, watch.span(0.8, 0.95), plan), rate)
     heard = measure(store.source(audio), watch.span(0.95, 1.0))
-    return Mix(audio, heard.loudness_lufs, heard.true_peak_dbtp)
+    return Mix(audio, heard.loudness_lufs, heard.true_peak_dbtp, plan.reached or plan.limiting_db == 0)
