@@ -16,6 +16,7 @@ from models import registry
 from models.decoding import decode
 from models.demucs.load import separator_path
 from models.errors import BadInput
+from models.music_transformer import shortcomings
 from models.records import Band, Clip, Grid, Remixed, Score, Song, Stems, Take
 from models.score import joined, with_track, without
 from models.so_vits_svc.voices import consent, find_voice, voice_digest
@@ -120,9 +121,23 @@ def remix_of(taken: Song, song: Path, out: Path, choices: Choices) -> Remix:
             "stages": asdict(settings),
         },
         weights=used,
-        notes=() if sings else ("No vocals were found; the remix goes on without a voice.",),
+        notes=notes_on(made, sings, choices),
     )
     return publish(song, out, made, appraisal, credits, ledger(str(flow_run.id)))
+
+
+def notes_on(made: Remixed, sings: bool, choices: Choices) -> tuple[str, ...]:
+    """What the listener should know of this remix, a sentence each."""
+    master = choices.settings.master
+    quiet = (
+        f"The mix is at {made.mix.loudness_lufs:.1f} LUFS, not {master.target_lufs:g}: that would have taken more "
+        f"than {master.max_limiting_db:g} dB of limiting."
+    )
+    return (
+        *(() if sings else ("No vocals were found; the remix goes on without a voice.",)),
+        *shortcomings(made.score, made.grid, made.audio.duration_s, choices.backing == "generated"),
+        *(() if made.mix.target_reached else (quiet,)),
+    )
 
 
 def check(song: Path, voice: str, out: Path, outro_bars: int, separator: str) -> None:

@@ -29,8 +29,12 @@ def gather(data: Path, work: Path, sources: tuple[str, ...]) -> Path:
 
 
 @task
-def fit(work: Path, size: dict[str, Any], steps: int, seed: int) -> Path:
-    """Train from the last checkpoint on what is not held out; the averaged weights go to `work/network.safetensors`."""
+def fit(work: Path, size: dict[str, Any], how: dict[str, Any], start_from: Path | None) -> Path:
+    """Train from the last checkpoint on what is not held out; the averaged weights go to `work/network.safetensors`.
+
+    `size` are fields of the network's `Config`, `how` of the `Recipe`. The first checkpoint begins with the weights of
+    `start_from`, where that is given.
+    """
     import torch
 
     from models.music_transformer import corpus, network, training
@@ -39,8 +43,8 @@ def fit(work: Path, size: dict[str, Any], steps: int, seed: int) -> Path:
     torch.set_num_threads(1)
     log = get_run_logger()
     learnt, _ = corpus.divided(corpus.load(work / "corpus.npz"), json.loads((work / "split.json").read_text()))
-    recipe = training.Recipe(config=replace(network.Config(), **size), steps=steps, seed=seed)
-    trainer = training.Trainer(learnt, recipe, work)
+    recipe = training.Recipe(config=replace(network.Config(), **size), **how)
+    trainer = training.Trainer(learnt, recipe, work, network.load(start_from) if start_from else None)
     log.info("%d pieces, from step %d", len(learnt), trainer.step)
     trainer.network.load_state_dict(trainer.run(Watch(lambda done: None)))
     network.save(trainer.network, work / "network.safetensors")
@@ -116,11 +120,18 @@ def train_music_transformer(
     steps: int = 4000,
     seed: int = 0,
     songs: int = 40,
+    minutes: float = 0.0,
+    bfloat16: bool = False,
+    start_from: Path | None = None,
 ) -> dict[str, Any]:
-    """Gather the pieces, train on them, judge on the held-out ones; weights, figures and curves go to `out`."""
+    """Gather the pieces, train on them, judge on the held-out ones; weights, figures and curves go to `out`.
+
+    `size` are fields of the network's `Config`; with `minutes` the training ends after so many instead of `steps`.
+    """
+    how = {"steps": steps, "seconds": 60 * minutes, "seed": seed, "bfloat16": bfloat16}
     work.mkdir(parents=True, exist_ok=True)
     gathered = gather(data, work, sources)
-    weights = fit(gathered, size or {}, steps, seed)
+    weights = fit(gathered, size or {}, how, start_from)
     figures = judge(work, weights, out, songs)
     draw_curves(work, out)
     return figures
@@ -132,14 +143,19 @@ def main() -> None:
     for name in ("--data", "--work", "--out"):
         parser.add_argument(name, type=Path, required=True)
     parser.add_argument("--sources", nargs="+", default=SOURCES, choices=SOURCES)
+    parser.add_argument("--start-from", type=Path, help="weights of this shape to go on from")
     parser.add_argument("--steps", type=int, default=4000, help="of 4,096 events each")
+    parser.add_argument("--minutes", type=float, default=0.0, help="train so long instead of so many steps")
+    parser.add_argument("--bfloat16", action="store_true", help="for processors that multiply in it")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--songs", type=int, default=40, help="at most to judge by, of each group")
     for name in ("--width", "--layers", "--heads", "--context"):
         parser.add_argument(name, type=int, help="of the network")
+    parser.add_argument("--positions", choices=("rotary", "relative"), help="how it knows where events stand")
     given = vars(parser.parse_args())
-    size = {k: given[k] for k in ("width", "layers", "heads", "context") if given[k] is not None}
-    shared = {name: given[name] for name in ("data", "work", "out", "steps", "seed", "songs")}
+    size = {k: given[k] for k in ("width", "layers", "heads", "context", "positions") if given[k] is not None}
+    names = ("data", "work", "out", "steps", "seed", "songs", "minutes", "bfloat16", "start_from")
+    shared = {name: given[name] for name in names}
     train_music_transformer(sources=tuple(given["sources"]), size=size, **shared)
 
 

@@ -15,6 +15,7 @@ from models.music_transformer import (
     load,
     network,
     sampling,
+    shortcomings,
     tokens,
 )
 from models.music_transformer.memory import Memory, Recollection, mixed
@@ -219,6 +220,18 @@ def test_an_empty_prompt_still_gives_a_band():
     assert all(start <= n.onset_s < end for t in new.tracks for n in t.notes)
     other = replace(longer, chords=("F#:maj",) * len(longer.chords))
     assert new != extend(Score(()), other, start, 4, untrained(), PlaySettings(), 0, "cpu")
+
+
+def test_what_was_not_heard_is_said():
+    score, grid = song()
+    assert shortcomings(score, grid, score.end_s, accompanied=True) == ()
+    assert shortcomings(score, grid, score.end_s, accompanied=False) == ()
+    stray = Score((Track("melody", 53, False, (Note(1.0, 0.2, 60, 80),)),))
+    for accompanied in (True, False):
+        (said,) = shortcomings(stray, grid, score.end_s, accompanied)
+        assert "key, tempo and chords alone" in said
+        (said,) = shortcomings(Score(()), replace(grid, chords=("N",) * len(grid.chords)), score.end_s, accompanied)
+        assert "key and tempo alone" in said
 
 
 def test_silence_before_the_outro_is_not_heard():

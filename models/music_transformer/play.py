@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.errors import BadInput, unknown_name
-from models.grid import beats_to_seconds, seconds_to_beats
+from models.grid import beats_to_seconds, carried_on, seconds_to_beats
 from models.music_transformer.lattice import chords_again, ensemble, lay, score_of, without_silence
 from models.music_transformer.network import MusicTransformer
 from models.music_transformer.sampling import Manner, Task, write_bars
-from models.music_transformer.tokens import FAMILIES
+from models.music_transformer.tokens import FAMILIES, Piece
 from models.progress import UNWATCHED, Watch
 from models.records import Grid, Score, Track
 
@@ -113,7 +113,24 @@ def accompany(
     return score_of(rows, laid, grid, keep, 0.0, end_s)
 
 
-def prompt_notes(score: Score, grid: Grid, start_s: float) -> int:
-    """How many notes the network hears in the 16 bars before `start_s` seconds; a report says so when they are few."""
-    since_s = float(beats_to_seconds(grid, seconds_to_beats(grid, start_s) - 16 * grid.metre))
-    return sum(since_s <= n.onset_s < start_s for t in score.tracks for n in t.notes)
+def shortcomings(score: Score, grid: Grid, end_s: float, accompanied: bool) -> tuple[str, ...]:
+    """What the network had to do without in a song that ends at `end_s` seconds, as sentences for a report.
+
+    `accompanied`: it wrote a band under the melody (and plays that band on); else it plays the song's own score on.
+    """
+    known = [chord for chord in grid.chords if chord not in ("", "N", "X")]
+    left = "key, tempo and chords" if known else "key and tempo"
+    if accompanied:
+        melody = score.track("melody")
+        bars = float(seconds_to_beats(grid, end_s)) / grid.metre
+        if melody is None or len(melody.notes) < bars / 4:
+            return (f"Almost no melody was heard; the new band was written from the song's {left} alone.",)
+    elif not ensemble(*_laid_to_its_end(score, grid, end_s)):
+        return (f"Almost no notes were heard; the song was played on from its {left} alone.",)
+    return ()
+
+
+def _laid_to_its_end(score: Score, grid: Grid, end_s: float) -> tuple[Piece, int]:
+    longer, start_s, stop_s = carried_on(grid, end_s, 1)
+    laid, first = lay(score, longer, stop_s, start_s)
+    return laid.piece, first
