@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from flows.cli import evaluation, housekeeping, leaving, remixing, runs, serving, stages
+from flows.cli import batches, evaluation, housekeeping, leaving, remixing, runs, serving, stages
 
 app = typer.Typer(
     name="remix",
@@ -18,6 +18,7 @@ app = typer.Typer(
 remixing.add_to(app)
 stages.add_to(app)
 runs.add_to(app)
+batches.add_to(app)
 serving.add_to(app)
 evaluation.add_to(app)
 housekeeping.add_to(app)

@@ -69,19 +69,21 @@ def submit(
 
 
 def runs(context: typer.Context, as_json: AsJson = False) -> None:
-    """Name the latest runs, the newest first."""
+    """Name the latest runs, the newest first; what the clock will start later is left out."""
     if context.invoked_subcommand:
         return
     from flows.service import use_api
 
     use_api()
     from prefect.client.orchestration import get_client
+    from prefect.client.schemas.objects import StateType
     from prefect.client.schemas.sorting import FlowRunSort
 
     from flows.cli.housekeeping import show_rows
 
     with get_client(sync_client=True) as client:
-        found = client.read_flow_runs(sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=30)
+        latest = client.read_flow_runs(sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=200)
+    found = [run for run in latest if not (run.auto_scheduled and run.state_type == StateType.SCHEDULED)][:30]
     rows = [
         {
             "id": str(run.id) if as_json else str(run.id)[:8],

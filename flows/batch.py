@@ -1,0 +1,175 @@
+"""Batches: every song of a registered folder remixed, each by a run of its own; one song's failure stops no other."""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from prefect import flow
+from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
+from prefect.client.schemas.objects import State
+from prefect.deployments import run_deployment
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+from pydantic import Field
+
+from flows.serving import (
+    BUILT_IN,
+    On,
+    Options,
+    Outro,
+    Seed,
+    SeparatorName,
+    SoundfontName,
+    SplitterName,
+    TransformerName,
+    Under,
+    VoiceName,
+    check_names,
+    honest,
+    marker_of,
+    remixed_by,
+    settings_of,
+)
+from flows.settings import Choices
+from models.errors import BadInput
+from tasks.folders import songs_in
+from tasks.uploads import Upload, decoded_apart, hand_in
+
+POLL_S = 5.0
+
+FolderName = Annotated[
+    str,
+    Field(
+        title="Folder",
+        description="The name of a registered folder of songs: inbox, or one that `remix folders add` or "
+        "`remix batch add` gave a name.",
+        pattern="^[A-Za-z0-9][A-Za-z0-9 _-]{0,63}$",
+    ),
+]
+SongNames = Annotated[
+    list[str],
+    Field(title="Songs", description="Digests of uploaded songs, instead of a folder's; leave empty for the folder."),
+]
+AtOnce = Annotated[
+    int, Field(title="Songs at once", description="How many songs of this batch are worked on at a time.", ge=1, le=64)
+]
+Where = Annotated[
+    str,
+    Field(title="Deployment", description="Which remixes.", json_schema_extra={"enum": ["remix", "remix-gpu"]}),
+]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one song of a batch: `state` is remixed, skipped or failed, `why` a sentence, `run` its id."""
+
+    song: str
+    state: str
+    why: str = ""
+    run: str = ""
+
+
+@flow(name="batch-remix", flow_run_name="{folder} sung by {voice}", persist_result=False)
+@honest
+def batch_remix(
+    folder: FolderName = "inbox",
+    songs: SongNames = [],  # noqa: B006  # Prefect shows it in the form; nothing writes into it
+    at_once: AtOnce = 2,
+    deployment: Where = "remix",
+    voice: VoiceName = "lj",
+    backing: Under = "generated",
+    outro_bars: Outro = 8,
+    seed: Seed = 0,
+    device: On = "auto",
+    separator: SeparatorName = "band-mask",
+    splitter: SplitterName = "lead-backing",
+    transformer: TransformerName = "small",
+    soundfont: SoundfontName = BUILT_IN,
+    options: Options = [],  # noqa: B006
+) -> State[Any]:
+    """Remix every song of a folder, each by a run of its own on the work pool, at most so many at once.
+
+    A song whose sound was remixed with these choices already is skipped, whatever its file is called.
+    """
+    choices = Choices(voice, seed, device, backing, outro_bars, separator, splitter, transformer)
+    choices = replace(choices, settings=settings_of(soundfont, options))
+    check_names(choices)
+    given = {key: value for key, value in asdict(choices).items() if key != "settings"}
+    given |= {"soundfont": soundfont, "options": options}
+    batch = str(flow_run.id)
+
+    def remix(upload: Upload) -> Outcome:
+        return _run_of(upload, deployment, given, batch)
+
+    return ended(outcomes(_listed(folder, songs), choices, remix, at_once))
+
+
+def outcomes(
+    songs: Sequence[Path | str], choices: Choices, remix: Callable[[Upload], Outcome], at_once: int
+) -> list[Outcome]:
+    """What becomes of each song, in order, at most `at_once` at a time; `remix(upload)` remixes what must be."""
+    bar, done, lock = create_progress_artifact(0.0, description="songs"), 0, threading.Lock()
+
+    def one(song: Path | str) -> Outcome:
+        nonlocal done
+        outcome = _outcome(song, choices, remix)
+        with lock:
+            done += 1
+            update_progress_artifact(bar, 100 * done / len(songs))  # type: ignore[arg-type]
+        return outcome
+
+    with ThreadPoolExecutor(at_once) as pool:
+        waiting = [pool.submit(copy_context().run, one, song) for song in songs]
+        return [future.result() for future in waiting]
+
+
+def _outcome(song: Path | str, choices: Choices, remix: Callable[[Upload], Outcome]) -> Outcome:
+    """One song of a batch; whatever goes wrong with it is its outcome."""
+    from tasks.uploads import find_upload
+
+    name = song.name if isinstance(song, Path) else song[:12]
+    try:
+        upload = hand_in(song) if isinstance(song, Path) else find_upload(song)
+        taken = decoded_apart(upload.path)
+        known = remixed_by(marker_of(taken.audio.sha256, choices))
+        if known:
+            return Outcome(name, "skipped", "It was remixed with these choices already.", known)
+        return replace(remix(upload), song=name)
+    except BadInput as error:
+        return Outcome(name, "failed", str(error))
+    except Exception as error:
+        return Outcome(name, "failed", f"{type(error).__name__}: {error}")
+
+
+def ended(found: Sequence[Outcome]) -> State[Any]:
+    """Show the summary table; the batch is Failed only where there were songs and none of them has a remix."""
+    rows = [asdict(outcome) for outcome in found]
+    counts = {state: sum(o.state == state for o in found) for state in ("remixed", "skipped", "failed")}
+    words = ", ".join(f"{count} {state}" for state, count in counts.items())
+    create_table_artifact(rows or [{"song": "no songs"}], key="batch", description=f"The batch: {words}")
+    if found and counts["failed"] == len(found):
+        return Failed(message=f"No song could be remixed: {found[0].why}")
+    return Completed(message=f"{words}.")
+
+
+def _listed(folder: str, songs: list[str]) -> list[Path | str]:
+    return list(songs) if songs else list(songs_in(folder))
+
+
+def _run_of(upload: Upload, deployment: str, given: dict[str, Any], batch: str) -> Outcome:
+    """A run on the work pool for one song, waited for. A batch that is taken up again finds its own runs."""
+    run: Any = run_deployment(
+        f"remix/{deployment}",
+        parameters={"song": upload.sha256, **given},
+        flow_run_name=f"{upload.title} sung by {given['voice']}",
+        idempotency_key=f"{batch}-{upload.sha256}",
+        poll_interval=POLL_S,
+        as_subflow=True,
+    )
+    message = (run.state.message if run.state else None) or ""
+    state = "remixed" if run.state and run.state.is_completed() else "failed"
+    return Outcome(upload.title, state, message, str(run.id))

@@ -1,0 +1,139 @@
+"""The deployments beside the remix: training, evaluation and the nightly collection, on registered names alone."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+from pydantic import Field
+
+from flows.serving import honest
+from models.errors import BadInput
+from models.registry import home
+from tasks.folders import find_folder
+
+Limit = Annotated[float, Field(title="Limit, in GB", description="Keep at most this much of results and clips.", ge=0)]
+Data = Annotated[
+    str,
+    Field(
+        title="Data",
+        description="The name of a registered folder (`remix folders add NAME DIR`).",
+        pattern="^[A-Za-z0-9][A-Za-z0-9 _-]{0,63}$",
+    ),
+]
+Name = Annotated[
+    str,
+    Field(
+        title="Name",
+        description="What the result is called; the same name goes on where the last run was.",
+        pattern="^[a-z0-9][a-z0-9-]{0,39}$",
+    ),
+]
+Steps = Annotated[int, Field(title="Steps", description="How long to train, in steps of the optimiser.", ge=1)]
+Separators = Annotated[list[str], Field(title="Separators", description="Names from `remix weights list`.")]
+Seed = Annotated[int, Field(title="Seed", description="Where every random choice starts.", ge=0)]
+
+
+@flow(name="collect-cache", persist_result=False)
+@honest
+def collect_cache(limit_gb: Limit = 20.0) -> State[Any]:
+    """Throw out the least recently used results over the limit; never what a run is using."""
+    import tasks.stages  # noqa: F401  # the declared types of all stages
+    from tasks.collecting import collect, stats
+
+    gone, left = collect(round(limit_gb * 1e9)), stats()
+    rows = [
+        {"": "removed", "results": gone.results, "clips": gone.clips, "GB": round(gone.bytes / 1e9, 3)},
+        {"": "kept", "results": left.results, "clips": left.clips, "GB": round(left.bytes / 1e9, 3)},
+    ]
+    create_table_artifact(rows, key="cache", description="What is kept to be reused")
+    return Completed(message=f"{gone.bytes / 1e9:.2f} GB removed, {left.bytes / 1e9:.2f} GB kept.")
+
+
+@flow(name="train-voice", flow_run_name="train the voice {name}", persist_result=False)
+@honest
+def train_voice_named(name: Name, recordings: Data, encoder: Data, steps: Steps = 4000, seed: Seed = 0) -> State[Any]:
+    """Train a small voice on one speaker's recordings; it sings once `remix voices add` has its record of consent.
+
+    `recordings` and `encoder` (a trained content encoder) are registered folders.
+    """
+    from flows.train_voice import train_voice
+    from models.so_vits_svc.training import VoiceTraining
+
+    settings = VoiceTraining(steps=steps, seed=seed)
+    folder = train_voice(name, find_folder(recordings), find_folder(encoder), _work("voice", name), settings)
+    return Completed(message=f"The voice lies in {folder}.")
+
+
+@flow(name="train-music-transformer", flow_run_name="train the Music Transformer {name}", persist_result=False)
+@honest
+def train_music_transformer_named(name: Name, data: Data, steps: Steps = 4000, seed: Seed = 0) -> State[Any]:
+    """Train a Music Transformer on a registered folder of MIDI collections and judge it on held-out songs."""
+    from flows.train_music_transformer import train_music_transformer
+
+    work = _work("music-transformer", name)
+    out = work / f"{name}.safetensors"
+    train_music_transformer(find_folder(data), work, out, how={"steps": steps, "seed": seed})
+    return Completed(message=f"The weights lie in {out}.")
+
+
+@flow(name="train-separator", flow_run_name="train the separator {network} as {name}", persist_result=False)
+@honest
+def train_separator_named(
+    name: Name,
+    network: Annotated[
+        Literal["band-mask", "lead-backing", "mask-cnn"], Field(title="Network", description="Which kind to train.")
+    ],
+    data: Data,
+    midi: Data,
+    soundfonts: Data,
+    steps: Steps = 3000,
+    seed: Seed = 1,
+) -> State[Any]:
+    """Train a separator on registered folders: songs and voices, MIDI to render, and SoundFonts to render it with."""
+    from flows.train_separator import train_separator
+
+    fonts = sorted(find_folder(soundfonts).glob("*.sf[23]"))
+    if not fonts:
+        raise BadInput(f"The folder {soundfonts!r} holds no SoundFont (.sf2 or .sf3).")
+    work = _work("separator", name)
+    figures = train_separator(
+        network=network,
+        data=find_folder(data),
+        midi=find_folder(midi),
+        fonts=fonts,
+        work=work,
+        steps=steps,
+        batch=4,
+        bands=200,
+        sung=100,
+        seed=seed,
+    )
+    words = ", ".join(f"{key} {value:.2f}" for key, value in figures.items())
+    return Completed(message=f"The weights lie in {work / 'runs' / network}: {words}.")
+
+
+@flow(name="evaluate", flow_run_name="evaluate separation on {data}", persist_result=False)
+@honest
+def evaluate(
+    data: Data,
+    separators: Separators = ["band-mask"],  # noqa: B006  # Prefect shows it in the form; nothing writes into it
+) -> State[Any]:
+    """Score separators on songs with known stems (a registered folder in MUSDB's layout) beside the baselines."""
+    from flows.evaluate_separation import evaluate_separation, table
+    from models import registry
+
+    for separator in separators:
+        registry.find("separator", separator)
+    shown = table(list(evaluate_separation([find_folder(data)], separators)))
+    create_markdown_artifact(shown, key="evaluation", description="SDR in dB")
+    return Completed(message="The scores are in the artifact evaluation.")
+
+
+def _work(kind: str, name: str) -> Path:
+    """Where a training keeps what it needs to go on, and leaves what it made."""
+    folder = home() / "training" / kind / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,227 @@
+"""`remix batch` and `remix folders`: folders of songs remixed, once or by the clock, as Prefect schedules."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.cli.remixing import AsJson, Backing, Options, Outro, Seed, Under, Voice
+from models.errors import BadInput
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.responses import DeploymentResponse
+
+Name = Annotated[str, typer.Argument(help="The batch's name.")]
+_FLOW = "batch-remix"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    batch = typer.Typer(help="Folders of songs remixed by the service, by the clock.", no_args_is_help=True)
+    for name, command in BATCH.items():
+        batch.command(name)(command)
+    app.add_typer(batch, name="batch", rich_help_panel="Service")
+    folders = typer.Typer(help="Names for folders that the service's runs may read.", no_args_is_help=True)
+    for name, command in FOLDERS.items():
+        folders.command(name)(command)
+    app.add_typer(folders, name="folders", rich_help_panel="Service")
+
+
+def add(
+    folder: Annotated[Path, typer.Argument(help="A folder of songs; those in folders below it count too.")],
+    every: Annotated[str, typer.Option(help='When, as cron says it: "0 2 * * *" is each night at two.')],
+    voice: Voice = "lj",
+    name: Annotated[str, typer.Option(help="What the batch is called; by default as its folder.")] = "",
+    timezone: Annotated[str, typer.Option(help="Whose clock, as Europe/Berlin; by default this machine's.")] = "",
+    at_once: Annotated[int, typer.Option(min=1, max=64, help="How many songs at a time.")] = 2,
+    backing: Under = Backing.generated,
+    outro_bars: Outro = 8,
+    seed: Seed = 0,
+    options: Options = None,
+) -> None:
+    """Have a folder remixed by the clock; what was remixed is skipped, and no batch starts while its last one works."""
+    from flows.service import use_api
+
+    use_api()
+    from prefect.client.orchestration import get_client
+
+    from flows.serving import check_names, settings_of
+    from flows.settings import Choices
+    from tasks.folders import register
+
+    called = name or re.sub(r"[^A-Za-z0-9 _-]+", "-", folder.resolve().name).strip("-")
+    zone = timezone or _own_zone()
+    _check_time(every, zone)
+    check_names(Choices(voice=voice, outro_bars=outro_bars))
+    settings_of("built-in", options or [])
+    register(called, folder)
+    chosen: dict[str, Any] = {"folder": called, "voice": voice, "at_once": at_once, "backing": backing.value}
+    chosen |= {"outro_bars": outro_bars, "seed": seed, "options": options or []}
+    with get_client(sync_client=True) as client:
+        _schedule(client, called, every, zone, chosen)
+    print(f"{called}: {folder} sung by {voice}, {every} ({zone})")
+
+
+def list_batches(as_json: AsJson = False) -> None:
+    """Name every batch, when it runs, and whether it is paused."""
+    from flows.service import use_api
+
+    use_api()
+    from prefect.client.orchestration import get_client
+
+    from flows.cli.housekeeping import show_rows
+
+    rows = []
+    with get_client(sync_client=True) as client:
+        for found in _batches(client).values():
+            schedule: Any = found.schedules[0].schedule if found.schedules else None
+            rows.append(
+                {
+                    "batch": found.name,
+                    "voice": found.parameters.get("voice"),
+                    "every": getattr(schedule, "cron", ""),
+                    "time zone": getattr(schedule, "timezone", ""),
+                    "paused": found.paused,
+                }
+            )
+    show_rows(rows, as_json)
+
+
+def run(name: Name) -> None:
+    """Start a batch now, beside its schedule."""
+
+    def start(client: Any, found: "DeploymentResponse") -> None:
+        from flows.cli.runs import page_of
+
+        print(page_of(client.create_flow_run_from_deployment(found.id)))
+
+    _change(name, start, "started")
+
+
+def pause(name: Name) -> None:
+    """Start a batch no more until `remix batch resume`."""
+    _change(name, lambda client, found: client.set_deployment_paused_state(found.id, True), "paused")
+
+
+def resume(name: Name) -> None:
+    """Start a paused batch by the clock again."""
+    _change(name, lambda client, found: client.set_deployment_paused_state(found.id, False), "resumed")
+
+
+def remove(name: Name) -> None:
+    """Forget a batch; its folder and its remixes stay."""
+    _change(name, lambda client, found: client.delete_deployment(found.id), "removed")
+
+
+def add_folder(
+    name: Annotated[str, typer.Argument(help="What runs call it.")],
+    folder: Annotated[Path, typer.Argument(help="The folder.")],
+) -> None:
+    """Give a folder a name that the service's runs may use."""
+    from tasks.folders import register
+
+    register(name, folder)
+
+
+def list_folders(as_json: AsJson = False) -> None:
+    """Name every registered folder."""
+    from flows.cli.housekeeping import show_rows
+    from tasks.folders import folders
+
+    show_rows([{"name": name, "folder": str(folder)} for name, folder in folders().items()], as_json)
+
+
+def remove_folder(name: Annotated[str, typer.Argument(help="A registered name.")]) -> None:
+    """Take a folder's name away; the folder stays."""
+    from tasks.folders import find_folder, forget
+
+    find_folder(name)
+    forget(name)
+
+
+def _schedule(client: Any, name: str, cron: str, zone: str, parameters: dict[str, Any]) -> None:
+    """A deployment of its own for the batch, with one schedule; a run that is due while one works is left out."""
+    from prefect.client.schemas.actions import DeploymentScheduleCreate
+    from prefect.client.schemas.objects import ConcurrencyLimitStrategy
+    from prefect.client.schemas.schedules import CronSchedule
+    from prefect.exceptions import ObjectNotFound
+
+    try:
+        like = client.read_deployment_by_name(f"{_FLOW}/{_FLOW}")
+    except ObjectNotFound:
+        raise BadInput(f"The server has no deployment {_FLOW}/{_FLOW}; make it with: remix deploy") from None
+    client.create_deployment(
+        flow_id=like.flow_id,
+        name=name,
+        schedules=[DeploymentScheduleCreate(schedule=CronSchedule(cron=cron, timezone=zone), active=True)],
+        concurrency_limit=1,
+        concurrency_options={"collision_strategy": ConcurrencyLimitStrategy.CANCEL_NEW},
+        parameters=parameters,
+        description=like.description,
+        work_pool_name=like.work_pool_name,
+        work_queue_name=like.work_queue_name,
+        entrypoint=like.entrypoint,
+        path=like.path,
+        parameter_openapi_schema=like.parameter_openapi_schema,
+        paused=False,
+        tags=["batch"],
+    )
+
+
+def _batches(client: Any) -> "dict[str, DeploymentResponse]":
+    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+
+    found = client.read_deployments(deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=["batch"])))
+    return {deployment.name: deployment for deployment in found}
+
+
+def _change(name: str, change: Any, word: str) -> None:
+    from flows.service import use_api
+
+    use_api()
+    from prefect.client.orchestration import get_client
+
+    from models.errors import unknown_name
+
+    with get_client(sync_client=True) as client:
+        known = _batches(client)
+        if name not in known:
+            raise unknown_name("batch", name, known)
+        change(client, known[name])
+    print(f"{name}: {word}")
+
+
+def _check_time(every: str, zone: str) -> None:
+    """Raise `BadInput` for what is no cron or no time zone."""
+    from datetime import datetime
+    from zoneinfo import ZoneInfo
+
+    from cronsim import CronSim, CronSimError
+
+    try:
+        ZoneInfo(zone)
+    except (ValueError, OSError, KeyError):
+        raise BadInput(f"There is no time zone {zone!r}; write it as Europe/Berlin.") from None
+    try:
+        CronSim(every, datetime.now())
+    except CronSimError:
+        raise BadInput(f'{every!r} is no cron expression; "0 2 * * *" is each night at two.') from None
+
+
+def _own_zone() -> str:
+    from tzlocal import get_localzone_name
+
+    return str(get_localzone_name() or "UTC")
+
+
+BATCH: dict[str, Callable[..., None]] = {
+    "add": add,
+    "list": list_batches,
+    "run": run,
+    "pause": pause,
+    "resume": resume,
+    "remove": remove,
+}
+FOLDERS: dict[str, Callable[..., None]] = {"add": add_folder, "list": list_folders, "remove": remove_folder}
