@@ -75,7 +75,7 @@ def train_music_transformer_named(name: Name, data: Data, steps: Steps = 4000, s
 
     work = _work("music-transformer", name)
     out = work / f"{name}.safetensors"
-    train_music_transformer(find_folder(data), work, out, how={"steps": steps, "seed": seed})
+    train_music_transformer(find_folder(data), work, out, steps=steps, seed=seed)
     return Completed(message=f"The weights lie in {out}.")
 
 

@@ -116,7 +116,7 @@ def show(run_id: RunId, as_json: AsJson = False) -> None:
         return
     print(f"{run.name}: {run.state_name}\n{message}\n{page_of(run)}")
     for name, value in run.parameters.items():
-        console.print(f"  {name}: {value}")
+        print(f"  {name}: {value}")
     rows = [
         {"stage": stage.name, "state": stage.state_name, "seconds": round(stage.total_run_time.total_seconds(), 1)}
         for stage in sorted(stages, key=lambda stage: str(stage.start_time))
