@@ -25,19 +25,27 @@ class PlaySettings:
 
     `temperature` 0.1..2, no unit: below 1 it keeps to what is likely, above it strays. `top_p` 0.05..1: only the
     likeliest events that together have this probability are drawn from. `follow` 0..1: how far the song's own past is
-    taken up again (0 the network alone, 1 the memory as far as it is trusted). `density` 0.25..4: the odds of one more
-    note, 1 as the network would. `tracks`: which families play (`drums bass piano guitar strings melody`); empty for
-    those of the prompt, or a whole band where there is none.
+    taken up again (0 the network alone, 1 the memory as far as it is trusted). `harmony` 0..1: how far pitches lean
+    towards those of the key, of the song so far and, under a melody, of its chords. `density` 0.25..4: the odds of
+    one more note, 1 as the network would. `tracks`: which families play (`drums bass piano guitar strings melody`);
+    empty for those of the prompt, or a whole band where there is none.
     """
 
     temperature: float = 0.95
     top_p: float = 0.95
     follow: float = 0.7
+    harmony: float = 0.5
     density: float = 1.0
     tracks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, low, high in (("temperature", 0.1, 2), ("top_p", 0.05, 1), ("follow", 0, 1), ("density", 0.25, 4)):
+        for name, low, high in (
+            ("temperature", 0.1, 2),
+            ("top_p", 0.05, 1),
+            ("follow", 0, 1),
+            ("harmony", 0, 1),
+            ("density", 0.25, 4),
+        ):
             if not low <= getattr(self, name) <= high:
                 raise BadInput(f"The setting {name} is {getattr(self, name)}; it must lie between {low} and {high}.")
         for track in self.tracks:
@@ -47,7 +55,7 @@ class PlaySettings:
     @property
     def manner(self) -> Manner:
         """The part of the settings that concerns single draws."""
-        return Manner(self.temperature, self.top_p, self.follow, self.density)
+        return Manner(self.temperature, self.top_p, self.follow, self.density, self.harmony)
 
     def families(self, otherwise: Collection[int]) -> list[int]:
         """The families to write: those asked for, else `otherwise`."""

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.music_transformer import tokens
+from models.music_transformer.leaning import chord_leans, key_lean, leaned
 from models.music_transformer.memory import Memory, mixed
 from models.music_transformer.network import Batch, Cache, MusicTransformer
 from models.music_transformer.tokens import Events, Ints, Piece, decode, encode
@@ -25,6 +26,7 @@ class Manner:
     top_p: float
     follow: float
     density: float
+    harmony: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class _Writer:
         self.cache: Cache | None = None
         self.first = 0
         self.silent = False
+        self.key = key_lean(task.piece, task.start)
+        self.leans = np.zeros((0, 12))
         if task.start:
             past = self._encoded(0, task.start)
             for i in np.flatnonzero(past.written | (past.token == tokens.BAR)):
@@ -82,6 +86,7 @@ class _Writer:
         begin = int(self.piece.bar_beats[self.first : bar].sum()) * tokens.TICKS
         body = replace(body, time=body.time + begin)
         hidden = self.network(Batch.of(body, self.device), self.cache)[0, -1]
+        self.leans = self.key + chord_leans(self.piece, bar) * self.task.chords
         self.memory.hear(tokens.BAR, 0, 0)
         self.memory.hear(tokens.GEN, 0, 0)
         new = decode(self._events(hidden, begin, int(body.room[-1])), self.piece.shift)[0]
@@ -119,6 +124,7 @@ class _Writer:
         # more density: the odds of one more note against moving on, or of moving on against closing the bar
         logits[tokens.DRUM :] += np.log(self.manner.density)
         logits[tokens.BAR] -= np.log(self.manner.density)
+        leaned(logits, self.leans[tick], self.manner.harmony)
         odds = _softmax(np.where(legal, logits, -np.inf))
         trust = self.network.config.event_trust
         return self._pick(mixed(odds, self.memory.recall_event(), trust, self.manner.follow))

@@ -1,0 +1,59 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from models.music_transformer import Config, MusicTransformer, tokens
+from models.music_transformer.leaning import CLASS_OF, SCALE, chord_leans, key_lean, leaned
+from models.music_transformer.sampling import Manner, Task, write_bars
+from models.music_transformer.tokens import FAMILIES, Piece
+
+PIANO = FAMILIES.index("piano")
+
+
+def piece(notes=(), chords=(), shift: int = 0) -> Piece:
+    rows, named = (np.array(list(x), np.int64).reshape(-1, n) for x, n in ((notes, 5), (chords, 3)))
+    return Piece(4, 120.0, shift, np.full(12, 4), rows, named)
+
+
+def test_the_key_leans_towards_its_scale_and_what_was_heard():
+    empty = key_lean(piece(), 4)
+    assert empty[list(SCALE)].min() > empty[[1, 3, 6, 8, 10]].max()
+    heard = key_lean(piece([(bar, 0, PIANO, 61 - 2, 12) for bar in range(12)], shift=2), 4)
+    assert heard[1] > empty[1]
+    later = key_lean(piece([(bar, 0, PIANO, 61, 12) for bar in range(4, 12)]), 4)
+    np.testing.assert_array_equal(later, empty)
+
+
+def test_the_chord_that_sounds_leans_from_its_tick_on():
+    leans = chord_leans(piece(chords=[(0, 0, 1), (2, 24, 1 + 7 * 6)]), 2)  # C major, from the middle of bar 2 on G
+    assert set(np.flatnonzero(leans[23])) == {0, 4, 7}
+    assert set(np.flatnonzero(leans[24])) == {7, 11, 2}
+    assert set(np.flatnonzero(chord_leans(piece(chords=[(0, 0, 1)], shift=2), 5)[0])) == {2, 6, 9}
+    assert not chord_leans(piece(), 3).any()
+    assert not chord_leans(piece(chords=[(0, 0, 1), (1, 0, 0)]), 3).any()
+
+
+def test_leaning_changes_which_note_not_whether_one():
+    rng = np.random.default_rng(0)
+    logits = rng.standard_normal(tokens.VOCABULARY)
+    before = logits.copy()
+    leaned(logits, key_lean(piece(), 0), 1.0)
+    np.testing.assert_array_equal(logits[: tokens.NOTE], before[: tokens.NOTE])
+    odds = [np.exp(x[tokens.NOTE :]) for x in (before, logits)]
+    assert odds[1].sum() == pytest.approx(odds[0].sum())
+    inside = np.isin(CLASS_OF, SCALE)
+    assert odds[1][inside].sum() > 1.1 * odds[0][inside].sum()
+
+
+def test_more_harmony_keeps_to_the_key():
+    torch.manual_seed(0)
+    network = MusicTransformer(replace(Config.debug(), context=256)).eval()
+    shares = []
+    for harmony in (0.0, 1.0):
+        rows = write_bars(
+            network, Task(piece(), 0, 12, [PIANO]), Manner(1.0, 1.0, 0.0, 1.0, harmony), np.random.default_rng(0)
+        )
+        shares.append(np.isin(rows[:, 3] % 12, SCALE).mean())
+    assert shares[1] > shares[0] + 0.1
