@@ -1,8 +1,10 @@
-"""When the beats are, and which of them begin a bar: two small decoders over what was heard.
+"""When the beats are, and which of them begin a bar: small decoders over what was heard.
 
 The beats are the best path through times and tempi: Ellis, "Beat tracking by dynamic programming", JNMR 2007, with the
 period as a second dimension, so that the tempo may drift and a change of tempo is what costs.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,48 +12,48 @@ from numpy.typing import NDArray
 Doubles = NDArray[np.float64]
 Index = NDArray[np.intp]
 
+_OFF_COST = 0.03
+"""What a beat 10 ms off the tempo costs."""
 
-def decode_beats(
-    activation: Doubles,
-    fps: float,
-    slowest_bpm: float,
-    fastest_bpm: float,
-    likely_bpm: float,
-    tempo_cost: float,
-    prior_weight: float,
-    beat_cost: float,
-) -> Index:
+
+@dataclass(frozen=True)
+class Tempi:
+    """Which tempi a beat may have, in beats a minute, and what a relative change of tempo and a beat cost."""
+
+    slowest_bpm: float
+    fastest_bpm: float
+    tempo_cost: float
+    beat_cost: float
+
+
+def decode_beats(activation: Doubles, fps: float, tempi: Tempi) -> Index:
     """The frames of the beats in a beat activation (0..1 a frame) of `fps` frames a second.
 
-    A beat earns its activation less `beat_cost`; from beat to beat `tempo_cost` times the relative change of tempo is
-    paid, and `prior_weight` times the squared distance from `likely_bpm` in octaves. Shape: (frames,) -> (beats,).
+    A beat earns its activation less the cost of a beat; from beat to beat the relative change of tempo is paid for, and
+    a little for a beat that is a frame early or late. Shape: (frames,) -> (beats,).
     """
-    periods = np.arange(max(round(60 * fps / fastest_bpm), 2), round(60 * fps / slowest_bpm) + 1)
-    change = tempo_cost * np.abs(np.log(periods[None, :] / periods[:, None]))
-    prior = prior_weight * np.log2(60 * fps / periods / likely_bpm) ** 2
-    near = np.pad(activation, 1)
-    gain = np.maximum(activation, 0.7 * np.maximum(near[:-2], near[2:])) - beat_cost
+    periods = np.arange(max(round(60 * fps / tempi.fastest_bpm), 2), round(60 * fps / tempi.slowest_bpm) + 1)
+    change = tempi.tempo_cost * np.abs(np.log(periods[None, :] / periods[:, None]))
+    beside = np.pad(activation, 1)
+    gain = np.maximum(activation, 0.7 * np.maximum(beside[:-2], beside[2:])) - tempi.beat_cost
     best = np.zeros((len(gain), len(periods)))
-    came = np.full(best.shape, -1, np.int16)
-    rows = np.arange(len(periods))
+    lanes, offs = np.full(best.shape, -1, np.int16), np.zeros(best.shape, np.int8)
     for t in range(len(gain)):
-        before = t - periods
-        best[t] = gain[t] - prior
-        lanes = rows[before >= 0]
-        if len(lanes):
-            through = best[before[lanes]] - change[lanes]
-            came[t, lanes] = through.argmax(axis=1)
-            best[t, lanes] += through[lanes, came[t, lanes]]
+        best[t] = gain[t]
+        reached = int(np.searchsorted(periods, t, side="left"))  # the periods p with t - p - 1 >= 0
+        if not reached:
+            continue
+        rows, before = np.arange(reached), t - periods[:reached]
+        early, late = best[before - 1] - _OFF_COST, best[before + 1] - _OFF_COST
+        total = np.maximum(best[before], np.maximum(early, late)) - change[:reached]
+        lanes[t, :reached] = lane = total.argmax(axis=1)
+        offs[t, :reached] = np.argmax([best[before, lane], early[rows, lane], late[rows, lane]], axis=0)
+        best[t, :reached] += total[rows, lane]
     last = np.arange(len(gain))[:, None] + periods[None, :] >= len(gain)
-    at, lane = np.unravel_index(int(np.where(last, best, -np.inf).argmax()), best.shape)
-    return _back(came, periods, int(at), int(lane))
-
-
-def _back(came: NDArray[np.int16], periods: Index, at: int, lane: int) -> Index:
-    """The frames of the path that ends at a frame with a period."""
+    at, lane = (int(i) for i in np.unravel_index(int(np.where(last, best, -np.inf).argmax()), best.shape))
     beats = [at]
-    while came[at, lane] >= 0:
-        at, lane = at - int(periods[lane]), int(came[at, lane])
+    while lanes[at, lane] >= 0:
+        at, lane = at - int(periods[lane]) + (0, -1, 1)[int(offs[at, lane])], int(lanes[at, lane])
         beats.append(at)
     return np.array(beats[::-1], np.intp)
 
@@ -65,13 +67,13 @@ def decode_downbeats(scores: Doubles, metres: tuple[int, ...], jump_cost: float)
     """
     best_metre, best_path, best_total = metres[0], np.zeros(len(scores), np.intp), -np.inf
     for metre in metres:
-        path, total = _bar_path(scores, metre, jump_cost)
+        path, total = bar_path(scores, metre, jump_cost)
         if total > best_total:
             best_metre, best_path, best_total = metre, path, total
     return best_metre, np.flatnonzero(best_path == 0)
 
 
-def _bar_path(scores: Doubles, metre: int, jump_cost: float) -> tuple[Index, float]:
+def bar_path(scores: Doubles, metre: int, jump_cost: float) -> tuple[Index, float]:
     """The best position in the bar of every beat, and its total score."""
     gain = np.full((len(scores), metre), 0.0)
     gain[:, 0] = scores

@@ -21,7 +21,7 @@ class Appraisal:
     drawings: Drawings
 
 
-@stage("numpy", "scipy", "librosa")
+@stage("numpy", "scipy", "mir_eval")
 def appraise(made: Remixed) -> Appraisal:
     """Measure the remix: loudness, residue, pitch, key, groove, drift, and the founding paper's cross-correlation."""
     data, watch = report_input(made), stage_watch("appraise")

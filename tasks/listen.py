@@ -9,7 +9,7 @@ from tasks.progress import stage_watch
 from tasks.store import Store
 
 
-@stage("librosa", "numpy", "scipy", "soxr")
+@stage("numpy", "scipy", "soxr")
 def listen(drums: Clip, bass: Clip, other: Clip, settings: ListenSettings) -> Grid:
     """Hear tempo, beats, downbeats, key and chords in the separated band."""
     beat, low, harmony = (Store().source(clip) for clip in (drums, bass, other))

@@ -26,7 +26,7 @@ class ScoreSettings:
     vocals: VocalNoteSettings = field(default_factory=VocalNoteSettings)
 
 
-@stage("basic-pitch", "onnxruntime", "librosa", "numpy", "scipy", "soxr")
+@stage("basic-pitch", "onnxruntime", "tinysoundfont", "numpy", "scipy", "soxr")
 def transcribe(drums: Clip, bass: Clip, other: Clip, lead: Clip, pitch: Contour, settings: ScoreSettings) -> Score:
     """Write down bass and harmony (Basic Pitch), drums (strokes) and the sung melody (from its f0).
 

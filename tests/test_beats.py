@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.beats import decode_beats, decode_downbeats
+from models.beats import Tempi, decode_beats, decode_downbeats
 
 FPS = 100.0
 
@@ -16,7 +16,7 @@ def heard(beats_s: np.ndarray, duration_s: float, offbeats: float = 0.3, noise: 
 
 
 def decode(activation: np.ndarray) -> np.ndarray:
-    return decode_beats(activation, FPS, 55, 200, 100, 5.0, 0.1, 0.4) / FPS
+    return decode_beats(activation, FPS, Tempi(55, 200, 20.0, 0.4)) / FPS
 
 
 @pytest.mark.parametrize("bpm", [70, 97.3, 120, 150])

@@ -55,7 +55,7 @@ def usable(grid: Grid, duration_s: float) -> None:
     assert all(type(t) is float for t in (*grid.beats_s, *grid.downbeats_s, grid.tempo_bpm))
 
 
-@pytest.mark.parametrize(("metre", "start", "end"), [(4, 100, 100), (4, 96, 120)])
+@pytest.mark.parametrize(("metre", "start", "end"), [(4, 100, 100), (4, 96, 120), (3, 110, 110)])
 def test_a_band_is_heard(metre, start, end):
     *stems, truth = band(metre, start, end)
     grid = listen(*stems, SETTINGS)
