@@ -10,7 +10,7 @@ from models.pitch import F0, PitchSettings, track_f0
 from models.progress import Watch
 from models.records import Samples, Wave
 from models.so_vits_svc.convert import RevoiceSettings, Voice, convert, key_for, load_voice, notes_outside
-from models.so_vits_svc.phrases import envelope, level_contour, phrases, sounding
+from models.so_vits_svc.phrases import envelope, level_contour, phrases, sounding, with_contour
 from models.so_vits_svc.voices import Card, Range, find_voice
 
 RATE = 16_000
@@ -68,9 +68,23 @@ def test_onsets_stay_within_ten_milliseconds(rate: int) -> None:
     out = converted(audio, rate=rate)[0]
     for onset_s in (0.503, 1.903):
         around = slice(int((onset_s - 0.2) * rate), int((onset_s + 0.2) * rate))
-        level = envelope(out, rate, 0.005)[around]
+        level = envelope(out, rate, 0.002)[around]
         risen = np.flatnonzero(level > 0.25 * level.max())[0] / rate + onset_s - 0.2
         assert abs(risen - onset_s) < 0.010
+
+
+@pytest.mark.parametrize("late_s", [-0.015, 0.015])
+def test_an_attack_is_put_back_where_the_source_has_it_though_the_voice_is_late(late_s: float) -> None:
+    rate = 22_050
+    swell = np.concatenate([np.zeros(rate // 2), np.linspace(0, 1, rate // 25), np.ones(rate // 2)]).astype(np.float32)
+    audio = sung(220, len(swell) / rate, rate)[: len(swell)] * swell
+    late = with_contour(np.roll(audio, round(late_s * rate)), audio, rate)
+
+    def half_way(samples: np.ndarray) -> float:
+        level = envelope(samples, rate, 0.003)
+        return float(np.flatnonzero(level > level.max() / 2)[0] / rate)
+
+    assert abs(half_way(late) - half_way(audio)) < 0.003
 
 
 def test_the_pitch_is_the_sources_shifted_by_the_key() -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation, minimum_filter1d, uniform_filter1d
+from scipy.ndimage import binary_dilation, uniform_filter1d
 
 from models.progress import UNWATCHED, Watch
 from models.records import Source
@@ -63,17 +63,17 @@ def phrases(level_db: NDArray[np.float32], sounds: NDArray[np.bool_], longest_s:
     return found
 
 
-def envelope(audio: NDArray[np.float32], sample_rate: int, width_s: float = 0.025) -> NDArray[np.float32]:
-    """The root mean square of mono audio over `width_s` before or after each sample, whichever is less.
+def envelope(audio: NDArray[np.float32], sample_rate: int, width_s: float = 0.01) -> NDArray[np.float32]:
+    """The root mean square of mono audio about each sample: three moving averages of `width_s`, centred.
 
-    So it rises when a sound starts and falls when it stops, neither early nor late. Shape: (n,) -> (n,).
+    Its bell is wide enough not to follow the periods of a low voice, and neither early nor late, so that the ratio of
+    two envelopes is neither. Shape: (n,) -> (n,).
     """
-    width = max(int(width_s * sample_rate), 1)
-    total = np.concatenate([[0.0], np.cumsum(audio.astype(np.float64) ** 2)])
-    index = np.arange(len(audio) + 1)
-    ahead = total[np.minimum(index + width, len(audio))] - total
-    behind = total - total[np.maximum(index - width, 0)]
-    return np.asarray(np.sqrt(np.maximum(np.minimum(ahead[:-1], behind[1:]), 0) / width), np.float32)
+    width = max(round(width_s * sample_rate), 1) | 1
+    power = audio.astype(np.float64) ** 2
+    for _ in range(3):
+        power = uniform_filter1d(power, width, mode="constant")
+    return np.asarray(np.sqrt(np.maximum(power, 0)), np.float32)
 
 
 def with_contour(
@@ -82,6 +82,4 @@ def with_contour(
     """Audio with the loudness contour of other audio; nothing is raised by more than `most_db`. Shapes: (n,)."""
     own, aim = envelope(sung, sample_rate), envelope(wanted, sample_rate)
     gain = np.minimum(aim / np.maximum(own, 1e-6), 10 ** (most_db / 20))
-    # a gain that dips before it smooths never lets an onset through early
-    width = max(sample_rate // 200, 1)
-    return np.asarray(sung * uniform_filter1d(minimum_filter1d(gain, width), width), np.float32)
+    return np.asarray(sung * gain, np.float32)
