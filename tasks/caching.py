@@ -26,6 +26,7 @@ from prefect.transactions import IsolationLevel
 
 from models.records import Clip
 from models.registry import home
+from tasks import sung
 from tasks.fingerprint import code_digest, digest_of, versions
 from tasks.leases import LeaseLockManager
 from tasks.locking import FlockLockManager
@@ -246,6 +247,7 @@ def _timed(of: Stage[P, R]) -> Callable[P, R]:
         value: R = computed(of.name, of.fn, inputs, stage_watch) if of.resident else of.fn(*args, **kwargs)
         key, seconds = of.key(inputs), time.monotonic() - started
         _keep_seconds(key, seconds)
+        sung.mark(key, inputs, clips_in(tuple(inputs.values())), clips_in(value))
         _note(StageRun(of.name, key, seconds, reused=False))
         return value
 

@@ -27,6 +27,7 @@ from models.records import Clip, Remixed
 from models.registry import file_digest
 from models.report import StageRun as ReportedStage
 from models.report import page
+from models.so_vits_svc.voices import consent, find_voice
 from tasks.appraise import Appraisal, report_input
 from tasks.caching import StageRun
 from tasks.fingerprint import digest_of, versions
@@ -88,7 +89,9 @@ class Remix:
 def publish(
     song: Path, out: Path, made: Remixed, appraisal: Appraisal, credits: Credits, stages: tuple[StageRun, ...]
 ) -> Remix:
-    """Write the remix's folder: mix, stems, MIDI, report and manifest."""
+    """Write the remix's folder: mix, stems, MIDI, report and manifest; refuses a voice whose consent is gone by now."""
+    if credits.voice not in ("", "none"):
+        consent(find_voice(credits.voice))
     tags = read_tags(song)
     folder = _folder(out, tags, made.audio)
     with _new_or_untouched(folder):

@@ -4,7 +4,7 @@ from typing import Any
 
 from models.records import Clip
 from models.so_vits_svc.convert import RevoiceSettings
-from models.so_vits_svc.voices import consent_digest, find_voice, voice_digest
+from models.so_vits_svc.voices import consent, consent_digest, find_voice, voice_digest
 from tasks.caching import stage
 from tasks.networks import NETWORKS
 from tasks.progress import stage_watch
@@ -31,6 +31,7 @@ def revoice(vocals: Clip, voice: str, settings: RevoiceSettings, seed: int, devi
     """Sing the vocals with another voice, note for note; refuses a voice without its record of consent."""
     from models.so_vits_svc.convert import convert, load_voice
 
+    consent(find_voice(voice))  # a voice that is loaded already may have been revoked since
     singer = NETWORKS.kept(load_voice, find_voice(voice), device)
     blocks = convert(Store().source(vocals), singer, settings, seed, device, stage_watch("revoice"))
     return Store().put(blocks, vocals.sample_rate)

@@ -26,23 +26,18 @@ def add_voice(name: str, given: Path, record: Consent) -> Path:
     """Copy a voice into the user's voices and seal its record of consent; returns its folder.
 
     `given` holds weights (`model.safetensors`, or a fork's `G_*.pth`, of which the one of most steps is taken) and
-    `config.json`, and may hold a card. Raises `BadInput` when the name is taken or no file name, or a file is missing.
+    `config.json`, and may hold a card; with the card of another engine, what that one names. Raises `BadInput` when the
+    name is taken or no file name, or a file is missing.
     """
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name):
-        raise BadInput(f"A voice cannot be named {name!r}: use small letters, digits, '-' and '_'.")
-    if name in voices():
-        raise BadInput(f"There is a voice named {name!r} already; remove it first or choose another name.")
-    weights = _weights(given)
-    if not (given / "config.json").is_file():
-        raise BadInput(f"{given} holds no config.json, without which its weights cannot be read.")
-    described = _card(name, given, weights)
+    check_name(name)
+    files, described = _files(name, given)
     target = user_folder() / name
     part = user_folder() / ".adding" / name
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:
-        shutil.copy(weights, part / weights.name)
-        shutil.copy(given / "config.json", part / "config.json")
+        for file in files:
+            shutil.copy(file, part / file.name)
         write_card(described, part)
         write_consent(record, part)
         part.rename(target)
@@ -51,12 +46,33 @@ def add_voice(name: str, given: Path, record: Consent) -> Path:
     return target
 
 
+def check_name(name: str) -> None:
+    """Raise `BadInput` unless a new voice can have that name."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name) or name == "none":
+        raise BadInput(f"A voice cannot be named {name!r}: use small letters, digits, '-' and '_'.")
+    if name in voices():
+        raise BadInput(f"There is a voice named {name!r} already; remove it first or choose another name.")
+
+
 def remove_voice(name: str) -> None:
     """Delete one of the user's voices; raises `BadInput` for a shipped or unknown one."""
     folder = user_folder() / name
     if name not in voices() or voices()[name] != folder:
         raise BadInput(f"There is no voice named {name!r} of your own to remove.")
     shutil.rmtree(folder)
+
+
+def _files(name: str, given: Path) -> tuple[list[Path], Card]:
+    """The files that the voice is made of, and its card."""
+    if (given / "voice.json").is_file() and (described := card(given)).engine != "so-vits-svc":
+        named = [given / described.weights] if described.weights else []
+        if named and not named[0].is_file():
+            raise BadInput(f"{given} lacks {described.weights}, which its card names.")
+        return named, described
+    weights = _weights(given)
+    if not (given / "config.json").is_file():
+        raise BadInput(f"{given} holds no config.json, without which its weights cannot be read.")
+    return [weights, given / "config.json"], _card(name, given, weights)
 
 
 def _weights(given: Path) -> Path:

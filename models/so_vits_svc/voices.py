@@ -8,9 +8,10 @@ the digest of the voice it is about, so that neither can be changed under the ot
 import hashlib
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -52,10 +53,12 @@ class Range:
 class Card:
     """What there is to know of a voice.
 
-    `engine` is "so-vits-svc" or "world"; `weights` the file name of its weights ("" for none); `content_encoder` the
-    manifest's name of the encoder it was trained with; `speaker` its index in the network; `unvoiced_f0` whether frames
-    without pitch are "zero" (trained here) or "interpolated" (trained by the fork); `formants` the ratio by which the
-    world engine moves formants; `heard_s` the seconds of training material.
+    `engine` is "so-vits-svc", "knn" or "world"; `weights` the file name of its weights ("" for none);
+    `content_encoder` the manifest's name of the encoder it was trained with; `speaker` its index in the network;
+    `unvoiced_f0` whether frames without pitch are "zero" (trained here) or "interpolated" (trained by the fork);
+    `formants` the ratio by which the world engine moves formants; `heard_s` the seconds of training material;
+    `likeness` the embedding of the voice (`meters.embedding`) and `figures` what was measured of it when it was made,
+    both empty where nobody did.
     """
 
     title: str
@@ -68,6 +71,8 @@ class Card:
     unvoiced_f0: str = "zero"
     formants: float = 1.0
     heard_s: float = 0.0
+    likeness: tuple[float, ...] = ()
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 def voices() -> dict[str, Path]:
@@ -97,8 +102,9 @@ def card(folder: Path) -> Card:
     """The card of a voice; raises `BadInput` when it cannot be read."""
     try:
         given = json.loads((folder / _CARD).read_text())
-        reach = given.pop("range")
-        return Card(range=Range(int(reach["lowest"]), tuple(float(s) for s in reach["seconds"])), **given)
+        reach, likeness = given.pop("range"), tuple(float(x) for x in given.pop("likeness", ()))
+        seconds = tuple(float(s) for s in reach["seconds"])
+        return Card(range=Range(int(reach["lowest"]), seconds), likeness=likeness, **given)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(f"The voice in {folder} has no readable card ({_CARD}): {error}.") from error
 
@@ -108,12 +114,12 @@ def consent(folder: Path, today: date | None = None) -> Consent:
     record = _record(folder)
     name = folder.name
     seal = record.pop("seal", None)
-    unknown = set(record) - {field.name for field in fields(Consent)}
+    unknown = set(record) - {entry.name for entry in fields(Consent)}
     if unknown:
         raise BadInput(f"The voice {name!r} is refused: its {_RECORD} has an unknown entry {sorted(unknown)[0]!r}.")
-    for field in ("who", "given_by", "on", "use", "ground", "check"):
-        if not record.get(field):
-            raise BadInput(f"The voice {name!r} is refused: its {_RECORD} does not say {field!r}.")
+    for entry in ("who", "given_by", "on", "use", "ground", "check"):
+        if not record.get(entry):
+            raise BadInput(f"The voice {name!r} is refused: its {_RECORD} does not say {entry!r}.")
     if not isinstance(record["on"], date) or not isinstance(record.get("until", record["on"]), date):
         raise BadInput(f"The voice {name!r} is refused: a day in its {_RECORD} is not a date (2026-01-31, unquoted).")
     given = Consent(**record)
@@ -139,7 +145,7 @@ def _record(folder: Path) -> dict[str, Any]:
 
 def consent_seal(given: Consent, folder: Path) -> str:
     """The digest of a record's words and of the voice it is about."""
-    words = {field.name: str(getattr(given, field.name)) for field in fields(Consent)}
+    words = {entry.name: str(getattr(given, entry.name)) for entry in fields(Consent)}
     words["voice"] = voice_digest(folder)
     return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
 
@@ -147,10 +153,10 @@ def consent_seal(given: Consent, folder: Path) -> str:
 def write_consent(given: Consent, folder: Path) -> None:
     """Write a sealed record of consent into a voice's folder; raises `BadInput` when it says too little."""
     lines = []
-    for field in fields(Consent):
-        value = getattr(given, field.name)
+    for entry in fields(Consent):
+        value = getattr(given, entry.name)
         if value is not None:
-            lines.append(f"{field.name} = {value.isoformat() if isinstance(value, date) else json.dumps(value)}")
+            lines.append(f"{entry.name} = {value.isoformat() if isinstance(value, date) else json.dumps(value)}")
     lines.append(f'seal = "{consent_seal(given, folder)}"')
     (folder / _RECORD).write_text("\n".join(lines) + "\n")
     consent(folder, given.on)
@@ -158,17 +164,20 @@ def write_consent(given: Consent, folder: Path) -> None:
 
 def write_card(described: Card, folder: Path) -> None:
     """Write a voice's card."""
-    entries: Mapping[str, object] = {
-        field.name: getattr(described, field.name) for field in fields(Card) if field.name != "range"
-    }
-    reach = {"lowest": described.range.lowest, "seconds": [round(s, 2) for s in described.range.seconds]}
-    (folder / _CARD).write_text(json.dumps({**entries, "range": reach}, indent=2, ensure_ascii=False) + "\n")
+    entries = {entry.name: getattr(described, entry.name) for entry in fields(Card)}
+    entries["figures"] = {name: round(value, 3) for name, value in described.figures.items()}
+    entries["likeness"] = [round(x, 4) for x in described.likeness]
+    entries["range"] = {"lowest": described.range.lowest, "seconds": [round(s, 2) for s in described.range.seconds]}
+    text = json.dumps(entries, indent=2, ensure_ascii=False)
+    text = re.sub(r"\[[^\[\]{}\"]*\]", lambda numbers: " ".join(numbers[0].split()), text)
+    (folder / _CARD).write_text(text + "\n")
 
 
 def voice_digest(folder: Path) -> str:
     """The digest of what a voice is: its weights, configuration and card."""
     described = card(folder)
-    names = [_CARD] + (["config.json", described.weights] if described.weights else [])
+    configured = ["config.json"] if described.engine == "so-vits-svc" else []
+    names = [_CARD, *configured, *([described.weights] if described.weights else [])]
     for name in names:
         if not (folder / name).is_file():
             raise BadInput(f"The voice {folder.name!r} lacks its file {name}.")

@@ -1,0 +1,65 @@
+"""Removing a voice takes with it every kept result that holds it, and nothing else."""
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.errors import BadInput
+from models.records import Clip
+from models.so_vits_svc.convert import RevoiceSettings
+from models.so_vits_svc.installing import add_voice, remove_voice
+from models.so_vits_svc.voices import Consent, find_voice
+from tasks import sung
+from tasks.revoice import revoice
+from tasks.store import Store
+
+RECORD = Consent("Ada", "Ada", date(2026, 1, 31), "my own songs", "permission", "a letter")
+
+
+def a_clip(seed: int) -> Clip:
+    return Store().put(iter([np.random.default_rng(seed).normal(0, 0.1, (1, 100)).astype(np.float32)]), 8000)
+
+
+def keep(key: str, home: Path) -> Path:
+    path = home / "results" / key
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{}")
+    return path
+
+
+def test_all_that_a_voice_sang_goes_with_it_and_the_rest_stays(home: Path) -> None:
+    lead, band, new, other = (a_clip(i) for i in range(4))
+    mix, master = a_clip(4), a_clip(5)
+    records = {key: keep(key, home) for key in ("revoice-1", "mixdown-1", "appraise-1", "revoice-2", "render-1")}
+    sung.mark("revoice-1", {"voice": "ada"}, [lead], [new])
+    sung.mark("mixdown-1", {}, [new, band], [mix])
+    sung.mark("appraise-1", {"made": mix}, [mix], [])
+    sung.mark("revoice-2", {"voice": "bob"}, [lead], [other])
+    sung.mark("render-1", {}, [], [master])
+    assert sung.forget("ada") == 3
+    assert {key for key, path in records.items() if path.exists()} == {"revoice-2", "render-1"}
+    for clip, there in ((lead, True), (band, True), (other, True), (master, True), (new, False), (mix, False)):
+        assert Store().path(clip).exists() is there
+    assert sung.forget("ada") == 0
+
+
+def test_a_voice_that_is_loaded_already_is_refused_once_it_is_revoked(home: Path, tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    given.mkdir()
+    (given / "voice.json").write_text((find_voice("world") / "voice.json").read_text())
+    folder = add_voice("ada", given, RECORD)
+    vocals = a_clip(0)
+    assert revoice.fn(vocals, "ada", RevoiceSettings(), 0, "cpu").frames == vocals.frames
+    record = (folder / "consent.toml").read_text()
+    (folder / "consent.toml").write_text(record.replace("my own songs", "any songs"))
+    with pytest.raises(BadInput, match="altered"):
+        revoice.fn(vocals, "ada", RevoiceSettings(), 0, "cpu")
+    remove_voice("ada")
+    with pytest.raises(BadInput, match="no voice named 'ada'"):
+        revoice.fn(vocals, "ada", RevoiceSettings(), 0, "cpu")
+    with pytest.raises(BadInput, match="ended"):
+        add_voice("late", given, replace(RECORD, on=date(2025, 2, 1), until=date(2025, 3, 1)))
+        revoice.fn(vocals, "late", RevoiceSettings(), 0, "cpu")
