@@ -63,6 +63,25 @@ def _empty(true: int, found: int) -> Agreement:
     return Agreement(score, score, score)
 
 
+@dataclass(frozen=True)
+class SungNotes:
+    """Notes as somebody heard them sung: (onset, end) in seconds, and pitch in hertz, which lies between the keys."""
+
+    times_s: tuple[tuple[float, float], ...]
+    hz: tuple[float, ...]
+
+
+def sung_onsets(truth: SungNotes, found: Iterable[Note]) -> Agreement:
+    """As `note_onsets`, the truth being pitched as it was sung."""
+    times, hz = _intervals(found)
+    if not len(truth.hz) or not len(hz):
+        return _empty(len(truth.hz), len(hz))
+    precision, recall, f1, _ = mir_eval.transcription.precision_recall_f1_overlap(
+        np.array(truth.times_s), np.array(truth.hz), times, hz, onset_tolerance=_ONSET_TOLERANCE_S, offset_ratio=None
+    )
+    return Agreement(float(precision), float(recall), float(f1))
+
+
 def drum_onsets(truth: Iterable[Note], found: Iterable[Note]) -> dict[str, Agreement]:
     """Agreement for each piece of the kit, and for "all" of them taken together (the sums of hits and misses)."""
     true, seen = list(truth), list(found)

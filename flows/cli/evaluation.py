@@ -12,7 +12,7 @@ from flows.cli.remixing import Options, Seed, console
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
     group = typer.Typer(help="Measure the parts beside baselines; JSON on stdout.", no_args_is_help=True)
-    for command in (continuation,):
+    for command in (continuation, transcription, grid):
         group.command(command.__name__)(command)
     app.add_typer(group, name="eval")
 
@@ -44,4 +44,55 @@ def continuation(
         found = evaluate_continuation(
             midi, source or (), transformer, songs, noisy, settings=settings, seed=seed, watch=watch
         )
+    print(json.dumps(found, indent=1))
+
+
+Midi = Annotated[
+    Path | None,
+    typer.Option(help="A folder that holds POP909 and Groove as MIDI; without it the project's own example songs."),
+]
+Songs = Annotated[int, typer.Option(min=1, help="How many songs are rendered.")]
+Seconds = Annotated[float, typer.Option(min=10, help="At most so many seconds of each song.")]
+Part = Annotated[str, typer.Option(help="Which of the songs: test, to report; or dev, to tune on.")]
+Separator = Annotated[str, typer.Option(help="The network that takes the songs apart.")]
+
+
+def transcription(
+    midi: Midi = None,
+    songs: Songs = 12,
+    seconds: Seconds = 75.0,
+    part: Part = "test",
+    separator: Separator = "band-mask",
+    sung: Annotated[
+        Path | None, typer.Option(help="A folder of sung clips in vocadito's layout, to be judged as well.")
+    ] = None,
+    options: Options = None,
+) -> None:
+    """How well notes and drums are written down, on true and on separated stems, beside Basic Pitch's defaults."""
+    from flows.evaluate_transcription import evaluate_transcription
+    from flows.settings import StageSettings, with_options
+
+    settings = with_options(StageSettings(), options or [])
+    with console.status("Rendering, taking apart and writing down"):
+        found = evaluate_transcription(
+            midi, part, songs, seconds, separator, settings.transcribe, settings.follow_pitch, sung
+        )
+    print(json.dumps(found, indent=1))
+
+
+def grid(
+    midi: Midi = None,
+    songs: Songs = 12,
+    seconds: Seconds = 75.0,
+    part: Part = "test",
+    separator: Separator = "band-mask",
+    options: Options = None,
+) -> None:
+    """How well beats, bars, key and chords are heard, beside librosa's plain answer."""
+    from flows.evaluate_grid import evaluate_grid
+    from flows.settings import StageSettings, with_options
+
+    settings = with_options(StageSettings(), options or []).listen
+    with console.status("Rendering, taking apart and listening"):
+        found = evaluate_grid(midi, part, songs, seconds, separator, settings)
     print(json.dumps(found, indent=1))

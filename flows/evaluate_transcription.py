@@ -1,0 +1,124 @@
+"""How well stems are written down, beside Basic Pitch with its defaults on the same audio."""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from flows.known_songs import STEMS, known_songs
+from models.basic_pitch.network import posteriors
+from models.basic_pitch.transcribe import transcribe
+from models.drum_notes import drum_notes
+from models.errors import BadInput
+from models.pitch import PitchSettings, track_f0
+from models.plain_answers import basic_pitch_notes
+from models.records import Note, Wave
+from models.transcription_metrics import (
+    SungNotes,
+    drum_onsets,
+    mean_scores,
+    note_onsets,
+    note_onsets_and_offsets,
+    sung_onsets,
+)
+from models.vocal_notes import vocal_notes
+from tasks.transcribe import ScoreSettings
+
+_BATCH, _THREADS = 8, 1
+
+
+def evaluate_transcription(
+    midi: Path | None,
+    part: str,
+    songs: int,
+    seconds: float,
+    separator: str,
+    settings: ScoreSettings,
+    pitch: PitchSettings,
+    sung: Path | None = None,
+) -> dict[str, Any]:
+    """Precision, recall and F1 of notes by stem and of drums by piece of the kit: means over songs, and each song's.
+
+    On true stems and on separated stems apart. `sung` is a folder in vocadito's layout (`Audio/*.wav`,
+    `Annotations/Notes/*_notesA1.csv`), whose clips are judged by each annotator's notes. Raises `BadInput` for a folder
+    without songs or clips.
+    """
+    rows: list[dict[str, Any]] = []
+    for song in known_songs(midi, part, songs, seconds, separator):
+        truth = {track.name: track.notes for track in song.piece.score.tracks}
+        for stems, waves in (("true", song.true), ("separated", song.separated)):
+            for name in STEMS:
+                scores = _scores(name, truth[name], waves[name], settings, pitch)
+                rows.append({"song": song.piece.name, "stems": stems, "stem": name, "scores": scores})
+    report: dict[str, Any] = {"songs": len({row["song"] for row in rows}), "separator": separator}
+    kinds = ("separated", "true")
+    report["means"] = {f"{kind} stems": _means(row for row in rows if row["stems"] == kind) for kind in kinds}
+    if sung is not None:
+        report["sung"] = [_sung(path, settings, pitch) for path in _clips(sung)]
+    return report | {"by_song": rows}
+
+
+def _scores(
+    name: str, truth: tuple[Note, ...], wave: Wave, settings: ScoreSettings, pitch: PitchSettings
+) -> dict[str, dict[str, float]]:
+    """What was measured of one stem; each row has precision, recall and f1."""
+    if name == "drums":
+        return {piece: asdict(score) for piece, score in drum_onsets(truth, drum_notes(wave, settings.drums)).items()}
+    found = {"ours": written(name, wave, settings, pitch), "basic_pitch": basic_pitch_notes(_posteriors(wave))}
+    scores = {f"{who} onset": asdict(note_onsets(truth, notes)) for who, notes in found.items()}
+    more = {f"{who} onset and offset": asdict(note_onsets_and_offsets(truth, notes)) for who, notes in found.items()}
+    return scores | more
+
+
+def written(name: str, wave: Wave, settings: ScoreSettings, pitch: PitchSettings) -> tuple[Note, ...]:
+    """A pitched stem written down as a remix does it."""
+    if name == "vocals":
+        return vocal_notes(track_f0(wave, pitch), wave, settings.vocals)
+    return transcribe(wave, settings.bass if name == "bass" else settings.other)
+
+
+def _posteriors(wave: Wave) -> Any:
+    return posteriors(wave, _BATCH, _THREADS)
+
+
+def _means(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
+    """The means over songs: by stem, then by measure."""
+    kept = list(rows)
+    found = {}
+    for name in STEMS:
+        of_stem = [row["scores"] for row in kept if row["stem"] == name]
+        found[name] = {measure: mean_scores(s[measure] for s in of_stem) for measure in of_stem[0]}
+    return found
+
+
+def _clips(folder: Path) -> list[Path]:
+    found = sorted((folder / "Audio").glob("*.wav"))
+    if not found:
+        raise BadInput(f"There are no clips in {folder}: it needs Audio/*.wav and Annotations/Notes/*_notesA1.csv.")
+    return found
+
+
+def _sung(path: Path, settings: ScoreSettings, pitch: PitchSettings) -> dict[str, Any]:
+    """One sung clip against each of its annotators."""
+    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    wave = Wave(np.ascontiguousarray(samples.T), rate)
+    found = {"ours": written("vocals", wave, settings, pitch), "basic_pitch": basic_pitch_notes(_posteriors(wave))}
+    notes = path.parent.parent / "Annotations" / "Notes"
+    by = {
+        annotation.stem.rsplit("_notes", 1)[-1]: {
+            who: asdict(sung_onsets(_annotated(annotation), made)) for who, made in found.items()
+        }
+        for annotation in sorted(notes.glob(f"{path.stem}_notes*.csv"))
+    }
+    return {"clip": path.stem, "onset": by}
+
+
+def _annotated(path: Path) -> SungNotes:
+    """An annotator's notes: rows of onset in s, pitch in Hz, duration in s."""
+    with open(path, newline="") as file:
+        rows = [[float(cell) for cell in row] for row in csv.reader(file) if row]
+    return SungNotes(tuple((a, a + d) for a, _, d in rows), tuple(hz for _, hz, _ in rows))

@@ -1,0 +1,80 @@
+"""What the libraries answer by themselves: librosa on a mix, Basic Pitch with its defaults on a stem."""
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.basic_pitch.network import Posteriors
+from models.harmony import ROOTS, chord_names
+from models.mono import mono_blocks
+from models.records import Grid, Note, Source
+
+Doubles = NDArray[np.float64]
+
+_RATE = 22_050
+_MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
+_MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
+_METRE = 4
+
+
+def librosa_grid(song: Source) -> Grid:
+    """The grid as librosa gives it: `beat_track` on the whole mix, every fourth beat a downbeat, nearest chroma.
+
+    The key is the Krumhansl profile nearest to the mean of `chroma_cqt`, the chord of a beat the nearest triad.
+    """
+    import librosa
+
+    samples = np.concatenate(list(mono_blocks(song, _RATE)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _, frames = librosa.beat.beat_track(y=samples, sr=_RATE)
+        chroma = librosa.feature.chroma_cqt(y=samples, sr=_RATE)
+    if len(frames) < 2:
+        frames = np.array([0, chroma.shape[1]])
+    beats = librosa.frames_to_time(frames, sr=_RATE)
+    each = np.array([part.mean(axis=1) for part in np.split(chroma, frames, axis=1)[1:]])
+    return Grid(
+        beats_s=tuple(map(float, beats)),
+        downbeats_s=tuple(map(float, beats[::_METRE])),
+        tempo_bpm=60 / float(np.median(np.diff(beats))),
+        metre=_METRE,
+        key=_nearest_key(chroma.mean(axis=1)),
+        chords=_nearest_triads(each),
+    )
+
+
+def _nearest_key(pitch_classes: Doubles) -> str:
+    fits = {
+        f"{ROOTS[root]}:{mode}": float(np.corrcoef(pitch_classes, np.roll(profile, root))[0, 1])
+        for mode, profile in (("maj", _MAJOR), ("min", _MINOR))
+        for root in range(12)
+    }
+    return max(fits, key=lambda key: fits[key])
+
+
+def _nearest_triads(chroma: Doubles) -> tuple[str, ...]:
+    """The triad nearest to each row. Shape: (beats, 12)."""
+    triads = np.zeros((24, 12))
+    for row, third in enumerate((4, 3)):
+        for root in range(12):
+            triads[12 * row + root, [root, (root + third) % 12, (root + 7) % 12]] = 1
+    return tuple(chord_names()[i] for i in (chroma @ triads.T).argmax(axis=1))
+
+
+def basic_pitch_notes(found: Posteriors) -> tuple[Note, ...]:
+    """The notes that Basic Pitch's own decoder finds in posteriors with the defaults of its `predict`."""
+    from basic_pitch import note_creation
+
+    if len(found.frames) < 3:
+        return ()
+    notes = note_creation.output_to_notes_polyphonic(
+        found.frames.copy(), found.onsets.copy(), onset_thresh=0.5, frame_thresh=0.3, min_note_len=11,
+        infer_onsets=True, max_freq=None, min_freq=None, melodia_trick=True,
+    )  # fmt: skip
+    times = note_creation.model_frames_to_time(len(found.frames) + 1)
+    made = (
+        Note(float(times[a]), float(times[b] - times[a]), int(p), min(max(round(127 * v), 1), 127))
+        for a, b, p, v in notes
+    )
+    return tuple(sorted(made, key=lambda n: (n.onset_s, n.pitch)))
