@@ -1,0 +1,157 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from models.errors import BadInput, Cancelled
+from models.example_song.composition import compose
+from models.midi import to_midi
+from models.music_transformer import Config, MusicTransformer, corpus, evaluation, tokens
+from models.music_transformer.corpus import Entry
+from models.music_transformer.network import Batch
+from models.music_transformer.tokens import DRUMS, FAMILIES, Piece
+from models.music_transformer.training import Recipe, Trainer, event_losses, in_bfloat16
+from models.music_transformer.windows import Arranging, Windows
+from models.progress import Watch
+
+BASS, PIANO, MELODY = (FAMILIES.index(f) for f in ("bass", "piano", "melody"))
+BEATS = (0, 12, 24, 36)
+RECIPE = Recipe(
+    replace(Config.debug(), context=64), steps=4, events=128, windows=((0.0, 32), (0.5, 64)), compiled=False
+)
+
+
+def loop(seed: int, families: tuple[int, ...] = (BASS, PIANO, MELODY)) -> Piece:
+    """Sixteen bars that repeat a bar of random notes."""
+    rng = np.random.default_rng(seed)
+    bar = [(0, t, f, int(p), 12) for f in families for t, p in zip(BEATS, rng.integers(40, 80, 4), strict=True)]
+    rows = [(b, *row[1:]) for b in range(16) for row in bar]
+    return Piece(4, 120.0, 0, np.full(16, 4), np.array(sorted(rows)), np.array([(0, 0, 1), (8, 0, 43)]))
+
+
+def entries() -> list[Entry]:
+    grooves = [Entry(f"groove/{i}", "groove", f"groove/{i}", loop(i, (DRUMS,))) for i in range(2)]
+    bands = [Entry(f"openmsx/{i}", "openmsx", f"openmsx/{i}", loop(i + 5)) for i in range(2)]
+    return [Entry(f"pop909/{i}", "pop909", f"pop909/{i}", loop(i)) for i in range(4)] + bands + grooves
+
+
+def test_windows_are_of_one_length_and_teach_only_what_is_written():
+    windows = Windows(entries(), Arranging(), seed=0)
+    for _ in range(40):
+        window = windows.window(100)
+        events = window.events
+        assert {len(getattr(events, f)) for f in type(events).__dataclass_fields__} == {100}
+        assert (np.diff(events.time[events.token == tokens.BAR]) > 0).all()
+        assert not (window.learned & (events.token < tokens.BAR)).any()
+        assert events.written[np.flatnonzero(window.learned) - 1].all()
+
+
+def test_a_corrupted_prompt_is_not_learned_and_what_follows_is_whole():
+    certain = Arranging(ensemble=0, accompany=0, wrong_key=0, corrupted=1, missed=0.5, dropped_track=0)
+    windows = Windows(entries()[:1], certain, seed=0)
+    piece = loop(0)
+    heard = windows.corrupted(piece, sorted(piece.families), 6)
+    assert len(heard.notes[heard.notes[:, 0] < 6]) < 0.8 * len(piece.notes[piece.notes[:, 0] < 6])
+    np.testing.assert_array_equal(heard.notes[heard.notes[:, 0] >= 6], piece.notes[piece.notes[:, 0] >= 6])
+
+
+def test_a_piano_piece_is_dealt_out_to_a_band():
+    dealt = Windows(entries(), Arranging(), seed=0).dealt_out(loop(0, (PIANO, MELODY)))
+    assert dealt.families >= {DRUMS, BASS, MELODY}
+    classes = [set((p.notes[p.notes[:, 2] != DRUMS, 3] % 12).tolist()) for p in (dealt, loop(0, (PIANO, MELODY)))]
+    assert classes[0] == classes[1]
+
+
+def test_training_stopped_and_resumed_is_the_same_training(tmp_path):
+    whole = Trainer(entries(), RECIPE, tmp_path / "whole")
+    stopped = Trainer(entries(), RECIPE, tmp_path / "parts")
+    for folder in ("whole", "parts"):
+        (tmp_path / folder).mkdir()
+    with pytest.raises(Cancelled):
+        stopped.run(Watch(cancelled=lambda: stopped.step == 3), save_every_s=-1)
+    resumed = Trainer(entries(), RECIPE, tmp_path / "parts")
+    assert resumed.step == 3
+    one, other = whole.run(), resumed.run()
+    for name, value in one.items():
+        torch.testing.assert_close(other[name], value, rtol=0, atol=0)
+    assert resumed.seen == 4 * 128
+
+
+def test_training_learns_and_can_end_by_the_clock(tmp_path):
+    long = replace(RECIPE, steps=60, windows=((0.0, 64),), events=256, warmup=5)
+    trainer = Trainer(entries(), long, tmp_path)
+    batch, families, learned = next(trainer.windows.batches(4, 64))
+
+    def nats() -> float:
+        with torch.no_grad():
+            token, length = event_losses(trainer.network, batch, families)
+        return float(((token + length) * learned).sum() / learned.sum())
+
+    before = nats()
+    trainer.run()
+    assert nats() < before - 1.0
+    (tmp_path / "clock").mkdir()
+    clock = Trainer(entries(), replace(RECIPE, seconds=0.2), tmp_path / "clock")
+    clock.run()
+    assert clock.seconds >= 0.2
+
+
+def test_training_goes_on_from_given_weights(tmp_path):
+    torch.manual_seed(7)
+    given = MusicTransformer(RECIPE.config)
+    trainer = Trainer(entries(), RECIPE, tmp_path, given)
+    for name, value in trainer.network.state_dict().items():
+        torch.testing.assert_close(value, given.state_dict()[name])
+
+
+def test_bfloat16_computes_nearly_the_same():
+    network = MusicTransformer(RECIPE.config)
+    batch, families, _ = next(Windows(entries(), Arranging(), 0).batches(2, 32))
+    exact, rough = event_losses(network, batch, families), in_bfloat16(network, batch, families)
+    for one, other in zip(exact, rough, strict=True):
+        torch.testing.assert_close(other, one, rtol=0.05, atol=0.05)
+    assert isinstance(batch, Batch)
+
+
+def test_versions_and_near_duplicates_stay_on_one_side():
+    random = [Entry(f"pop909/{i}", "pop909", f"pop909/{i}", _tune(i)) for i in range(60)]
+    version = Entry("pop909/7-v1", "pop909", "pop909/7", _tune(7))
+    moved = replace(_tune(9), notes=_tune(9).notes + np.array([0, 0, 0, 5, 0]))
+    copy = Entry("nottingham/copy", "nottingham", "nottingham/copy", moved)
+    everything = [*random, version, copy]
+    families = corpus.near_duplicates(everything)
+    assert families["nottingham/copy"] == families["pop909/9"]
+    assert families["pop909/1"] != families["pop909/2"]
+    held = corpus.held_out(everything, share=0.4)
+    assert 5 < len(held) < 45
+    assert "pop909/7-v1" not in held
+    assert ("pop909/9" in held) == ("nottingham/copy" in held)
+    learnt, tested = corpus.divided(everything, held)
+    assert not {e.song for e in learnt} & {e.song for e in tested}
+
+
+def _tune(seed: int) -> Piece:
+    rng = np.random.default_rng(seed)
+    rows = [(b, t, MELODY, int(p), 12) for b in range(12) for t, p in zip(BEATS, rng.integers(55, 80, 4), strict=True)]
+    return Piece(4, 100.0, 0, np.full(12, 4), np.array(rows), np.zeros((0, 3), np.int64))
+
+
+def test_a_midi_file_becomes_a_piece_with_its_key_and_chords(tmp_path):
+    sheet = compose(2, 30.0)
+    (tmp_path / "song.mid").write_bytes(to_midi(sheet.score, sheet.grid))
+    piece = corpus.piece_of_midi(tmp_path / "song.mid", by_name=True)
+    assert piece is not None
+    assert piece.families >= {DRUMS, BASS, MELODY}
+    assert piece.metre == 4
+    assert evaluation.in_key(piece.notes, piece.shift) == 1
+    assert len(piece.chords) > 4
+    saved = [Entry("a/b", "a", "b", piece)]
+    corpus.save(saved, tmp_path / "corpus.npz")
+    (again,) = corpus.load(tmp_path / "corpus.npz")
+    np.testing.assert_array_equal(again.piece.notes, piece.notes)
+    np.testing.assert_array_equal(again.piece.chords, piece.chords)
+    (tmp_path / "bad.mid").write_bytes(b"not midi")
+    assert corpus.piece_of_midi(tmp_path / "bad.mid") is None
+    with pytest.raises(BadInput, match="no MIDI collection"):
+        next(corpus.read(tmp_path, ["pop909"]))
