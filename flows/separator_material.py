@@ -11,7 +11,7 @@ import soxr
 from models.records import Samples
 from models.separation_data import RATE, Library, Piece, Stem
 from models.separation_renders import band
-from models.separation_singing import sung
+from models.separation_singing import sung as sung_from
 
 HELD_OUT_SONG = "3_sodium"
 STEMS = ("drums", "bass", "other", "lead_vocals", "backing_vocals")
@@ -54,14 +54,11 @@ def load_library(work: Path, held_out: bool = False) -> Library:
     """The prepared pieces, mapped from disk: the training part, or with `held_out` what is kept for judging."""
     songs = [_piece(p) for p in sorted((work / "songs").iterdir()) if (p.name == HELD_OUT_SONG) == held_out]
     bands = [_piece(p) for p in sorted((work / "bands").glob("*")) if p.is_dir() and _is_held(p.name) == held_out]
-    voices = [*sorted((work / "singing").glob("*.npy")), *sorted((work / "sung").glob("*.npy"))]
-    speech = sorted((work / "speech").glob("*.npy"))
-    return Library(
-        songs,
-        bands,
-        [_solo(p) for p in voices if _is_held(p.stem) == held_out],
-        [_solo(p) for p in speech if _is_held(p.stem) == held_out],
+    singing, speech, sung = (
+        [_solo(p) for p in sorted((work / kind).glob("*.npy")) if _is_held(p.stem) == held_out]
+        for kind in ("singing", "speech", "sung")
     )
+    return Library(songs, bands, singing, speech, sung)
 
 
 def _is_held(name: str) -> bool:
@@ -137,7 +134,7 @@ def make_singing(work: Path, count: int) -> None:
             speech = np.load(group[int(rng.integers(len(group)))], mmap_mode="r")[0]
             start = int(rng.random() * max(len(speech) - 10 * RATE, 0))
             passage = speech[start : start + 10 * RATE].astype(np.float32) / 32768
-            _kept(target, partial(_int16, sung(passage, RATE, rng)))
+            _kept(target, partial(_int16, sung_from(passage, RATE, rng)))
 
 
 def _int16(mono: Samples) -> Stem:

@@ -43,13 +43,21 @@ class Library:
     """What mixes are drawn from, by the way each is used.
 
     `songs` have every stem; `bands` have drums, bass and other; `voices` are dry solo singing or near it; `speech` is
-    dry speech, drawn now and then as a voice.
+    dry speech, drawn now and then as a voice; `sung` is singing made from speech.
     """
 
     songs: Sequence[Piece]
     bands: Sequence[Piece]
     voices: Sequence[Piece]
     speech: Sequence[Piece]
+    sung: Sequence[Piece] = ()
+
+    def singer(self, rng: np.random.Generator) -> Piece:
+        """One voice alone: more often somebody who sings than somebody who speaks or was made to sing."""
+        draw = rng.random()
+        if draw < 0.5 and self.voices:
+            return _pick(self.voices, rng)
+        return _pick((self.sung if draw < 0.88 else self.speech) or self.voices, rng)
 
 
 @dataclass(frozen=True)
@@ -66,9 +74,9 @@ class Example:
 def mixture(library: Library, rng: np.random.Generator, frames: int) -> Example:
     """One training example of the four sources (drums, bass, other, vocals) at 44.1 kHz.
 
-    A third are songs as they are; the others take their drums, their harmony and their voice from different pieces.
+    Two in five are songs as they are; the others take their drums, their harmony and their voice from different pieces.
     """
-    if rng.random() < 0.3 or not library.bands:
+    if rng.random() < 0.4 or not library.bands:
         return _song_crop(_pick(library.songs, rng), rng, frames)
     sources = np.zeros((4, 2, frames), np.float32)
     harmony = _pick(library.bands if rng.random() < 0.7 else library.songs, rng)
@@ -92,14 +100,14 @@ def mixture(library: Library, rng: np.random.Generator, frames: int) -> Example:
 def voice(library: Library, rng: np.random.Generator, frames: int) -> Samples:
     """Somebody singing (seldom speaking), alone or doubled, in a random room. Shape: (2, frames)."""
     draw = rng.random()
-    if draw < 0.35 or not library.voices:
+    if draw < 0.4 or not library.voices:
         song = _pick(library.songs, rng)
         speed, start = _speed(rng), rng.random()
         both = crop(song.stems["lead_vocals"], rng, frames, speed, start)
         if "backing_vocals" in song.stems and rng.random() < 0.7:
             both = both + crop(song.stems["backing_vocals"], rng, frames, speed, start)
         return both
-    solo = _pick(library.voices if draw < 0.9 else library.speech or library.voices, rng)
+    solo = library.singer(rng)
     dry = crop(solo.stems["lead_vocals"], rng, frames, _speed(rng), None)
     if rng.random() < 0.25:
         dry = dry + 0.5 * crop(solo.stems["lead_vocals"], rng, frames, _speed(rng), None)[::-1]
@@ -118,7 +126,7 @@ def vocal_mixture(library: Library, rng: np.random.Generator, frames: int) -> Ex
         if "backing_vocals" in song.stems and rng.random() < 0.8:
             sources[1] = crop(song.stems["backing_vocals"], rng, frames, speed, start)
     else:
-        solo = _pick(library.voices if rng.random() < 0.85 else library.speech or library.voices, rng)
+        solo = library.singer(rng)
         hidden = solo.wet
         lead = crop(solo.stems["lead_vocals"], rng, frames, _speed(rng), None)
         sources[0] = lead.mean(axis=0)
@@ -140,10 +148,10 @@ def vocal_mixture(library: Library, rng: np.random.Generator, frames: int) -> Ex
 def _choir(library: Library, rng: np.random.Generator, frames: int) -> Samples:
     """Two to five voices spread over the sides, in one room. Shape: (2, frames)."""
     total = np.zeros((2, frames), np.float32)
-    same = _pick(library.voices, rng) if rng.random() < 0.5 else None
+    same = library.singer(rng) if rng.random() < 0.5 else None
     start = rng.random()
     for _ in range(int(rng.integers(2, 6))):
-        singer = same or _pick(library.voices, rng)
+        singer = same or library.singer(rng)
         part = crop(singer.stems["lead_vocals"], rng, frames, _speed(rng), start if same else None).mean(axis=0)
         angle = rng.uniform(0, np.pi / 2)
         total += np.stack([np.cos(angle) * part, np.sin(angle) * part]).astype(np.float32)
