@@ -1,0 +1,90 @@
+"""Debian's PostgreSQL as a process of the test's own."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+
+
+def _other_user() -> dict[str, int]:
+    """PostgreSQL refuses to run as root; Debian's package brings a user for it."""
+    if os.getuid():
+        return {}
+    found = pwd.getpwnam("postgres")
+    return {"user": found.pw_uid, "group": found.pw_gid}
+
+
+@dataclass
+class Postgres:
+    """A server on loopback whose only user is `remix`."""
+
+    data: Path
+    port: int
+    password: str
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [PROGRAMS[-1], "-D", self.data, "-p", str(self.port), "-h", "127.0.0.1", "-k", self.data]
+        with open(self.data.parent / "postgres.out", "ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, **_other_user())
+        end = time.monotonic() + 120
+        ready = PROGRAMS[-1].with_name("pg_isready")
+        while subprocess.run([ready, "-q", "-h", "127.0.0.1", "-p", str(self.port)]).returncode:
+            assert time.monotonic() < end
+            time.sleep(0.2)
+
+    def kill(self) -> None:
+        """SIGKILL the server and all of its processes."""
+        import psutil
+
+        assert self.process
+        family = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
+        for one in family:
+            one.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+@contextmanager
+def postgres(folder: Path, port: int, password: str) -> Iterator[Postgres]:
+    """A fresh database named remix, gone with the block."""
+    own = folder / "postgres"
+    own.mkdir(mode=0o755, parents=True)
+    secret = own / "password"
+    secret.write_text(password)
+    user = _other_user()
+    if user:
+        for parent in (own, *own.parents):
+            if parent == Path("/tmp"):
+                break
+            parent.chmod(0o755)
+        shutil.chown(own, user["user"], user["group"])
+        shutil.chown(secret, user["user"], user["group"])
+    data = own / "data"
+    initialise = [
+        PROGRAMS[-1].with_name("initdb"),
+        "-D",
+        data,
+        "-U",
+        "remix",
+        "-A",
+        "scram-sha-256",
+        "--pwfile",
+        secret,
+    ]
+    subprocess.run(initialise, check=True, stdout=subprocess.DEVNULL, **user)
+    server = Postgres(data, port, password)
+    server.start()
+    try:
+        create = [PROGRAMS[-1].with_name("createdb"), "-h", "127.0.0.1", "-p", str(port), "-U", "remix", "remix"]
+        subprocess.run(create, check=True, env={**os.environ, "PGPASSWORD": password})
+        yield server
+    finally:
+        server.kill()

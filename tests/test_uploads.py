@@ -1,0 +1,135 @@
+"""Songs handed in: by digest, within limits, decoded apart; and names where paths might be tried."""
+
+import struct
+import time
+from pathlib import Path
+
+import pytest
+
+from models.errors import BadInput
+from tasks import folders, uploads
+from tasks.uploads import decoded_apart, file_name, find_upload, hand_in
+from tests.hostile import malformed, sound
+
+pytestmark = pytest.mark.usefixtures("home")
+
+
+def test_a_song_is_kept_by_its_bytes_and_found_by_their_digest(tmp_path):
+    song = sound(tmp_path / "a song.wav")
+    upload = hand_in(song)
+    assert upload.title == "a song"
+    song.rename(tmp_path / "renamed.wav")
+    assert hand_in(tmp_path / "renamed.wav") == upload
+    assert find_upload(upload.sha256) == upload
+    taken = decoded_apart(upload.path)
+    assert taken.title == "a song"
+    assert taken.audio.sample_rate == 44_100
+
+
+@pytest.mark.parametrize(
+    "name", ["", "..", "/etc/passwd", "http://x/y", "file:///etc/passwd", "a" * 63, "A" * 64, "0" * 64]
+)
+def test_nothing_but_the_digest_of_an_upload_names_a_song(name):
+    with pytest.raises(BadInput, match=r"digest"):
+        find_upload(name)
+
+
+@pytest.mark.parametrize("name", ["", "..", "../inbox", "/etc", "http://x", "a/b", "inbox\n", "other"])
+def test_nothing_but_a_registered_name_names_a_folder(name):
+    with pytest.raises(BadInput, match=r"registered"):
+        folders.find_folder(name)
+
+
+def test_a_folders_songs_are_those_in_it_and_no_links_out_of_it(tmp_path):
+    secret = sound(tmp_path / "secret.wav")
+    folder = tmp_path / "music"
+    (folder / "album").mkdir(parents=True)
+    inside = sound(folder / "album" / "one.wav")
+    (folder / "out.wav").symlink_to(secret)
+    (folder / "again.wav").symlink_to(inside)
+    (folder / "notes.txt").write_text("no song")
+    folders.register("music", folder)
+    assert [path.name for path in folders.songs_in("music")] == ["again.wav", "one.wav"]
+    with pytest.raises(BadInput, match="stands for"):
+        folders.register("music", tmp_path)
+    folders.forget("music")
+    assert set(folders.folders()) == {"inbox"}
+
+
+def test_a_file_too_large_is_refused_before_it_is_kept(tmp_path, home, monkeypatch):
+    monkeypatch.setattr(uploads, "MAX_BYTES", 1000)
+    with pytest.raises(BadInput, match="MiB"):
+        hand_in(sound(tmp_path / "large.wav"))
+    assert not list(home.rglob("*.wav"))
+
+
+@pytest.mark.parametrize("given", ["../../x.wav", "/x.wav", "a\\..\\x.wav", ".x.wav", "\x00\nx.wav"])
+def test_a_files_name_is_one_harmless_name(given):
+    assert file_name(given) == "x.wav"
+
+
+def test_a_decoder_that_takes_too_long_or_too_much_is_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(uploads, "_SECONDS", 0.01)
+    with pytest.raises(BadInput, match="more time or memory"):
+        decoded_apart(sound(tmp_path / "slow.wav"))
+
+
+def lies(folder: Path) -> list[Path]:
+    """Files that are not what they say: lengths that lie, playlists, scripts, a small file that would be very long."""
+    whole = sound(folder / "whole.wav").read_bytes()
+    made = {
+        "lying.wav": whole[:40] + struct.pack("<I", 1 << 24) + whole[44:],
+        "riff.wav": whole[:4] + struct.pack("<I", 12) + whole[8:],
+        "list.m3u": b"#EXTM3U\nfile:///etc/passwd\n",
+        "list.wav": b"#EXTM3U\n#EXT-X-TARGETDURATION:1\nhttp://127.0.0.1:1/x\n",
+        "concat.mp3": b"ffconcat version 1.0\nfile /etc/passwd\n",
+        "script.mp3": b"#!/bin/sh\ntouch /tmp/pwned\n",
+        "page.wav": b"<html><script>alert(1)</script></html>",
+        "empty.flac": b"",
+        "bomb.flac": flac_bomb(folder),
+    }
+    for name, content in made.items():
+        (folder / name).write_bytes(content)
+    return [folder / name for name in made]
+
+
+def flac_bomb(folder: Path) -> bytes:
+    """Silence for two hours in a few hundred kilobytes: a song may last one."""
+    import numpy as np
+    import soundfile
+
+    path = folder / "silence.flac"
+    with soundfile.SoundFile(path, "w", 8000, 1, format="FLAC") as file:
+        for _ in range(120):
+            file.write(np.zeros(8000 * 60, np.int16))
+    return path.read_bytes()
+
+
+def refused_or_whole(path: Path) -> str:
+    """Why a hostile file was refused, or "" where it could be decoded; any other end of it is a fault."""
+    started = time.monotonic()
+    try:
+        decoded_apart(path)
+        return ""
+    except BadInput as reason:
+        return str(reason)
+    finally:
+        print(f"{path.name}: {time.monotonic() - started:.1f} s")
+
+
+def test_files_that_lie_are_refused(tmp_path):
+    for path in lies(tmp_path):
+        if path.name in ("lying.wav", "bomb.flac", "list.wav"):
+            why = refused_or_whole(path)
+            assert why.startswith(path.name), "no word of where it lies"
+            assert "\n" not in why
+
+
+@pytest.mark.service
+def test_malformed_files_are_refused_and_nothing_is_left(tmp_path, home):
+    lying = {path.name: refused_or_whole(path) for path in lies(tmp_path)}
+    assert [name for name, why in lying.items() if not why] in ([], ["riff.wav"])
+    reasons = [refused_or_whole(path) for path in malformed(tmp_path, 20)]
+    assert sum(bool(why) for why in reasons) >= 10
+    assert not list((home / "tmp").glob("*"))
+    assert not Path("/tmp/pwned").exists()
