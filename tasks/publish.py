@@ -8,7 +8,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -16,7 +16,6 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from prefect import task
-from prefect.artifacts import create_link_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from models.decoding import Tags, read_tags
@@ -33,6 +32,7 @@ from tasks.caching import StageRun
 from tasks.fingerprint import digest_of, versions
 from tasks.progress import stage_watch
 from tasks.store import Store
+from tasks.summary import summarise
 
 MADE_WITH = (
     "deep-philharmonics",
@@ -96,19 +96,8 @@ def publish(
     folder = _folder(out, tags, made.audio)
     with _new_or_untouched(folder):
         _fill(folder, song, tags, made, appraisal, credits, stages)
-    _summarise(folder, tags.title, appraisal)
+    summarise(folder, tags.title, appraisal.numbers, report_input(made))
     return Remix(folder, made.mix.loudness_lufs, made.mix.true_peak_dbtp, credits.notes, stages)
-
-
-def _summarise(folder: Path, title: str, appraisal: Appraisal) -> None:
-    """Show the figures and where the remix lies on the run's page in the Prefect UI."""
-    rows = [
-        {"what": f.name, "value": f"{f.value:.2f} {f.unit}", "word": f.word, "meaning": f.meaning}
-        for f in appraisal.numbers.figures
-    ]
-    with suppress(Exception):  # a server that does not answer takes nothing from the finished remix
-        create_table_artifact(rows, description=f"{title}, remixed")
-        create_link_artifact((folder.absolute() / "report.html").as_uri(), "report.html")
 
 
 def check_writable(out: Path) -> None:

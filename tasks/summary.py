@@ -1,0 +1,51 @@
+"""What a finished run shows on its page in the UI: figures in plain words, pictures, and where the remix lies."""
+
+import io
+from base64 import b64encode
+from contextlib import suppress
+from pathlib import Path
+
+from PIL import Image
+from prefect.artifacts import (
+    create_image_artifact,
+    create_link_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
+from prefect.runtime import deployment, flow_run
+
+from models.report import Numbers, ReportInput, summary_pictures
+
+_WIDTH, _QUALITY = 800, 60  # a picture of some 30 kB: it is kept in the server's database
+
+
+def summarise(folder: Path, title: str, numbers: Numbers, data: ReportInput) -> None:
+    """Show a remix; the pictures only where a service runs, since nobody looks at a temporary server."""
+    with suppress(Exception):  # a server that does not answer takes nothing from the finished remix
+        rows = [
+            {"what": f.name, "value": f"{f.value:.2f} {f.unit}", "word": f.word, "meaning": f.meaning}
+            for f in numbers.figures
+        ]
+        create_table_artifact(rows, description=f"{title}, remixed")
+        for name in ("report.html", "mix.mp3"):
+            create_link_artifact((folder.absolute() / name).as_uri(), name)
+        if deployment.id:
+            for name, picture in summary_pictures(data).items():
+                create_image_artifact(_inline(picture), description=name.replace("_", " "))
+            create_markdown_artifact(_where(folder, title), description="Where the remix is")
+
+
+def _inline(picture: bytes) -> str:
+    """A picture as a data URL, small."""
+    image = Image.open(io.BytesIO(picture)).convert("RGB")
+    image.thumbnail((_WIDTH, _WIDTH))
+    packed = io.BytesIO()
+    image.save(packed, "WEBP", quality=_QUALITY)
+    return f"data:image/webp;base64,{b64encode(packed.getvalue()).decode()}"
+
+
+def _where(folder: Path, title: str) -> str:
+    return (
+        f"**{title}** is remixed. On the service's machine it lies in `{folder.absolute()}`: `mix.mp3`, `mix.wav`, "
+        f"`report.html`, the stems and the MIDI. Anywhere else: `remix runs fetch {flow_run.id} --out DIR`."
+    )
