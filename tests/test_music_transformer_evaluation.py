@@ -7,7 +7,7 @@ import torch
 from models.errors import BadInput
 from models.music_transformer import Config, MusicTransformer, PlaySettings, evaluation, likelihood, sampling
 from models.music_transformer.markov import Markov
-from models.music_transformer.memory import PLACES
+from models.music_transformer.memory import ORDERS
 from models.music_transformer.tokens import FAMILIES, Piece
 
 BASS, PIANO, MELODY = (FAMILIES.index(f) for f in ("bass", "piano", "melody"))
@@ -64,7 +64,7 @@ def test_the_memory_makes_a_song_that_repeats_itself_less_surprising():
     assert all(0 <= w <= 1 for w in fitted.event_trust)
     with_memory = heard.nats_per_note(fitted.event_trust, fitted.length_trust)
     assert with_memory < heard.nats_per_note() / 2
-    assert heard.nats_per_note((0.0,) * PLACES, (0.0,) * PLACES) == pytest.approx(heard.nats_per_note())
+    assert heard.nats_per_note((0.0,) * len(ORDERS), (0.0,) * len(ORDERS)) == pytest.approx(heard.nats_per_note())
 
 
 def test_the_chances_of_one_stretch_are_those_of_the_whole():

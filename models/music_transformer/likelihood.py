@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.music_transformer import tokens
-from models.music_transformer.memory import PLACES, Memory
+from models.music_transformer.memory import ORDERS, Memory
 from models.music_transformer.network import Batch, MusicTransformer
 from models.music_transformer.tokens import Events, Piece, encode
 
@@ -18,7 +18,7 @@ class Chances:
     """What each written event of a piece was given, as probabilities; arrays have shape (written events,).
 
     `network` and `memory` are those of the event, `length_*` those of a note's length (1 where there is none), `place`
-    and `length_place` which of its contexts the memory recalled (-1 for none), `note` which events are notes.
+    and `length_place` the context that the memory recalled (-1 for none), `note` which events are notes.
     """
 
     network: NDArray[np.float64]
@@ -39,7 +39,7 @@ class Chances:
 def _blend(
     network: NDArray[np.float64], memory: NDArray[np.float64], place: NDArray[np.int64], trust: tuple[float, ...]
 ) -> NDArray[np.float64]:
-    weight = np.append(np.asarray(trust or (0.0,) * PLACES), 0.0)[place]
+    weight = np.append(np.asarray(trust or (0.0,) * len(ORDERS)), 0.0)[place]
     return np.asarray((1 - weight) * network + weight * memory)
 
 
@@ -149,8 +149,8 @@ def _fit(
 ) -> tuple[float, ...]:
     network, memory, place = (np.concatenate([row[i] for row in rows]) for i in range(3))
     trust = []
-    for one in range(PLACES):
-        here = place == one
+    for order in range(len(ORDERS)):
+        here = place == order
         weight = 0.3
         for _ in range(rounds if here.any() else 0):
             share = weight * memory[here]

@@ -1,7 +1,7 @@
 """The song's memory: what followed the same few events earlier in the song, mixed into the network's distribution.
 
 An adaptive n-gram model (prediction by partial matching, Cleary and Witten 1984) over the whole song, however long.
-The longest context met before speaks, with a weight that was fitted on training songs for its length and sureness.
+The longest context met before speaks, with a weight that was fitted on training songs for its length.
 """
 
 from collections import defaultdict
@@ -15,17 +15,13 @@ from models.music_transformer import tokens
 
 ORDERS = (12, 8, 5, 3, 2)
 """Lengths of the contexts in events, longest first."""
-CONFIDENCES = 4
-"""How sure a context is: met once; always followed by the same, two or three times; more often; by several things."""
-PLACES = len(ORDERS) * CONFIDENCES
-"""A recollection's place: its context's number in `ORDERS` times `CONFIDENCES` and how sure it is."""
 
 Counts = dict[int, int]
 
 
 @dataclass(frozen=True)
 class Recollection:
-    """A distribution over what comes next and its `place`, of `PLACES`; None where nothing is recalled."""
+    """A distribution over what comes next, from the context at `place` in `ORDERS`; None where nothing is recalled."""
 
     share: NDArray[np.float64]
     place: int | None
@@ -70,14 +66,8 @@ def _recall(table: dict[Hashable, Counts], keys: Sequence[Hashable], size: int) 
         if seen:
             total = sum(seen.values())
             share[list(seen)] = [count / total for count in seen.values()]
-            return Recollection(share, place * CONFIDENCES + _confidence(len(seen), total))
+            return Recollection(share, place)
     return Recollection(share, None)
-
-
-def _confidence(kinds: int, total: int) -> int:
-    if total == 1:
-        return 0
-    return 3 if kinds > 1 else 1 if total < 4 else 2
 
 
 def _count(counts: Counts, value: int) -> None:

@@ -23,7 +23,6 @@ from torch import Tensor, nn
 
 from models.errors import BadInput
 from models.music_transformer import tokens
-from models.music_transformer.memory import PLACES
 
 WAVELENGTHS = (6, 12, 24, 36, 48, 72, 96, 144, 192, 384, 768, 3072)
 """Of the rotary angles that turn with musical time, in ticks: half a beat to 64 bars, duple and triple."""
@@ -34,8 +33,8 @@ TAPS = 4
 class Config:
     """The size of the network; `context` is the longest sequence in events it was trained on.
 
-    `event_trust` and `length_trust` say how far the song's memory is believed beside this network, by the place of what
-    it recalls (`memory.PLACES`); they are fitted after training.
+    `event_trust` and `length_trust` say how far the song's memory is believed beside this network, by the length of the
+    context it recalls (`memory.ORDERS`); they are fitted after training.
     """
 
     width: int = 128
@@ -44,8 +43,8 @@ class Config:
     context: int = 1024
     dropout: float = 0.0
     positions: Literal["rotary", "relative"] = "rotary"
-    event_trust: tuple[float, ...] = (0.5,) * PLACES
-    length_trust: tuple[float, ...] = (0.5,) * PLACES
+    event_trust: tuple[float, ...] = (0.75, 0.6, 0.4, 0.2, 0.1)
+    length_trust: tuple[float, ...] = (0.8, 0.7, 0.6, 0.5, 0.4)
 
     @classmethod
     def debug(cls) -> "Config":
@@ -256,18 +255,10 @@ def load(path: Path, device: str = "cpu") -> MusicTransformer:
     try:
         with safe_open(path, "pt") as file:
             fields: dict[str, Any] = json.loads(file.metadata()["config"])
-        fields |= {name: _by_place(fields[name]) for name in ("event_trust", "length_trust")}
+        fields |= {name: tuple(fields[name]) for name in ("event_trust", "length_trust")}
         config = Config(**fields)
         network = MusicTransformer(config)
         network.load_state_dict({name: value.float() for name, value in load_file(path).items()})
     except (KeyError, TypeError, RuntimeError, ValueError) as error:
         raise BadInput(f"{path} does not hold a music transformer this version can load: {error}") from error
     return network.to(device).eval()
-
-
-def _by_place(trust: list[float]) -> tuple[float, ...]:
-    """Trust for each place of the memory; where a file has one for each context, however sure, that one for all."""
-    each = PLACES // len(trust) if trust and PLACES % len(trust) == 0 else 0
-    if not each:
-        raise ValueError(f"{len(trust)} values of trust where there are {PLACES} places")
-    return tuple(float(t) for t in trust for _ in range(each))
