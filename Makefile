@@ -1,7 +1,9 @@
 # make remix              set everything up and remix the example song
 # make remix SONG=x.mp3   remix any song
 # make test               set everything up, check and test
-.PHONY: setup remix test check lock clean
+# make serve              the service on this machine: server, worker, UI (docs/operating.md)
+# make soak               kills, spoilt files and scale at length, hours; figures go to benchmarks/*.json
+.PHONY: setup remix serve soak test check lock clean
 export SONG
 
 setup: .venv/installed
@@ -11,6 +13,15 @@ setup: .venv/installed
 
 remix: .venv/installed
 	@if [ -n "$$SONG" ]; then .venv/bin/remix run "$$SONG"; else .venv/bin/remix demo; fi
+
+serve: .venv/installed
+	.venv/bin/remix serve
+
+soak: .venv/installed
+	.venv/bin/python -m benchmarks.soak kills --count 50
+	.venv/bin/python -m benchmarks.soak files --count 200
+	.venv/bin/python -m benchmarks.scale workers
+	.venv/bin/python -m benchmarks.scale queue --songs 1000
 
 check: .venv/installed
 	.venv/bin/ruff check .

@@ -1,0 +1,37 @@
+"""docs/operating.md: each command in it that is marked `sh` is run, in order, against a real service."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from models.encoding import write_wav
+from models.example_song import example_song
+from tests.service import ROOT, service
+
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", (ROOT / "docs" / "operating.md").read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.service
+@pytest.mark.timeout(1200)
+def test_every_command_of_the_guide_works(tmp_path):
+    song = tmp_path / "a song.wav"
+    write_wav(example_song(seconds=4.0).mix, song)
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    script = f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom flows.cli import main\nmain()\n"
+    (commands / "remix").write_text(script)
+    (commands / "remix").chmod(0o755)
+    with service(tmp_path / "home") as served:
+        path = os.pathsep.join([str(commands), str(Path(sys.executable).parent), os.environ["PATH"]])
+        environment = served.variables(SONG=str(song), PATH=path)
+        for block in BLOCKS:
+            command = ["bash", "-euo", "pipefail", "-c", block]
+            done = subprocess.run(
+                command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False
+            )
+            assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+    assert len(BLOCKS) >= 5
