@@ -1,15 +1,14 @@
-"""How well separators do on songs whose stems are known: `python -m flows.evaluate_separation FOLDER --separator NAME`.
+"""How well separators do on songs whose stems are known: what `remix eval separation` runs.
 
 A folder is one song in MUSDB's layout (drums, bass, other and vocals as sound files; lead_vocals and backing_vocals may
 stand for vocals, and a stem that is not there is silent), or holds such folders. Every table has the baselines: an even
 share of the mix and the ideal ratio mask.
 """
 
-import argparse
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from models.separation_scores import SourceScores, even_shares, ideal_ratio_mask
 STEMS = ("drums", "bass", "other", "vocals")
 RATE = 44100
 BASELINES = ("even share", "ideal ratio mask")
+OWN_SECONDS = 24.0
 
 
 @dataclass(frozen=True)
@@ -31,24 +31,64 @@ class Trial:
     score: SourceScores
 
 
+@dataclass(frozen=True)
+class KnownSong:
+    """A song's name and its stems, shape (4, 2, frames) in the order of `STEMS`."""
+
+    name: str
+    truth: Samples
+
+
 def evaluate_separation(
     songs: Sequence[Path], separators: Sequence[str], bss_eval: bool = False, device: str = "cpu"
 ) -> Iterator[Trial]:
-    """Score the baselines and each separator on each song; yields a trial as soon as it is known.
+    """Score the baselines and each separator on each song below the folders; yields a trial as soon as it is known.
 
     `bss_eval` adds BSS Eval v4, about a minute for each minute of music. Raises `BadInput` for a folder without stems
     and an unknown or unusable separator.
     """
-    for folder in (f for song in songs for f in song_folders(song)):
-        truth = true_stems(folder)
+    yield from trials(folder_songs(songs), separators, bss_eval, device)
+
+
+def trials(
+    songs: Iterator[KnownSong], separators: Sequence[str], bss_eval: bool = False, device: str = "cpu"
+) -> Iterator[Trial]:
+    """Score the baselines and each separator on each song; unusable separators are refused before all else."""
+    from models.demucs.load import load, separator_path
+
+    networks = {name: load(separator_path(name), device) for name in separators}
+    for song in songs:
         for name in BASELINES:
-            estimate = even_shares(truth.sum(axis=0), 4) if name == BASELINES[0] else ideal_ratio_masks(truth)
-            for score in scores(STEMS, truth, estimate, RATE, bss_eval):
-                yield Trial(folder.name, name, score)
-        for name in separators:
-            sources, estimate = separated(name, truth.sum(axis=0), device)
-            for score in scores(sources, expected(truth, sources), estimate, RATE, bss_eval):
-                yield Trial(folder.name, name, score)
+            estimate = even_shares(song.truth.sum(axis=0), 4) if name == BASELINES[0] else ideal_ratio_masks(song.truth)
+            for score in scores(STEMS, song.truth, estimate, RATE, bss_eval):
+                yield Trial(song.name, name, score)
+        for name, network in networks.items():
+            sources, estimate = separated(network, song.truth.sum(axis=0), device)
+            for score in scores(sources, expected(song.truth, sources), estimate, RATE, bss_eval):
+                yield Trial(song.name, name, score)
+
+
+def folder_songs(folders: Sequence[Path]) -> Iterator[KnownSong]:
+    """The songs in folders of the user's."""
+    for folder in (f for song in folders for f in song_folders(song)):
+        yield KnownSong(folder.name, true_stems(folder))
+
+
+def own_songs(count: int) -> Iterator[KnownSong]:
+    """Songs that need no data: the project's example song and variations of it, sung by its synthetic singers."""
+    from models.separation_songs import own_song
+
+    for seed in range(count):
+        yield KnownSong(f"example {seed}", own_song(seed, OWN_SECONDS))
+
+
+def present() -> list[str]:
+    """The separators that can run without fetching anything."""
+    from models import registry
+    from models.demucs.load import to_fetch
+
+    rows = [row for row in registry.manifest() if row.kind == "separator"]
+    return [row.name for row in rows if all(part.path.is_file() for part in to_fetch(row.name))]
 
 
 def song_folders(folder: Path) -> list[Path]:
@@ -70,14 +110,12 @@ def true_stems(folder: Path) -> Samples:
     return truth
 
 
-def separated(separator: str, mix: Samples, device: str) -> tuple[list[str], Samples]:
+def separated(network: Any, mix: Samples, device: str) -> tuple[list[str], Samples]:
     """What a separator makes of a mix: its sources' names and their waves, (sources, 2, frames)."""
-    from models.demucs.load import load, separator_path
     from models.demucs.split import SplitSettings, split
 
-    network = load(separator_path(separator), device)
     blocks = list(split(Wave(mix, RATE), network, SplitSettings(), 0, device))
-    return list(network.sources), np.concatenate(blocks, axis=2)  # type: ignore[arg-type]
+    return list(network.sources), np.concatenate(blocks, axis=2)
 
 
 def expected(truth: Samples, sources: Sequence[str]) -> Samples:
@@ -105,24 +143,40 @@ def _read(path: Path) -> Samples:
     return np.asarray(stereo, np.float32)
 
 
-def table(trials: Sequence[Trial]) -> str:
-    """The trials as a Markdown table of SDR in dB, one row a separator of a song."""
+def table(found: Sequence[Trial]) -> str:
+    """The trials as a Markdown table of SDR in dB: one row a separator of a song, and its mean over the songs."""
     lines = ["| song | separator | " + " | ".join(STEMS) + " | vocals, median second |", "| --- | --- |" + " --: |" * 5]
-    for song, separator in dict.fromkeys((t.song, t.separator) for t in trials):
-        found = {t.score.source: t.score for t in trials if (t.song, t.separator) == (song, separator)}
-        cells = [f"{found[s].sdr:.2f}" if s in found else "" for s in STEMS]
-        cells.append(f"{found['vocals'].second_sdr:.2f}" if "vocals" in found else "")
-        lines.append(f"| {song} | {separator} | " + " | ".join(cells) + " |")
+    songs = list(dict.fromkeys(t.song for t in found))
+    for song in [*songs, *(["mean"] if len(songs) > 1 else [])]:
+        for separator in dict.fromkeys(t.separator for t in found):
+            chosen = [t.score for t in found if t.separator == separator and song in (t.song, "mean")]
+            cells = [_mean([s.sdr for s in chosen if s.source == stem]) for stem in STEMS]
+            cells.append(_mean([s.second_sdr for s in chosen if s.source == "vocals"]))
+            lines.append(f"| {song} | {separator} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("song", type=Path, nargs="+", help="folder with a song's true stems, or a folder of such")
-    parser.add_argument("--separator", action="append", default=[], help="name or file; may be given again")
-    parser.add_argument("--bss-eval", action="store_true", help="BSS Eval v4 as well (slow)")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--json", action="store_true")
-    a = parser.parse_args()
-    done = list(evaluate_separation(a.song, a.separator or ["band-mask"], a.bss_eval, a.device))
-    print(json.dumps([asdict(t) for t in done], indent=1) if a.json else table(done))
+def source_table(found: Sequence[Trial]) -> str:
+    """Every measure of every separator and source in dB, the mean over the songs, as a Markdown table."""
+    names = [field.name for field in fields(SourceScores)][1:]
+    lines = ["| separator | source | " + " | ".join(names) + " |", "| --- | --- |" + " --: |" * len(names)]
+    for separator, source in dict.fromkeys((t.separator, t.score.source) for t in found):
+        chosen = [t.score for t in found if (t.separator, t.score.source) == (separator, source)]
+        cells = [_mean([getattr(score, name) for score in chosen]) for name in names]
+        lines.append(f"| {separator} | {source} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def rows(found: Sequence[Trial]) -> list[dict[str, str | float | None]]:
+    """The trials for a program, one row a source: names and dB, None where a measure is not defined."""
+    made: list[dict[str, str | float | None]] = []
+    for trial in found:
+        values = {k: None if isinstance(v, float) and np.isnan(v) else v for k, v in asdict(trial.score).items()}
+        made.append({"song": trial.song, "separator": trial.separator} | values)
+    return made
+
+
+def _mean(values: Sequence[float]) -> str:
+    """The mean of the values that are known, to two places; nothing where none is."""
+    known = [value for value in values if not np.isnan(value)]
+    return f"{np.mean(known):.2f}" if known else ""

@@ -11,6 +11,7 @@ from pathlib import Path
 from prefect import flow
 from prefect.runtime import flow_run
 
+from flows.separators import known, usable
 from flows.settings import DEFAULTS, Backing, Choices, Device, StageSettings
 from models import registry
 from models.decoding import decode
@@ -86,7 +87,9 @@ def remix_of(taken: Song, song: Path, out: Path, choices: Choices) -> Remix:
     `song` is the file it came from, for its name and tags; `out` gets a folder for it.
     """
     voice, seed, settings = choices.voice, choices.seed, choices.settings
-    separator, splitter, transformer = choices.separator, choices.splitter, choices.transformer
+    splitter, transformer = choices.splitter, choices.transformer
+    chosen = usable(choices.separator)
+    separator = chosen.separator
     used = weights_used(separator, splitter, transformer, voice)
     ground = consent(find_voice(voice)).ground if voice != KEEP_SINGER else ""
     on = resolved(choices.device)
@@ -100,7 +103,9 @@ def remix_of(taken: Song, song: Path, out: Path, choices: Choices) -> Remix:
         if sings and voice != KEEP_SINGER
         else None
     )
-    score = transcribe(stems.drums, stems.bass, stems.other, voices.lead_vocals, pitch, settings.transcribe)
+    score = transcribe(
+        stems.drums, stems.bass, stems.other, voices.lead_vocals, pitch, settings.transcribe, stems.parts
+    )
     grid = hearing.result()
     band = play_band(taken.audio, stems, score, grid, choices, on)
     lead = singing.result() if singing else voices.lead_vocals
@@ -121,7 +126,7 @@ def remix_of(taken: Song, song: Path, out: Path, choices: Choices) -> Remix:
             "stages": asdict(settings),
         },
         weights=used,
-        notes=notes_on(made, sings, choices),
+        notes=chosen.notes + notes_on(made, sings, choices),
     )
     return publish(song, out, made, appraisal, credits, ledger(str(flow_run.id)))
 
@@ -146,7 +151,7 @@ def check(song: Path, voice: str, out: Path, outro_bars: int, separator: str) ->
         raise BadInput(f"The outro can have 0 to 64 bars, not {outro_bars}.")
     if voice != KEEP_SINGER:
         consent(find_voice(voice))
-    separator_path(separator)
+    known(separator)
     decode(song)
     check_writable(out)
 

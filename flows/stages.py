@@ -1,10 +1,12 @@
 """Each stage alone, on files: the same tasks and the same cache as the remix, as small flows."""
 
+import sys
 from pathlib import Path
 
 from prefect import flow
 
 from flows.remix import resolved
+from flows.separators import usable
 from flows.settings import DEFAULTS, Device, StageSettings
 from models.encoding import write_bytes, write_flac, write_wav
 from models.errors import BadInput
@@ -66,7 +68,9 @@ def transcribe_file(
         stems, voices = _apart(song, separator, splitter, seed, resolved(device), settings)
         grid = listen(stems.drums, stems.bass, stems.other, settings.listen)
         pitch = follow_pitch(voices.lead_vocals, settings.follow_pitch)
-        score = transcribe(stems.drums, stems.bass, stems.other, voices.lead_vocals, pitch, settings.transcribe)
+        score = transcribe(
+            stems.drums, stems.bass, stems.other, voices.lead_vocals, pitch, settings.transcribe, stems.parts
+        )
         write_bytes(to_midi(score, grid), out)
         return out
 
@@ -74,7 +78,10 @@ def transcribe_file(
 def _apart(
     song: Path, separator: str, splitter: str, seed: int, on: str, settings: StageSettings
 ) -> tuple[Stems, Voices]:
-    stems = separate(ingest(song).audio, separator, settings.separate, seed, on)
+    chosen = usable(separator)
+    for note in chosen.notes:
+        print(note, file=sys.stderr)
+    stems = separate(ingest(song).audio, chosen.separator, settings.separate, seed, on)
     return stems, part_voices(stems.vocals, splitter, settings.part_voices, seed, on)
 
 

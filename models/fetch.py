@@ -21,12 +21,16 @@ ATTEMPTS = 5
 TIMEOUT_S = 30.0
 
 
+class Unreachable(BadInput):
+    """A file could not be had: there is no network, or the server does not answer with it."""
+
+
 def fetch(weights: Weights, watch: Watch = UNWATCHED) -> Path:
     """Fetch a weights file and return where it lies; one that is there and whole is not fetched again.
 
     What arrived before a break stays in `<file>.part`, from which the next call goes on; the file gets its name only
-    once its size and digest are right. Raises `BadInput` where there is no network or no space, where the server lacks
-    the file, or where what it sends is not what the manifest says.
+    once its size and digest are right. Raises `Unreachable` where there is no network or the server lacks the file, and
+    `BadInput` where there is no space or what the server sends is not what the manifest says.
     """
     if weights.shipped:
         raise BadInput(f"The weights {weights.name!r} come with the project; there is nothing to fetch.")
@@ -59,12 +63,12 @@ def _complete(weights: Weights, part: Path, watch: Watch) -> None:
         try:
             _receive(weights, part, watch)
         except HTTPError as error:
-            raise BadInput(f"{weights.url} answered {error.code} {error.reason}.") from error
+            raise Unreachable(f"{weights.url} answered {error.code} {error.reason}.") from error
         except (URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
             if attempt + 1 == ATTEMPTS or (_size(part) == have and isinstance(error, URLError)):
-                raise BadInput(_network_reason(weights, part, error)) from error
+                raise Unreachable(_network_reason(weights, part, error)) from error
     if _size(part) < weights.bytes:
-        raise BadInput(_network_reason(weights, part, ConnectionError("the connection was cut again and again")))
+        raise Unreachable(_network_reason(weights, part, ConnectionError("the connection was cut again and again")))
 
 
 def _receive(weights: Weights, part: Path, watch: Watch) -> None:

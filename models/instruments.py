@@ -22,6 +22,21 @@ CHOICES = {
         "synth_bass_2",
     ),
     "vocals": ("flute", "clarinet", "oboe", "alto_sax", "violin", "voice_oohs", "lead_1_square"),
+    "guitar": (
+        "acoustic_guitar_nylon",
+        "acoustic_guitar_steel",
+        "electric_guitar_jazz",
+        "electric_guitar_clean",
+        "electric_guitar_muted",
+        "overdriven_guitar",
+        "distortion_guitar",
+    ),
+    "piano": (
+        "acoustic_grand_piano",
+        "bright_acoustic_piano",
+        "electric_piano_1",
+        "electric_piano_2",
+    ),
     "other": (
         "acoustic_grand_piano",
         "electric_piano_1",
@@ -82,7 +97,7 @@ def timbre(samples: Floats, sample_rate: int, onsets_s: tuple[float, ...]) -> Ti
 def auto_program(source: Source, notes: tuple[Note, ...], role: str) -> int:
     """The General MIDI programme (0-127) that sounds most like a stem when it plays the stem's notes.
 
-    `role` is "bass", "vocals" or "other". Compares the colour and the envelope of up to two passages of four seconds
+    `role` is one of `CHOICES`. Compares the colour and the envelope of up to two passages of four seconds
     with the most notes; without notes it is the role's first choice.
     """
     programs = [program_named(name) for name in CHOICES[role]]

@@ -78,13 +78,25 @@ class Song:
 
 
 @dataclass(frozen=True)
+class Part:
+    """One instrument of a stem, such as "guitar", by a separator that tells them apart."""
+
+    name: str
+    audio: Clip
+
+
+@dataclass(frozen=True)
 class Stems:
-    """A song taken apart; all clips have equal length and rate, and sum to the song nearly."""
+    """A song taken apart; all clips have equal length and rate, and the four stems sum to the song nearly.
+
+    `parts` is what `other` is made of, and sums to it, where the separator tells its instruments apart.
+    """
 
     drums: Clip
     bass: Clip
     other: Clip
     vocals: Clip
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True)

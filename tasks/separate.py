@@ -8,7 +8,7 @@ import numpy as np
 from models import registry
 from models.demucs.load import load, separator_path
 from models.demucs.split import SplitSettings, split
-from models.records import Clip, Samples, Stems, Voices
+from models.records import Clip, Part, Samples, Stems, Voices
 from tasks.caching import stage
 from tasks.networks import NETWORKS
 from tasks.progress import stage_watch
@@ -27,8 +27,10 @@ def separate(audio: Clip, separator: str, settings: SplitSettings, seed: int, de
     network = NETWORKS.kept(load, separator_path(separator), device)
     sources = cast(Sequence[str], network.sources)
     blocks = split(Store().source(audio), network, settings, seed, device, stage_watch("separate"))
-    four = (_four(sources, block) for block in blocks)
-    return Stems(*Store().put_together(four, audio.sample_rate))
+    names = _parts(sources)
+    rows = (np.concatenate([_four(sources, block), block[[sources.index(n) for n in names]]]) for block in blocks)
+    drums, bass, other, vocals, *rest = Store().put_together(rows, audio.sample_rate)
+    return Stems(drums, bass, other, vocals, tuple(Part(name, clip) for name, clip in zip(names, rest, strict=True)))
 
 
 def _four(sources: Sequence[str], block: Samples) -> Samples:
@@ -37,6 +39,12 @@ def _four(sources: Sequence[str], block: Samples) -> Samples:
     for name, part in zip(sources, block, strict=True):
         stems[STEMS.index(name if name in STEMS else "other")] += part
     return stems
+
+
+def _parts(sources: Sequence[str]) -> list[str]:
+    """The network's sources that make up the stem `other`, where they are more than one."""
+    names = [name for name in sources if name == "other" or name not in STEMS]
+    return names if len(names) > 1 else []
 
 
 ALL_LEAD = "none"

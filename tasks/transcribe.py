@@ -7,9 +7,9 @@ import numpy as np
 from models.basic_pitch.transcribe import BASS, OTHER, TranscribeSettings
 from models.basic_pitch.transcribe import transcribe as notes_of
 from models.drum_notes import DrumSettings, drum_notes
-from models.instruments import auto_program
+from models.instruments import CHOICES, auto_program
 from models.pitch import F0
-from models.records import Clip, Contour, Note, Score, Track
+from models.records import Clip, Contour, Note, Part, Score, Track
 from models.vocal_notes import VocalNoteSettings, vocal_notes
 from tasks.caching import stage
 from tasks.progress import stage_watch
@@ -27,22 +27,36 @@ class ScoreSettings:
 
 
 @stage("basic-pitch", "onnxruntime", "tinysoundfont", "numpy", "scipy", "soxr")
-def transcribe(drums: Clip, bass: Clip, other: Clip, lead: Clip, pitch: Contour, settings: ScoreSettings) -> Score:
+def transcribe(
+    drums: Clip,
+    bass: Clip,
+    other: Clip,
+    lead: Clip,
+    pitch: Contour,
+    settings: ScoreSettings,
+    parts: tuple[Part, ...] = (),
+) -> Score:
     """Write down bass and harmony (Basic Pitch), drums (strokes) and the sung melody (from its f0).
 
-    Each pitched track carries the General MIDI instrument that sounds most like its stem.
+    Each pitched track carries the General MIDI instrument that sounds most like its stem. Where `other` is known in
+    parts (guitar, piano), each of them is written down for itself.
     """
     store, watch = Store(), stage_watch("transcribe")
-    low, harmony, voice = store.source(bass), store.source(other), store.source(lead)
+    low, voice = store.source(bass), store.source(lead)
     bass_notes = notes_of(low, settings.bass, watch.span(0.0, 0.35))
-    other_notes = notes_of(harmony, settings.other, watch.span(0.35, 0.7))
+    harmony = []
+    played = parts or (Part("other", other),)
+    for index, part in enumerate(played):
+        stem, span = store.source(part.audio), (0.35 + 0.35 * (index + n) / len(played) for n in (0, 1))
+        role = part.name if part.name in CHOICES else "other"
+        harmony.append(_track(part.name, stem, notes_of(stem, settings.other, watch.span(*span)), role))
     strokes = drum_notes(store.source(drums), settings.drums, watch.span(0.7, 0.95))
     melody = vocal_notes(F0(np.array(pitch.hz, np.float32), pitch.hop_s), voice, settings.vocals)
     watch.at(1.0)
     return Score(
         (
             _track("bass", low, bass_notes, "bass"),
-            _track("other", harmony, other_notes, "other"),
+            *harmony,
             _track("melody", voice, melody, "vocals"),
             Track("drums", 0, True, strokes),
         )

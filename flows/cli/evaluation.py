@@ -5,14 +5,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
-from flows.cli.remixing import Options, Seed, console
+from flows.cli.remixing import AsJson, Device, On, Options, Seed, console
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
     group = typer.Typer(help="Measure the parts beside baselines; JSON on stdout.", no_args_is_help=True)
-    for command in (continuation, transcription, grid):
+    for command in (continuation, transcription, grid, separation, voice):
         group.command(command.__name__)(command)
     app.add_typer(group, name="eval")
 
@@ -96,3 +98,65 @@ def grid(
     with console.status("Rendering, taking apart and listening"):
         found = evaluate_grid(midi, part, songs, seconds, separator, settings)
     print(json.dumps(found, indent=1))
+
+
+def separation(
+    songs: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Folders with a song's true stems in MUSDB's layout, or folders of such."),
+    ] = None,
+    separator: Annotated[
+        list[str] | None,
+        typer.Option(help="A name or a checkpoint file; may be given again. Default: all that are here."),
+    ] = None,
+    own: Annotated[int, typer.Option(min=1, help="Without folders: so many songs of our own.")] = 4,
+    bss_eval: Annotated[bool, typer.Option(help="BSS Eval v4 as well; a minute for each minute of music.")] = True,
+    device: On = Device.auto,
+    as_json: AsJson = False,
+) -> None:
+    """How well separators take songs apart: SDR, SI-SDR and BSS Eval v4 beside an even share and the ideal ratio mask.
+
+    Without folders it judges by the project's own example song and variations of it, whose voices are synthetic.
+    """
+    from flows.evaluate_separation import folder_songs, own_songs, present, rows, source_table, table, trials
+    from flows.remix import resolved
+
+    found = []
+    with console.status("Evaluating") as status:
+        known = folder_songs(songs) if songs else own_songs(own)
+        for trial in trials(known, separator or present(), bss_eval, resolved(device.value)):
+            status.update(f"{trial.song}: {trial.separator}")
+            found.append(trial)
+    if as_json:
+        print(json.dumps(rows(found), indent=1))
+    else:
+        print(f"SDR in dB\n\n{table(found)}\n\nMeans in dB\n\n{source_table(found)}")
+
+
+def voice(
+    name: Annotated[str, typer.Option("--voice", help="The voice to judge.")] = "lj",
+    clips: Annotated[
+        Path | None, typer.Option(help="A folder of singing or speech alone; without it the project's own songs.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=2, help="At most so many seconds of each clip.")] = 14.0,
+    options: Options = None,
+    as_json: AsJson = False,
+) -> None:
+    """How well a voice sings: pitch, voicing, likeness, naturalness, words and speed, beside source, world and knn."""
+    from flows.evaluate_voice import evaluate_voice
+    from flows.settings import StageSettings, with_options
+    from models.progress import Watch
+
+    settings = with_options(StageSettings(), options or []).revoice
+    with console.status("Evaluating") as status:
+        watch = Watch(lambda done: status.update(f"Evaluating {100 * done:.0f} %"))
+        found = evaluate_voice(name, clips, seconds, settings=settings, watch=watch)
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    measures = list(found["means"][name])
+    table = Table("mean [95 %]", *found["means"], box=None, pad_edge=False)
+    for measure in measures:
+        shown = [found["means"][row][measure] for row in found["means"]]
+        table.add_row(measure, *(f"{mean:.2f} [{low:.2f}, {high:.2f}]" for mean, low, high in shown))
+    Console().print(table)
