@@ -48,7 +48,7 @@ def test_windows_are_of_one_length_and_teach_only_what_is_written():
 
 
 def test_a_corrupted_prompt_is_not_learned_and_what_follows_is_whole():
-    certain = Arranging(ensemble=0, accompany=0, wrong_key=0, corrupted=1, missed=0.5, dropped_track=0)
+    certain = Arranging(ensemble=0, accompany=0, wrong_key=0, corrupted=1, missed=0.5, spurious=0.1, dropped_track=0)
     windows = Windows(entries()[:1], certain, seed=0)
     piece = loop(0)
     heard = windows.corrupted(piece, sorted(piece.families), 6)

@@ -13,7 +13,7 @@ from models.music_transformer.network import MusicTransformer
 from models.music_transformer.play import PlaySettings
 from models.music_transformer.sampling import Task, write_bars
 from models.music_transformer.tokens import DRUMS, TICKS, Ints, Piece
-from models.music_transformer.windows import Arranging, cut
+from models.music_transformer.windows import cut
 from models.progress import UNWATCHED, Watch
 
 BEAT_ERRORS = ("half_tempo", "double_tempo", "late_downbeat")
@@ -108,16 +108,14 @@ def misbeaten(piece: Piece, error: str) -> Piece:
     return Piece(piece.metre, tempo, piece.shift, beats, np.unique(rows.astype(np.int64), axis=0), none)
 
 
-def error_rates(found: Sequence[Heard]) -> Arranging:
-    """How a transcriber errs, as the settings of corrupted training prompts: shares of the notes of each kind."""
-    counts = np.sum([_errors(heard.trial.piece.notes, heard.notes) for heard in found], axis=0)
-    true, missed, octave, moved, matched, spurious = counts.tolist()
-    return Arranging(
-        missed=round(missed / true, 3),
-        octave=round(octave / true, 3),
-        spurious=round(spurious / true, 3),
-        moved=round(moved / max(matched, 1), 3),
-    )
+def error_rates(found: Sequence[Heard]) -> dict[str, float]:
+    """A transcriber's errors a true note, named as `windows.Arranging` names those of corrupted training prompts.
+
+    The rate of each song, the median over songs; `moved` is a share of the notes that were heard.
+    """
+    counts = [_errors(heard.trial.piece.notes, heard.notes) for heard in found]
+    rates = np.median([(c[1] / c[0], c[2] / c[0], c[5] / c[0], c[3] / max(c[4], 1)) for c in counts], axis=0)
+    return dict(zip(("missed", "octave", "spurious", "moved"), (round(float(r), 3) for r in rates), strict=True))
 
 
 def _errors(true: Ints, heard: Ints) -> Ints:
