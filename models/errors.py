@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_MANY = 40
+
 
 class BadInput(Exception):
     """Something the user gave cannot be used; the message is one clear sentence naming it and the reason."""
@@ -13,7 +15,7 @@ class Cancelled(Exception):
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> BadInput:
-    """A `BadInput` for a name that is not known, with the nearest names that are.
+    """A `BadInput` for a name that is not known, with the nearest names that are, or all where they are few.
 
     >>> print(unknown_name("voice", "lk", ["lj", "world"]))
     There is no voice named 'lk'; did you mean 'lj'? Known: lj, world.
@@ -21,4 +23,5 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> BadInput:
     names = sorted(known)
     near = get_close_matches(name, names, n=3, cutoff=0.4)
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
-    return BadInput(f"There is no {kind} named {name!r}{hint} Known: {', '.join(names) or 'none'}.")
+    all_of_them = "" if near and len(names) > _MANY else f" Known: {', '.join(names) or 'none'}."
+    return BadInput(f"There is no {kind} named {name!r}{hint}{all_of_them}")

@@ -49,3 +49,28 @@ def program_named(name: str) -> int:
     if slug not in PROGRAMS:
         raise unknown_name("instrument", name, [*PROGRAMS, *SHORT_NAMES])
     return PROGRAMS[slug]
+
+
+KITS = {
+    "standard_kit": 0,
+    "room_kit": 8,
+    "power_kit": 16,
+    "electronic_kit": 24,
+    "tr_808_kit": 25,
+    "jazz_kit": 32,
+    "brush_kit": 40,
+    "orchestra_kit": 48,
+}
+"""The drum kits of General MIDI by name."""
+
+
+def kit_named(name: str) -> int:
+    """The programme of the drum kit of that name; raises `BadInput` with the nearest names.
+
+    >>> kit_named("TR-808"), kit_named("brush kit")
+    (25, 40)
+    """
+    slug = _slug(name).removesuffix("_kit")
+    if f"{slug}_kit" not in KITS:
+        raise unknown_name("drum kit", name, [*KITS])
+    return KITS[f"{slug}_kit"]

@@ -9,7 +9,7 @@ import pretty_midi
 import tinysoundfont
 
 from models.errors import BadInput
-from models.general_midi import program_named
+from models.general_midi import kit_named, program_named
 from models.progress import UNWATCHED, Watch
 from models.records import Samples, Score, Track
 
@@ -17,6 +17,9 @@ _BLOCK = 16_384
 _FADE_S = 0.005
 _SHORTEST_S = 0.03
 _DRUM_BANK = 128
+AUTO = "auto"
+"""The name that leaves the choice of an instrument to what the track carries."""
+_OWN_PARTS = ("bass", "melody", "drums")
 
 
 @dataclass(frozen=True)
@@ -24,9 +27,10 @@ class RenderSettings:
     """How a score is played.
 
     `soundfont` is a .sf2 or .sf3 file (empty: the General MIDI one inside pretty_midi). `instruments` pairs a track's
-    name with a General MIDI name ("electric_piano"), or "auto" for the programme the track carries. `gain_db` is
-    applied to all; `track_gains_db` pairs a track's name with a gain in dB of its own, `pans` with its place from -1
-    (left) to 1 (right). `voices` is how many voices may sound at once before the oldest are cut.
+    name with a General MIDI name ("electric_piano"; for the drums a kit's), or "auto" for the programme the track
+    carries; "other" stands for every track without an entry of its own but bass, melody and drums. `gain_db` is applied
+    to all; `track_gains_db` pairs a track's name with a gain in dB of its own, `pans` with its place, -1 (left) to 1
+    (right). `voices` is how many voices may sound at once before the oldest are cut.
     """
 
     soundfont: str = ""
@@ -118,7 +122,8 @@ def _synth(score: Score, sample_rate: int, settings: RenderSettings) -> tinysoun
     gains, pans = dict(settings.track_gains_db), dict(settings.pans)
     for channel, track in enumerate(score.tracks):
         if track.is_drum:
-            kit = track.program if synth.sfpreset_name(font, _DRUM_BANK, track.program) else 0
+            wanted = _program(track, settings)
+            kit = wanted if synth.sfpreset_name(font, _DRUM_BANK, wanted) else 0
             synth.program_select(channel, font, 0, kit, True)
         else:
             synth.program_select(channel, font, 0, _program(track, settings))
@@ -127,8 +132,26 @@ def _synth(score: Score, sample_rate: int, settings: RenderSettings) -> tinysoun
 
 
 def _program(track: Track, settings: RenderSettings) -> int:
-    name = dict(settings.instruments).get(track.name, "auto")
-    return track.program if name == "auto" else program_named(name)
+    chosen = dict(settings.instruments)
+    rest = AUTO if track.name in _OWN_PARTS else chosen.get("other", AUTO)
+    name = chosen.get(track.name, rest)
+    return track.program if name == AUTO else program_of(track.name, name)
+
+
+def program_of(part: str, name: str) -> int:
+    """The programme of a General MIDI instrument or, for the drums, of a kit; raises `BadInput` for an unknown one."""
+    return kit_named(name) if part == "drums" else program_named(name)
+
+
+def check_soundfont(path: Path) -> None:
+    """Raise `BadInput` for a file that cannot be a SoundFont."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(12)
+    except OSError as error:
+        raise BadInput(f"The SoundFont {path} cannot be read: {error.strerror}.") from error
+    if head[:4] != b"RIFF" or head[8:] != b"sfbk":
+        raise BadInput(f"The file {path} is not a SoundFont (.sf2 or .sf3).")
 
 
 def _controls(synth: tinysoundfont.Synth, channel: int, gain_db: float, pan: float) -> None:

@@ -77,6 +77,16 @@ def test_instruments_gains_and_pans_are_obeyed():
     assert left[0] > 10 * left[1]
 
 
+def test_other_is_every_part_that_is_not_named_itself():
+    score = piece(Note(0.0, 0.5, 60, 100), name="piano")
+    organ = play(score, 0.5, RenderSettings(instruments=(("piano", "church_organ"),)))
+    assert np.array_equal(organ, play(score, 0.5, RenderSettings(instruments=(("other", "church_organ"),))))
+    kept = RenderSettings(instruments=(("other", "church_organ"), ("piano", "auto")))
+    assert np.array_equal(play(score, 0.5), play(score, 0.5, kept))
+    bass = piece(Note(0.0, 0.5, 40, 100), name="bass")
+    assert np.array_equal(play(bass, 0.5), play(bass, 0.5, RenderSettings(instruments=(("other", "church_organ"),))))
+
+
 def test_more_tracks_than_midi_has_channels_all_sound():
     tracks = tuple(Track(f"t{i}", i, i == 9, (Note(i * 0.2, 0.1, 60, 100),)) for i in range(20))
     sound = np.abs(play(Score(tracks), 4.0)).max(axis=0)

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from flows.cli.playing import Instruments, Soundfont, playing
 from models.errors import BadInput
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def run(
     backing: Under = Backing.generated,
     outro_bars: Outro = 8,
     separator: Separator = "band-mask",
+    instrument: Instruments = None,
+    soundfont: Soundfont = None,
     options: Options = None,
     as_json: AsJson = False,
 ) -> None:
@@ -76,11 +79,12 @@ def run(
     }
     from flows.cli.server import server
 
+    options = [*playing(instrument, soundfont), *(options or [])]
     done, refused = [], []
     with server() as ready:
         for song in songs:
             try:
-                done.append(_remixed(song, choices, options or [], ready, as_json))
+                done.append(_remixed(song, choices, options, ready, as_json))
             except BadInput as error:
                 refused.append(str(error))
     if as_json:
@@ -96,6 +100,8 @@ def demo(
     device: On = Device.auto,
     backing: Under = Backing.generated,
     outro_bars: Outro = 8,
+    instrument: Instruments = None,
+    soundfont: Soundfont = None,
     options: Options = None,
     as_json: AsJson = False,
 ) -> None:
@@ -107,7 +113,8 @@ def demo(
     if not song.exists():
         out.mkdir(parents=True, exist_ok=True)
         write_wav(example_song(seed=0).mix, song)
-    run([song], voice, out, seed, device, backing, outro_bars, options=options, as_json=as_json)
+    more: dict[str, Any] = {"instrument": instrument, "soundfont": soundfont, "options": options, "as_json": as_json}
+    run([song], voice, out, seed, device, backing, outro_bars, **more)
 
 
 def _remixed(

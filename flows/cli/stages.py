@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.cli.playing import Instruments, Soundfont, playing
 from flows.cli.remixing import AsJson, Device, On, Options, Seed, Separator, Voice, console
 
 Song = Annotated[Path, typer.Argument(help="An audio file.")]
@@ -81,12 +82,13 @@ def revoice(
 def render(
     midi: Midi,
     out: OutFile = None,
-    soundfont: Annotated[Path | None, typer.Option(help="A .sf2 or .sf3 file instead of the built-in one.")] = None,
+    instrument: Instruments = None,
+    soundfont: Soundfont = None,
     options: Options = None,
     as_json: AsJson = False,
 ) -> None:
     """Play a MIDI file on the instruments of a SoundFont."""
-    chosen = [*(options or []), *([f"render.soundfont={soundfont.resolve()}"] if soundfont else [])]
+    chosen = [*playing(instrument, soundfont), *(options or [])]
     _tell(_shown("render_midi", midi, out or midi.with_suffix(".wav"), options=chosen), as_json)
 
 
