@@ -8,14 +8,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from prefect import flow
+from prefect import flow, task
 from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
+from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.deployments import run_deployment
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from pydantic import Field
 
+from flows.clusters import Engine, task_runner
 from flows.serving import (
     BUILT_IN,
     On,
@@ -31,6 +33,7 @@ from flows.serving import (
     check_names,
     honest,
     marker_of,
+    remix_song,
     remixed_by,
     settings_of,
 )
@@ -63,6 +66,15 @@ Where = Annotated[
 ]
 
 
+Runner = Annotated[
+    Engine,
+    Field(
+        title="Engine",
+        description="Who works: the work pool's workers, or a cluster of this machine by Dask or Ray (extras).",
+    ),
+]
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of one song of a batch: `state` is remixed, skipped or failed, `why` a sentence, `run` its id."""
@@ -90,6 +102,7 @@ def batch_remix(
     transformer: TransformerName = "small",
     soundfont: SoundfontName = BUILT_IN,
     options: Options = [],  # noqa: B006
+    engine: Runner = "pool",
 ) -> State[Any]:
     """Remix every song of a folder, each by a run of its own on the work pool, at most so many at once.
 
@@ -100,12 +113,34 @@ def batch_remix(
     check_names(choices)
     given = {key: value for key, value in asdict(choices).items() if key != "settings"}
     given |= {"soundfont": soundfont, "options": options}
+    if engine != "pool":
+        cluster = on_cluster.with_options(task_runner=task_runner(engine, at_once))
+        return ended(cluster(_listed(folder, songs), choices, given))
     batch = str(flow_run.id)
 
     def remix(upload: Upload) -> Outcome:
         return _run_of(upload, deployment, given, batch)
 
     return ended(outcomes(_listed(folder, songs), choices, remix, at_once))
+
+
+@flow(name="batch-on-cluster", persist_result=False, validate_parameters=False)
+def on_cluster(songs: list[Path | str], choices: Choices, given: dict[str, Any]) -> list[Outcome]:
+    """The songs of a batch as tasks of a cluster, as many at once as it has workers."""
+    futures = [song_on_cluster.submit(song, choices, given) for song in songs]
+    return [future.result() for future in futures]
+
+
+@task(name="song", task_run_name="{song}", cache_policy=NO_CACHE, persist_result=False)
+def song_on_cluster(song: Path | str, choices: Choices, given: dict[str, Any]) -> Outcome:
+    """One song of a batch, remixed in the cluster's process that runs this."""
+
+    def remix(upload: Upload) -> Outcome:
+        state = remix_song(upload.sha256, **given, return_state=True)
+        run_id = str(state.state_details.flow_run_id or "")
+        return Outcome(upload.title, "remixed" if state.is_completed() else "failed", state.message or "", run_id)
+
+    return _outcome(song, choices, remix)
 
 
 def outcomes(

@@ -89,13 +89,18 @@ def list_batches(as_json: AsJson = False) -> None:
     show_rows(rows, as_json)
 
 
-def run(name: Name) -> None:
+def run(
+    name: Name,
+    engine: Annotated[str, typer.Option(help="Who works: the pool's workers, or a cluster: dask or ray.")] = "pool",
+) -> None:
     """Start a batch now, beside its schedule."""
+    if engine not in ("pool", "dask", "ray"):
+        raise BadInput(f"There is no engine {engine!r}; there are pool, dask and ray.")
 
     def start(client: Any, found: "DeploymentResponse") -> None:
         from flows.cli.runs import page_of
 
-        print(page_of(client.create_flow_run_from_deployment(found.id)))
+        print(page_of(client.create_flow_run_from_deployment(found.id, parameters={"engine": engine})))
 
     _change(name, start, "started")
 
