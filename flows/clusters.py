@@ -1,6 +1,6 @@
 """A batch on a Dask or a Ray cluster of this machine instead of the work pool; both are optional extras."""
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from prefect.task_runners import TaskRunner
 
@@ -13,13 +13,13 @@ def task_runner(engine: Engine, at_once: int) -> TaskRunner[Any]:
     """A local cluster of `at_once` workers; raises `BadInput` where its package is not installed."""
     try:
         if engine == "dask":
-            from prefect_dask import DaskTaskRunner
+            from prefect_dask import DaskTaskRunner as Dask
 
-            return DaskTaskRunner(cluster_kwargs={"n_workers": at_once, "threads_per_worker": 1, "processes": True})
-        from prefect_ray import RayTaskRunner
+            of_dask = {"n_workers": at_once, "threads_per_worker": 1, "processes": True}
+            return cast(TaskRunner[Any], Dask(cluster_kwargs=of_dask))
+        from prefect_ray import RayTaskRunner as Ray
 
-        return RayTaskRunner(init_kwargs={"num_cpus": at_once, "include_dashboard": False})
+        return cast(TaskRunner[Any], Ray(init_kwargs={"num_cpus": at_once, "include_dashboard": False}))
     except ImportError:
-        raise BadInput(
-            f"The engine {engine} is not installed: pip install --no-deps prefect-{engine} {engine}"
-        ) from None
+        words = f"The engine {engine} is not installed: pip install --no-deps prefect-{engine} {engine}"
+        raise BadInput(words) from None
