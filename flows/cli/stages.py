@@ -8,6 +8,7 @@ import typer
 
 from flows.cli.playing import Instruments, Soundfont, playing
 from flows.cli.remixing import AsJson, Device, On, Options, Seed, Separator, Voice, console
+from flows.cli.writing import Density, Follow, Temperature, TopP, Tracks, writing
 
 Song = Annotated[Path, typer.Argument(help="An audio file.")]
 Midi = Annotated[Path, typer.Argument(help="A MIDI file.")]
@@ -52,16 +53,20 @@ def extend(
     midi: Midi,
     out: OutFile = None,
     bars: Annotated[int, typer.Option(min=1, max=64, help="How many bars to play on.")] = 8,
+    track: Tracks = None,
+    density: Density = None,
+    follow: Follow = None,
+    temperature: Temperature = None,
+    top_p: TopP = None,
     seed: Seed = 0,
     device: On = Device.auto,
     options: Options = None,
     as_json: AsJson = False,
 ) -> None:
     """Play a MIDI file on with the Music Transformer; the old and the new notes are written together."""
-    choices = {"bars": bars, "seed": seed, "device": device.value}
-    _tell(
-        _shown("extend_midi", midi, out or midi.with_stem(f"{midi.stem} extended"), options=options, **choices), as_json
-    )
+    manner = writing("extend", track, density=density, follow=follow, temperature=temperature, top_p=top_p)
+    choices = {"bars": bars, "seed": seed, "device": device.value, "options": [*manner, *(options or [])]}
+    _tell(_shown("extend_midi", midi, out or midi.with_stem(f"{midi.stem} extended"), **choices), as_json)
 
 
 def revoice(
