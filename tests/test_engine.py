@@ -1,0 +1,80 @@
+"""The resident engine as a process of its own, asked by this one."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.demucs.split import SplitSettings
+from models.errors import BadInput, Cancelled
+from models.example_song import example_song
+from models.progress import Watch
+from tasks import resident
+from tasks.networks import Networks
+from tasks.separate import separate
+from tasks.store import Store
+
+
+@pytest.fixture
+def engine(home, monkeypatch):
+    socket = home / "engine.sock"
+    home.mkdir()
+    environment = os.environ | {"REMIX_HOME": str(home), "REMIX_ENGINE": str(socket)}
+    command = [sys.executable, "-c", "from flows.cli import main; main()", "engine"]
+    with subprocess.Popen(command, env=environment, cwd=Path(__file__).parent.parent) as process:
+        while not socket.exists():
+            assert process.poll() is None
+            time.sleep(0.1)
+        monkeypatch.setenv("REMIX_ENGINE", str(socket))
+        yield process
+        process.kill()
+
+
+def ask(stage: str, **inputs):
+    heard: list[float] = []
+    found = resident.computed(
+        stage, lambda **inputs: pytest.fail("no engine"), inputs, lambda name: Watch(heard.append)
+    )
+    return found, heard
+
+
+@pytest.mark.weights
+def test_it_computes_loads_once_reports_and_outlives_bad_input_and_a_caller_that_leaves(engine, home):
+    audio = Store().put([example_song(seconds=2.0).mix.samples], 44_100)
+    wanted = {"audio": audio, "separator": "band-mask", "settings": SplitSettings(), "seed": 0, "device": "cpu"}
+    stems, heard = ask("separate", **wanted)
+    assert heard[0] == 0.0
+    assert heard[-1] == 1.0
+    assert stems == separate.fn(**wanted)
+    with pytest.raises(BadInput, match="Overlap"):
+        ask("separate", **wanted | {"settings": SplitSettings(overlap=2.0)})
+    with pytest.raises(Cancelled):
+        resident.computed("separate", None, wanted, lambda name: Watch(cancelled=lambda: True))
+    assert ask("separate", **wanted)[0] == stems
+    log = [json.loads(line) for line in (home / "logs" / "engine.jsonl").read_text().splitlines()]
+    assert [row["network"] for row in log if row["event"] == "load"] == ["band-mask"]
+    assert {row["pid"] for row in log} == {engine.pid}
+
+
+def test_without_an_engine_the_stage_is_computed_here(monkeypatch, tmp_path):
+    monkeypatch.setenv("REMIX_ENGINE", str(tmp_path / "none"))
+    assert resident.computed("double", lambda number: 2 * number, {"number": 4}, lambda name: Watch()) == 8
+
+
+def test_networks_are_kept_until_they_are_too_many_bytes(tmp_path):
+    networks, loaded = Networks(most_bytes=5000), []
+    networks.heard.append(loaded.append)
+    files = [tmp_path / name for name in "abc"]
+    for path in files:
+        path.write_bytes(np.random.default_rng(0).bytes(1000))
+    for path in (files[0], files[1], files[0], files[2], files[0], files[1]):
+        networks.kept(lambda file, device: object(), path, "cpu")
+    assert loaded == ["a", "b", "c", "b"]
+    files[0].write_bytes(b"other weights")
+    networks.kept(lambda file, device: object(), files[0], "cpu")
+    assert loaded[-1] == "a"

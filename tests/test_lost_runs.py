@@ -1,0 +1,90 @@
+"""Lost runs are taken up again: on a real server, with runs whose processes never were."""
+
+import time
+from datetime import timedelta
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import StateType
+from prefect.states import Cancelling, Completed, Crashed, Failed, Pending, Running
+from prefect.types._datetime import now
+
+from flows.lost_runs import MOST_STARTS, Sweep
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+@flow
+def nothing():
+    pass
+
+
+@pytest.fixture
+def client():
+    with get_client(sync_client=True) as found:
+        yield found
+
+
+@pytest.fixture
+def run_in(client):
+    """Makes a run of a deployment that is in a state since a while, without any process."""
+    deployment = client.create_deployment(client.create_flow(nothing), f"lost-{time.time_ns()}")
+
+    def make(state, starts: int = 0):
+        run = client.create_flow_run_from_deployment(deployment)
+        for _ in range(starts):
+            client.set_flow_run_state(run.id, Running(), force=True)
+        state.timestamp = now("UTC") - timedelta(seconds=200)
+        client.set_flow_run_state(run.id, state, force=True)
+        return run.id
+
+    return make
+
+
+def test_a_sweep_takes_up_what_is_lost_and_nothing_else(client, run_in):
+    states = {"running": Running(), "pending": Pending(), "crashed": Crashed()}
+    lost = {name: run_in(state) for name, state in states.items()}
+    over = {"failed": run_in(Failed()), "completed": run_in(Completed())}
+    cancelling, hopeless = run_in(Cancelling()), run_in(Running(), starts=MOST_STARTS)
+    sweep = Sweep(lost_after_s=0.5)
+    crashed_only = sweep.once()
+    assert len(crashed_only) == 1, "silence counts only once the server has answered for as long"
+    time.sleep(0.6)
+    assert len(sweep.once()) == 4
+    for one in lost.values():
+        assert client.read_flow_run(one).state.name == "AwaitingRetry"
+    assert client.read_flow_run(cancelling).state.type == StateType.CANCELLED
+    ended = client.read_flow_run(hopeless).state
+    assert ended.type == StateType.FAILED
+    assert "lost 6 times" in ended.message
+    assert [client.read_flow_run(one).state.type.value.lower() for one in over.values()] == list(over)
+    assert sweep.once() == []
+
+
+def test_a_run_that_sends_heartbeats_is_not_lost(client, run_in):
+    from prefect.events import emit_event
+    from prefect.events.worker import EventsWorker
+
+    alive = run_in(Running())
+    emit_event("prefect.flow-run.heartbeat", resource={"prefect.resource.id": f"prefect.flow-run.{alive}"})
+    EventsWorker.instance().wait_until_empty()
+    sweep, end = Sweep(lost_after_s=100.0), time.monotonic() + 30
+    sweep._answers_since -= 1000
+    from flows.lost_runs import _heard
+
+    while not _heard(client, [alive], now("UTC") - timedelta(seconds=100)):
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    assert sweep.once() == []
+    assert client.read_flow_run(alive).state.type == StateType.RUNNING
+
+
+def test_a_server_that_is_away_says_nothing_of_any_run(monkeypatch):
+    from flows import lost_runs
+
+    sweep = Sweep(lost_after_s=50.0)
+    sweep._answers_since -= 1000
+    monkeypatch.setattr(lost_runs, "get_client", lambda **k: (_ for _ in ()).throw(ConnectionError()))
+    assert sweep.once() == []
+    assert time.monotonic() - sweep._answers_since < 50
