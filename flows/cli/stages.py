@@ -65,8 +65,9 @@ def extend(
 ) -> None:
     """Play a MIDI file on with the Music Transformer; the old and the new notes are written together."""
     manner = writing("extend", track, density=density, follow=follow, temperature=temperature, top_p=top_p)
-    choices = {"bars": bars, "seed": seed, "device": device.value, "options": [*manner, *(options or [])]}
-    _tell(_shown("extend_midi", midi, out or midi.with_stem(f"{midi.stem} extended"), **choices), as_json)
+    choices = {"bars": bars, "seed": seed, "device": device.value}
+    target = out or midi.with_stem(f"{midi.stem} extended")
+    _tell(_shown("extend_midi", midi, target, options=[*manner, *(options or [])], **choices), as_json)
 
 
 def revoice(
