@@ -1,7 +1,7 @@
 """Write what `docs/samples` holds: `python -m flows.music_samples --out docs/samples`.
 
-Five songs of the project's own composing are played on for 16 bars, three get a new band under their melody; each as
-MIDI and as Ogg Vorbis (the continuations with the four bars before them, then the new ones).
+Five prompts of the project's own composing are played on for 16 bars, three melodies get a new band; each as MIDI and
+as Ogg Vorbis (the continuations with the four bars before them, then the new ones).
 """
 
 import argparse
@@ -12,42 +12,62 @@ from prefect import flow, task
 
 from models.records import Grid, Score
 
-CONTINUED, ACCOMPANIED = (0, 1, 2, 3, 4), (0, 2, 5)
+CONTINUED: dict[str, tuple[str, ...]] = {
+    "continuation_0_whole_song": ("drums", "bass", "other", "melody"),
+    "continuation_1_whole_song": ("drums", "bass", "other", "melody"),
+    "continuation_2_without_melody": ("drums", "bass", "other"),
+    "continuation_3_melody_alone": ("melody",),
+    "continuation_4_nothing_but_key_and_chords": (),
+}
+"""Each sample, and the tracks of the song that its prompt has; the number is the song's seed."""
+ACCOMPANIED: dict[str, tuple[str, ...]] = {
+    "accompaniment_0": (),
+    "accompaniment_2": (),
+    "accompaniment_5_drums_kept": ("drums",),
+}
+"""Each sample, and the tracks of the song that are kept beside its melody."""
 BARS, LEAD_IN = 16, 4
 RATE = 44_100
 
 
 @task
-def play_on(seed: int, out: Path, transformer: str) -> None:
-    """One continuation: MIDI of the new bars alone, sound with the bars that lead into them."""
+def play_on(name: str, tracks: tuple[str, ...], out: Path, transformer: str) -> None:
+    """One continuation: MIDI of the song and the new bars, sound from the bars that lead into these."""
     from models import registry
     from models.example_song.composition import compose
     from models.grid import carried_on
     from models.music_transformer import PlaySettings, extend, load
+    from models.music_transformer.play import BAND
     from models.score import joined
 
+    seed = int(name.split("_")[1])
     sheet = compose(seed, 30.0)
+    prompt = Score(tuple(t for t in sheet.score.tracks if t.name in tracks))
+    settings = PlaySettings(tracks=("melody", *BAND)) if tracks == ("melody",) else PlaySettings()
     network = load(registry.verified(registry.find("music_transformer", transformer)))
     longer, start_s, end_s = carried_on(sheet.grid, sheet.score.end_s, BARS)
-    new = extend(sheet.score, longer, start_s, BARS, network, PlaySettings(), seed, "cpu")
+    new = extend(prompt, longer, start_s, BARS, network, settings, seed, "cpu")
     bar_s = (end_s - start_s) / BARS
-    _write(joined(sheet.score, new), longer, start_s - LEAD_IN * bar_s, end_s, out / f"continuation_{seed}")
+    lead_in = LEAD_IN if prompt.tracks else 0
+    _write(joined(prompt, new), longer, start_s - lead_in * bar_s, end_s, out / name)
 
 
 @task
-def accompany_melody(seed: int, out: Path, transformer: str) -> None:
-    """One accompaniment: the song's melody over the new band."""
+def accompany_melody(name: str, kept: tuple[str, ...], out: Path, transformer: str) -> None:
+    """One accompaniment: the song's melody and what is kept of it over the new band."""
     from models import registry
     from models.example_song.composition import compose
     from models.music_transformer import PlaySettings, accompany, load
-    from models.score import with_track
+    from models.score import joined, with_track
 
+    seed = int(name.split("_")[1])
     sheet = compose(seed, 30.0)
+    keep = Score(tuple(t for t in sheet.score.tracks if t.name in kept))
     melody = sheet.score.track("melody")
     network = load(registry.verified(registry.find("music_transformer", transformer)))
-    band = accompany(melody, sheet.grid, sheet.score.end_s, network, PlaySettings(), seed, "cpu")
+    band = accompany(melody, sheet.grid, sheet.score.end_s, network, PlaySettings(), seed, "cpu", keep=keep)
     flute = None if melody is None else replace(melody, program=73)
-    _write(with_track(band, flute), sheet.grid, 0.0, sheet.score.end_s, out / f"accompaniment_{seed}")
+    _write(with_track(joined(keep, band), flute), sheet.grid, 0.0, sheet.score.end_s, out / name)
 
 
 def _write(score: Score, grid: Grid, start_s: float, end_s: float, path: Path) -> None:
@@ -69,10 +89,10 @@ def _write(score: Score, grid: Grid, start_s: float, end_s: float, path: Path) -
 def music_samples(out: Path, transformer: str = "small") -> None:
     """All samples, one after the other."""
     out.mkdir(parents=True, exist_ok=True)
-    for seed in CONTINUED:
-        play_on(seed, out, transformer)
-    for seed in ACCOMPANIED:
-        accompany_melody(seed, out, transformer)
+    for name, tracks in CONTINUED.items():
+        play_on(name, tracks, out, transformer)
+    for name, kept in ACCOMPANIED.items():
+        accompany_melody(name, kept, out, transformer)
 
 
 def main() -> None:
