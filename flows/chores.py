@@ -63,7 +63,8 @@ def train_voice_named(name: Name, recordings: Data, encoder: Data, steps: Steps 
     from models.so_vits_svc.training import VoiceTraining
 
     settings = VoiceTraining(steps=steps, seed=seed)
-    folder = train_voice(name, find_folder(recordings), find_folder(encoder), _work("voice", name), settings)
+    work = _work("voice", name)
+    folder = train_voice(name, find_folder(recordings), work, settings, encoder=find_folder(encoder))
     return Completed(message=f"The voice lies in {folder}.")
 
 

@@ -6,7 +6,8 @@ from models.pitch import F0
 from models.records import Wave
 from models.so_vits_svc.content import debug_config, fresh_encoder
 from models.so_vits_svc.convert import RevoiceSettings, load_voice
-from models.so_vits_svc.evaluation import Ear, Figures, SungClip, long_term_spectrum, means, measure
+from models.so_vits_svc.evaluation import Ear, Figures, SungClip, means, measure
+from models.so_vits_svc.meters import embedding, likeness, opinion
 from models.so_vits_svc.phones import PHONES
 from models.so_vits_svc.voices import find_voice
 
@@ -31,27 +32,37 @@ def ear() -> Ear:
 def test_a_copy_is_perfect(ear: Ear) -> None:
     audio = sung(220, 1000)
     clip = SungClip("a", audio, F0(np.full(201, 220, np.float32), 0.01))
-    figures = measure(clip, None, long_term_spectrum(audio), ear, RevoiceSettings(), "cpu")
+    figures = measure(clip, None, embedding(audio), ear, RevoiceSettings(), "cpu")
     assert figures.median_cents < 3
     assert figures.within_50 > 0.99
-    assert figures.timbre_to_target == pytest.approx(1.0, abs=1e-5)
-    assert figures.timbre_to_source == pytest.approx(1.0, abs=1e-5)
+    assert figures.like_target == pytest.approx(1.0, abs=1e-5)
+    assert figures.like_source == pytest.approx(1.0, abs=1e-5)
     assert figures.phones == pytest.approx(1.0)
     assert figures.realtime == 0
 
 
 def test_a_changed_voice_is_heard_and_timed(ear: Ear) -> None:
     clip = SungClip("a", sung(220, 1000))
-    target = long_term_spectrum(sung(220, 1180))
-    world = measure(clip, load_voice(find_voice("world"), "cpu"), target, ear, RevoiceSettings(), "cpu")
-    assert world.timbre_to_source < 0.98
+    world = measure(clip, load_voice(find_voice("world"), "cpu"), None, ear, RevoiceSettings(), "cpu")
+    assert world.like_source < 0.99
+    assert np.isnan(world.like_target)
     assert world.phones < 1
     assert world.within_50 > 0.95
     assert world.realtime > 0
 
 
+def test_likeness_is_of_the_voice_and_not_of_loudness_rate_or_silence() -> None:
+    one, other = sung(220, 1000), sung(110, 2400)
+    quiet = Wave(np.pad(0.1 * one.samples, ((0, 0), (RATE, RATE))), RATE)
+    assert likeness(embedding(one), embedding(quiet)) > 0.98
+    assert likeness(embedding(one), embedding(other)) < 0.8
+    nothing = Wave(np.zeros((1, RATE), np.float32), RATE)
+    assert likeness(embedding(one), embedding(nothing)) == 0
+    assert opinion(nothing).overall == 1
+
+
 def test_means_come_with_an_interval_that_holds_them() -> None:
-    rows = [Figures(c, 0.9, 0.0, 0.1, 0.5, 0.5, 0.5, 0.2) for c in (2.0, 4.0, 6.0, 8.0)]
+    rows = [Figures(c, 0.9, 0.0, 0.1, 0.5, 0.5, 3.0, 0.5, 0.2) for c in (2.0, 4.0, 6.0, 8.0)]
     mean, low, high = means(rows)["median_cents"]
     assert mean == 5
     assert 2 <= low < mean < high <= 8

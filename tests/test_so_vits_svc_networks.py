@@ -24,8 +24,8 @@ from models.so_vits_svc.content import (
     load_encoder,
 )
 from models.so_vits_svc.singing import SovitsVoice, interpolated
-from models.so_vits_svc.voice_training import debug_config as debug_voice_config
-from models.so_vits_svc.voice_training import fresh, small_config
+from models.so_vits_svc.small_voice import debug_config as debug_voice_config
+from models.so_vits_svc.small_voice import fresh, small_config
 from models.so_vits_svc.voices import Card, Range
 
 

@@ -9,14 +9,14 @@ import torch
 
 from models.pitch import PitchSettings, track_f0
 from models.records import Wave
-from models.so_vits_svc import encoder_training, voice_training
+from models.so_vits_svc import encoder_training, small_voice, voice_training
 from models.so_vits_svc.content import CONTENT_RATE, debug_config, fresh_encoder
 from models.so_vits_svc.encoder_corpus import Recording, read, sounding, write
 from models.so_vits_svc.encoder_training import Corpus
 from models.so_vits_svc.perturbation import Perturbation, perturbed, sped
 from models.so_vits_svc.phones import ARPABET, PHONES, Segment, classes, frame_labels
 from models.so_vits_svc.training import EncoderTraining, VoiceTraining
-from models.so_vits_svc.voice_corpus import Utterance, heard_range, sung_version, utterance
+from models.so_vits_svc.voice_corpus import Utterance, range_of, sung_version, utterance
 
 STILL = Perturbation(1.0, 1.0, np.zeros(8, np.float32), 90.0, 0.0, 0.0)
 
@@ -151,7 +151,7 @@ def test_an_utterance_is_aligned_and_its_range_is_counted() -> None:
     found = utterances()
     frames = 2 * 22_050 // 256
     assert all(len(u.f0_hz) == frames == len(c) and len(u.audio) == frames * 256 for u in found for c in u.contents)
-    reach = heard_range(found, 256 / 22_050)
+    reach = range_of([u.f0_hz for u in found], 256 / 22_050)
     assert reach.lowest == 57
     assert reach.seconds[0] == pytest.approx(2, abs=0.15)
     assert reach.seconds[3] == pytest.approx(2, abs=0.15)
@@ -159,7 +159,15 @@ def test_an_utterance_is_aligned_and_its_range_is_counted() -> None:
 
 def test_a_voice_learns_and_goes_on_from_a_checkpoint_as_if_never_stopped(tmp_path: Path) -> None:
     settings = VoiceTraining(
-        steps=50, batch=2, context=24, window=16, warmup=5, judged_from=40, learning_rate=3e-3, checkpoint_every=25
+        steps=50,
+        batch=2,
+        context=24,
+        window=16,
+        warmup=5,
+        decoded_from=0,
+        judged_from=40,
+        learning_rate=3e-3,
+        checkpoint_every=25,
     )
     material = utterances()
 
@@ -167,7 +175,7 @@ def test_a_voice_learns_and_goes_on_from_a_checkpoint_as_if_never_stopped(tmp_pa
         pass
 
     def run(folder: Path, kill_at: int = 0) -> tuple[dict[str, torch.Tensor], list[dict[str, float]]]:
-        network, heard = voice_training.fresh(voice_training.debug_config(), 0), []  # type: ignore[var-annotated]
+        network, heard = small_voice.fresh(small_voice.debug_config(), 0), []  # type: ignore[var-annotated]
 
         def report(row: dict[str, float]) -> None:
             heard.append(row)

@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from flows.cli import batches, evaluation, housekeeping, leaving, remixing, runs, serving, stages
+from flows.cli import batches, evaluation, housekeeping, leaving, remixing, runs, serving, stages, voices
 
 app = typer.Typer(
     name="remix",
@@ -21,6 +21,7 @@ runs.add_to(app)
 batches.add_to(app)
 serving.add_to(app)
 evaluation.add_to(app)
+voices.add_to(app)
 housekeeping.add_to(app)
 
 

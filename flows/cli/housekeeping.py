@@ -1,6 +1,7 @@
-"""`remix weights`, `remix voices`, `remix cache` and `remix doctor`."""
+"""`remix weights`, `remix cache` and `remix doctor`."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -17,9 +18,8 @@ console = Console()
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    groups = {
+    groups: dict[str, tuple[str, tuple[Callable[..., None], ...]]] = {
         "weights": ("The networks: what is shipped, how good it is, and what can be fetched.", WEIGHTS),
-        "voices": ("The voices that can sing.", VOICES),
         "cache": ("What earlier runs left to be reused.", CACHE),
     }
     for name, (about, commands) in groups.items():
@@ -91,20 +91,6 @@ def weights_verify(as_json: AsJson = False) -> None:
         raise BadInput("\n".join(bad))
 
 
-def voices_list(as_json: AsJson = False) -> None:
-    """Name every installed voice, on what ground it may be used, and whether its record of consent holds."""
-    from models.so_vits_svc.voices import consent, voices
-
-    rows = []
-    for name, folder in voices().items():
-        try:
-            ground = consent(folder).ground
-        except BadInput as error:
-            ground = f"refused: {error}"
-        rows.append({"voice": name, "ground": ground})
-    show_rows(rows, as_json)
-
-
 def cache_stats(as_json: AsJson = False) -> None:
     """Count the kept results and clips, and their size."""
     import tasks.stages  # noqa: F401  # the declared types of all stages
@@ -149,5 +135,4 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 WEIGHTS = (weights_list, weights_fetch, weights_verify)
-VOICES = (voices_list,)
 CACHE = (cache_stats, cache_verify, cache_gc)

@@ -83,6 +83,10 @@ def load_voice(folder: Path, device: str) -> Voice:
         from models.so_vits_svc.singing import SovitsVoice
 
         return Voice(described, SovitsVoice.load(folder, described, device))
+    if described.engine == "knn":
+        from models.so_vits_svc.knn import KnnVoice
+
+        return Voice(described, KnnVoice.load(folder, described, device))
     raise BadInput(f"The voice {folder.name!r} wants an engine that is not known: {described.engine!r}.")
 
 

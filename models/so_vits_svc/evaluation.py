@@ -1,8 +1,8 @@
-"""How well a voice sings: pitch, voicing, timbre, words and speed, on clips whose pitch is known or can be tracked.
+"""How well a voice sings: pitch, voicing, likeness, naturalness, words and speed, on clips of known or tracked pitch.
 
-Rows to compare with are the source as it is and the world voice. Timbre is the correlation of long-term average
-spectra, which needs no network (the meters of the literature, Resemblyzer and DNSMOS, have no package here); words are
-the share of frames whose phone, told by the content encoder's own phone head, is the source's. Both compare rows.
+Rows to compare with are the source as it is, `world` and `knn`. Likeness and naturalness are by the meters of
+`models.so_vits_svc.meters`; words are the share of frames whose phone, told by the content encoder's own phone head, is
+the source's, which compares rows and says little by itself.
 """
 
 import time
@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from models.example_song.song import example_song
-from models.pitch import F0, PitchSettings, track_f0
+from models.pitch import F0, track_f0
 from models.records import Samples, Wave
 from models.so_vits_svc.content import CONTENT_RATE, Encoder, content
 from models.so_vits_svc.convert import RevoiceSettings, Voice, convert
-from models.so_vits_svc.encoder_training import mel_filters
+from models.so_vits_svc.meters import embedding, likeness, opinion
 
 Floats = NDArray[np.float32]
 
@@ -35,10 +35,11 @@ class SungClip:
     f0: F0 | None = None
 
 
-def example_clip(seconds: float = 14.0) -> SungClip:
-    """The lead of the project's own example song, whose pitch is known."""
-    song = example_song(0, seconds)
-    return SungClip("example song", song.stems["lead_vocals"], F0(np.asarray(song.f0.hz, np.float32), song.f0.hop_s))
+def example_clip(seconds: float = 14.0, seed: int = 0) -> SungClip:
+    """The lead of the project's own example song, or of another like it, whose pitch is known."""
+    song = example_song(seed, seconds)
+    name = "example song" if seed == 0 else f"example song {seed}"
+    return SungClip(name, song.stems["lead_vocals"], F0(np.asarray(song.f0.hz, np.float32), song.f0.hop_s))
 
 
 @dataclass(frozen=True)
@@ -46,16 +47,17 @@ class Figures:
     """What was measured of one clip in one voice.
 
     Median error of the pitch in cents after the key shift, shares (0..1) of common voiced frames within 50 cents and
-    over 300, share of frames whose voicing differs, correlation of the long-term spectrum with the target's and the
-    source's, share of frames with the source's phone, and seconds of processor time a second of audio.
+    over 300, share of frames whose voicing differs, likeness to the target and to the source, naturalness (1 to 5),
+    share of frames with the source's phone, and seconds of processor time a second of audio.
     """
 
     median_cents: float
     within_50: float
     gross: float
     voicing_error: float
-    timbre_to_target: float
-    timbre_to_source: float
+    like_target: float
+    like_source: float
+    naturalness: float
     phones: float
     realtime: float
 
@@ -86,20 +88,39 @@ class Ear:
         return np.concatenate(found)
 
 
+@dataclass(frozen=True)
+class Sung:
+    """What became of a clip, and the seconds of processor time it took."""
+
+    audio: Wave
+    seconds: float
+
+
+def sung_by(voice: Voice | None, clip: SungClip, settings: RevoiceSettings, device: str) -> Sung:
+    """A clip in a voice, or as it is for None."""
+    if voice is None:
+        return Sung(clip.audio, 0.0)
+    started = time.process_time()
+    blocks: list[Samples] = list(convert(clip.audio, voice, settings, 0, device))
+    return Sung(Wave(np.concatenate(blocks, axis=1), clip.audio.sample_rate), time.process_time() - started)
+
+
 def measure(
     clip: SungClip, voice: Voice | None, target: Floats | None, ear: Ear, settings: RevoiceSettings, device: str
 ) -> Figures:
-    """Sing a clip (or leave it, for voice None) and measure; `target` is the target's `long_term_spectrum`."""
-    started = time.process_time()
-    sung = clip.audio if voice is None else _sung(clip, voice, settings, device)
-    seconds = time.process_time() - started
+    """Sing a clip (or leave it, for voice None) and measure; `target` is the embedding of the voice wanted, if any."""
+    return measured(clip, sung_by(voice, clip, settings, device), target, ear, settings)
+
+
+def measured(clip: SungClip, sung: Sung, target: Floats | None, ear: Ear, settings: RevoiceSettings) -> Figures:
+    """The figures of a clip that was sung."""
     truth = clip.f0 or track_f0(clip.audio, settings.pitch)
-    found = track_f0(sung, settings.pitch).at(np.arange(len(truth.hz), dtype=np.float64) * float(truth.hop_s))
+    found = track_f0(sung.audio, settings.pitch).at(np.arange(len(truth.hz), dtype=np.float64) * float(truth.hop_s))
     both = (found > 0) & (truth.hz > 0)
     cents = 1200 * np.log2(found[both] / truth.hz[both]) if both.any() else np.zeros(0)
     cents = np.abs(cents - 100 * np.round(np.median(cents) / 100)) if len(cents) else np.full(1, np.nan)
-    spectrum, own = long_term_spectrum(sung), long_term_spectrum(clip.audio)
-    before, after = ear.phones(clip.audio), ear.phones(sung)
+    singer = embedding(sung.audio)
+    before, after = ear.phones(clip.audio), ear.phones(sung.audio)
     frames = min(len(before), len(after))
     spoken = before[:frames] > 0
     return Figures(
@@ -107,35 +128,12 @@ def measure(
         within_50=float((cents < 50).mean()),
         gross=float((cents > 300).mean()),
         voicing_error=float(((found > 0) != (truth.hz > 0)).mean()),
-        timbre_to_target=_correlation(spectrum, target) if target is not None else float("nan"),
-        timbre_to_source=_correlation(spectrum, own),
+        like_target=likeness(singer, target) if target is not None else float("nan"),
+        like_source=likeness(singer, embedding(clip.audio)),
+        naturalness=opinion(sung.audio).overall,
         phones=float((before[:frames] == after[:frames])[spoken].mean()) if spoken.any() else float("nan"),
-        realtime=seconds / max(clip.audio.duration_s, 1e-9) if voice is not None else 0.0,
+        realtime=sung.seconds / max(clip.audio.duration_s, 1e-9),
     )
-
-
-def _sung(clip: SungClip, voice: Voice, settings: RevoiceSettings, device: str) -> Wave:
-    blocks: list[Samples] = list(convert(clip.audio, voice, settings, 0, device))
-    return Wave(np.concatenate(blocks, axis=1), clip.audio.sample_rate)
-
-
-def long_term_spectrum(audio: Wave) -> Floats:
-    """The mean log-mel spectrum of voiced frames, less its mean and slope. Shape: (48,)."""
-    rate = 22_050
-    mono = soxr.resample(audio.samples.mean(axis=0), audio.sample_rate, rate)
-    voiced = track_f0(Wave(mono[None], rate), PitchSettings()).hz > 0
-    power = (
-        torch.stft(torch.from_numpy(mono), 1024, 220, window=torch.hann_window(1024), return_complex=True).abs() ** 2
-    )
-    mel = (mel_filters(513, rate, 48, 10_000) @ power + 1e-8).log().numpy()
-    frames = mel[:, : len(voiced)][:, voiced[: mel.shape[1]]]
-    mean = frames.mean(axis=1) if frames.shape[1] else mel.mean(axis=1)
-    band = np.arange(len(mean))
-    return np.asarray(mean - np.polyval(np.polyfit(band, mean, 1), band), np.float32)
-
-
-def _correlation(a: Floats, b: Floats) -> float:
-    return float(np.dot(a, b) / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-9))
 
 
 def means(rows: Sequence[Figures], seed: int = 0) -> dict[str, tuple[float, float, float]]:

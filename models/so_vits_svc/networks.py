@@ -8,6 +8,8 @@ phrase costs no more memory than a short one and the result is the same.
 import json
 import logging
 import pickle
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,8 @@ from so_vits_svc_fork.modules.synthesizers import SynthesizerTrn  # noqa: E402
 logging.root.handlers[:] = _handlers
 logging.root.setLevel(_level)
 logging.captureWarnings(False)
+# the fork normalises weights by a function that torch has renamed; its checkpoints hold that function's names
+warnings.filterwarnings("ignore", r".*torch\.nn\.utils\.weight_norm.* is deprecated", FutureWarning)
 
 Network = Any
 """The fork's modules; they state no types."""
@@ -51,19 +55,22 @@ def load(path: Path, config: dict[str, Any]) -> Network:
     """
     try:
         if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)["model"]
-        network = build(config)
-        missing, unknown = network.load_state_dict({k: v.float() for k, v in state.items()}, strict=False)
+            return with_weights(load_file(path), config, path.name)
+        return with_weights(torch.load(path, map_location="cpu", weights_only=True)["model"], config, path.name)
     except pickle.UnpicklingError as error:
         raise BadInput(f"The voice file {path.name} is refused: loading it could run code.") from error
     except (RuntimeError, KeyError, TypeError, ValueError, OSError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BadInput(f"The voice file {path.name} does not fit its config.json: {first}.") from error
-    lacking = [name for name in missing if not name.startswith(UNUSED)]
+
+
+def with_weights(state: Mapping[str, Tensor], config: dict[str, Any], name: str) -> Network:
+    """A generator with these weights, ready for inference on the CPU; raises `BadInput` where one lacks or is left."""
+    network = build(config)
+    missing, unknown = network.load_state_dict({k: v.float() for k, v in state.items()}, strict=False)
+    lacking = [key for key in missing if not key.startswith(UNUSED)]
     if lacking or unknown:
-        raise BadInput(f"The voice file {path.name} does not fit its config.json at {(lacking + unknown)[0]!r}.")
+        raise BadInput(f"The voice file {name} does not fit its config.json at {(lacking + unknown)[0]!r}.")
     for module in network.modules():
         for hook in list(module._forward_pre_hooks.values()):
             if isinstance(hook, WeightNorm):

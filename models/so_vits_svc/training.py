@@ -23,7 +23,9 @@ class EncoderTraining:
 class VoiceTraining:
     """`context` frames go through prior and flow, `window` of them through the decoder.
 
-    The decoder takes part from step `decoded_from` on, and the judge from `judged_from` on.
+    The decoder takes part from step `decoded_from` on, and the judge from `judged_from` on. The voice is examined every
+    `examine_every` steps, a multiple of `checkpoint_every`, and training stops when `patience` of them in a row are no
+    better than the best before.
     """
 
     steps: int = 2000
@@ -37,3 +39,5 @@ class VoiceTraining:
     judged_from: int = 1500
     seed: int = 0
     checkpoint_every: int = 100
+    examine_every: int = 500
+    patience: int = 4

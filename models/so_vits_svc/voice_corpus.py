@@ -104,9 +104,9 @@ def _content(encoder: Encoder, heard: Floats, times: NDArray[np.float64], speed:
         return content_at(states, torch.from_numpy(times / speed).float(), step).half()
 
 
-def heard_range(utterances: Sequence[Utterance], frame_s: float) -> Range:
-    """How long each semitone was heard in the material."""
-    hz = np.concatenate([u.f0_hz[u.f0_hz > 0] for u in utterances])
+def range_of(tracks: Sequence[Floats], frame_s: float) -> Range:
+    """How long each semitone was heard in pitch tracks (hertz, 0 unvoiced)."""
+    hz = np.concatenate([track[track > 0] for track in tracks])
     if not len(hz):
         return Range(0, ())
     pitch = np.round(69 + 12 * np.log2(hz / 440)).astype(int)

@@ -2,15 +2,14 @@
 
 The fork trains a variational autoencoder beside a 46.7 M discriminator, 13 s a step on a CPU. Here content and pitch go
 through the prior, the flow and the decoder as in converting, and the result is compared with the recording by
-multi-resolution spectra (Yamamoto et al., "Parallel WaveGAN", 2020) and mel frames; in the last part, small networks on
-spectrograms judge it too (Jang et al., "UnivNet", 2021). All along, a linear layer must read the recording's mel frames
-off the latents: without it the decoder first learns to do without them, and the content never comes through.
+multi-resolution spectra and mel frames; in the last part, small networks on spectrograms judge it too. All along, a
+linear layer must read the recording's mel frames off the latents: without it the decoder first learns to do without
+them, and the content never comes through.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,149 +18,9 @@ from torch.nn import functional
 
 from models.progress import UNWATCHED, Watch
 from models.so_vits_svc import networks
-from models.so_vits_svc.encoder_training import mel_filters
+from models.so_vits_svc.spectral import MELS, Judge, log_mel, spectral_loss
 from models.so_vits_svc.training import VoiceTraining
 from models.so_vits_svc.voice_corpus import Utterance
-
-MELS = 80
-RESOLUTIONS = ((512, 128), (1024, 256), (2048, 512))
-
-
-def small_config(speaker: str, ssl_dim: int = 128) -> dict[str, Any]:
-    """A fork's config of the small voice: 22.05 kHz, hop 256, NSF HiFi-GAN of 128 channels, hidden 96."""
-    return {
-        "train": {"segment_size": 8192},
-        "data": {
-            "sampling_rate": 22050,
-            "filter_length": 1024,
-            "hop_length": 256,
-            "win_length": 1024,
-            "n_mel_channels": 80,
-            "mel_fmin": 0.0,
-            "mel_fmax": 11025,
-            "contentvec_final_proj": False,
-        },
-        "model": {
-            "inter_channels": 96,
-            "hidden_channels": 96,
-            "filter_channels": 256,
-            "n_heads": 2,
-            "n_layers": 3,
-            "kernel_size": 3,
-            "p_dropout": 0.0,
-            "resblock": "2",
-            "resblock_kernel_sizes": [3, 7],
-            "resblock_dilation_sizes": [[1, 3], [1, 3]],
-            "upsample_rates": [8, 8, 4],
-            "upsample_initial_channel": 128,
-            "upsample_kernel_sizes": [16, 16, 8],
-            "gin_channels": 64,
-            "ssl_dim": ssl_dim,
-            "n_speakers": 1,
-            "type_": "hifi-gan",
-        },
-        "spk": {speaker: 0},
-    }
-
-
-def debug_config(ssl_dim: int = 16) -> dict[str, Any]:
-    """The small voice at a size for tests: its rates and kinds of layer, 8 channels."""
-    config = small_config("nobody", ssl_dim)
-    config["model"] |= {
-        "inter_channels": 8,
-        "hidden_channels": 8,
-        "filter_channels": 16,
-        "n_layers": 1,
-        "upsample_initial_channel": 16,
-        "gin_channels": 4,
-    }
-    return config
-
-
-def fresh(config: dict[str, Any], seed: int) -> networks.Network:
-    """An untrained generator, started so that a short training suffices.
-
-    Its source module makes a pulse, rich in harmonics, of the sine it is given. The pitch embedding is small and smooth
-    and the content strong, since the fork's unit noise for each of 256 pitches drowns the content for long; the latent
-    noise starts small, and what the decoder is told weighs as much as what it hears from the source.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = networks.build(config)
-    source, prior = network.dec.m_source.l_linear, network.enc_p
-    pitches, width = prior.f0_emb.weight.shape
-    phase = torch.linspace(0, np.pi, pitches)[:, None] * torch.arange(width) / 8
-    with torch.no_grad():
-        source.weight.zero_()
-        source.weight[0, 0] = 120.0
-        source.bias.fill_(5.0)
-        prior.f0_emb.weight.copy_(0.3 * torch.cos(phase))
-        network.emb_uv.weight.mul_(0.3)
-        network.pre.weight.mul_(2.0)
-        prior.proj.bias[prior.out_channels :] = -2.0
-        for layer in (network.dec.conv_pre, *network.dec.ups):
-            layer.weight_g.mul_(2.0)
-    return network
-
-
-class Judge(nn.Module):
-    """Tells recordings from syntheses by their spectrograms at two resolutions. Shape: (B, N) -> maps."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stacks = nn.ModuleList(
-            nn.Sequential(
-                nn.Conv2d(1, 16, (9, 3), (2, 1), (4, 1)),
-                nn.LeakyReLU(0.2),
-                nn.Conv2d(16, 24, (9, 3), (3, 1), (4, 1)),
-                nn.LeakyReLU(0.2),
-                nn.Conv2d(24, 32, (9, 3), (3, 2), (4, 1)),
-                nn.LeakyReLU(0.2),
-                nn.Conv2d(32, 1, 3, 1, 1),
-            )
-            for _ in range(2)
-        )
-
-    def forward(self, audio: Tensor) -> list[list[Tensor]]:
-        """The maps after each nonlinearity and the verdict, for each resolution."""
-        found = []
-        for stack, (fft, hop) in zip(self.stacks, ((1024, 256), (512, 128)), strict=True):
-            x = (spectrum(audio, fft, hop) + 1e-4).log()[:, None]
-            maps = []
-            for layer in stack.children():
-                x = layer(x)
-                maps.append(x)
-            found.append(maps[1::2] + maps[-1:])
-        return found
-
-
-def spectrum(audio: Tensor, fft: int, hop: int) -> Tensor:
-    """The magnitude of the short-time spectrum. Shape: (B, N) -> (B, fft // 2 + 1, T)."""
-    window = torch.hann_window(fft, device=audio.device)
-    return torch.stft(audio, fft, hop, window=window, return_complex=True).abs()
-
-
-def spectral_loss(sung: Tensor, wanted: Tensor, rate: int) -> tuple[Tensor, Tensor]:
-    """Multi-resolution spectral convergence plus log magnitude, and the distance of log-mel frames."""
-    spectral = sung.new_zeros(())
-    mel = sung.new_zeros(())
-    for fft, hop in RESOLUTIONS:
-        ours, theirs = spectrum(sung, fft, hop), spectrum(wanted, fft, hop)
-        spectral = spectral + (ours - theirs).norm() / theirs.norm().clamp(min=1e-3)
-        spectral = spectral + ((ours + 1e-3).log() - (theirs + 1e-3).log()).abs().mean()
-        if fft == 1024:
-            filters = mel_filters(fft // 2 + 1, rate, 80, rate / 2).to(sung.device)
-            mel = ((filters @ ours + 1e-3).log() - (filters @ theirs + 1e-3).log()).abs().mean()
-    return spectral / len(RESOLUTIONS), mel
-
-
-def log_mel(audio: Tensor, rate: int, hop: int) -> Tensor:
-    """Log-mel frames centred at (i + 0.5) * hop samples. Shape: (B, T * hop) -> (B, mels, T)."""
-    fft = 1024
-    padded = functional.pad(audio, ((fft - hop) // 2, (fft - hop) // 2))
-    window = torch.hann_window(fft, device=audio.device)
-    magnitude = torch.stft(padded, fft, hop, window=window, center=False, return_complex=True).abs()
-    return (mel_filters(fft // 2 + 1, rate, MELS, rate / 2).to(audio.device) @ magnitude + 1e-3).log()
 
 
 def hop_of(network: networks.Network) -> int:
@@ -247,10 +106,12 @@ def train(
     report: Callable[[dict[str, float]], None],
     watch: Watch = UNWATCHED,
     device: str = "cpu",
+    enough: Callable[[networks.Network, int], bool] = lambda network, step: False,
 ) -> None:
     """Train in place, from the last checkpoint in `folder` if there is one; `report` hears the mean losses.
 
-    Equal seeds give equal weights on one machine, also across a stop.
+    `enough(network, step)` is asked after each checkpoint whether to stop early. Equal seeds give equal weights on one
+    machine, also across a stop.
     """
     network.to(device).train()
     reader, judge = _fresh_aids(int(network.inter_channels), settings.seed)
@@ -277,6 +138,8 @@ def train(
             means.clear()
         if session.step % settings.checkpoint_every == 0 or session.step == settings.steps:
             session.save(folder / "checkpoint.pt")
+            if enough(network, session.step):
+                break
     network.eval()
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import BadInput, unknown_name
+from models.harmony import ROOTS
 from models.registry import SHIPPED, file_digest
 
 _CARD = "voice.json"
@@ -47,6 +48,25 @@ class Range:
 
     lowest: int
     seconds: tuple[float, ...]
+
+    @property
+    def compass(self) -> str:
+        """From which note to which it was heard for half a second and more.
+
+        >>> Range(59, (0.1, 2.0, 0.0, 3.0)).compass
+        'C4 to D4'
+        """
+        heard = [self.lowest + i for i, seconds in enumerate(self.seconds) if seconds >= 0.5]
+        return f"{note_name(heard[0])} to {note_name(heard[-1])}" if heard else "unknown"
+
+
+def note_name(pitch: int) -> str:
+    """A MIDI pitch's name.
+
+    >>> note_name(60), note_name(70)
+    ('C4', 'A#4')
+    """
+    return f"{ROOTS[pitch % 12]}{pitch // 12 - 1}"
 
 
 @dataclass(frozen=True)

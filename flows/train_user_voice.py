@@ -1,0 +1,69 @@
+"""Make a voice of a user's recordings: trained from the shipped voice on, or the nearest moments without training."""
+
+from pathlib import Path
+
+from prefect import flow, task
+
+from flows.train_voice import ENCODER, MaterialSettings, gather, sifted, train_voice
+from models.errors import BadInput
+from models.registry import find, verified
+from models.so_vits_svc.recordings import SiftSettings
+from models.so_vits_svc.training import VoiceTraining
+from models.so_vits_svc.voices import find_voice
+
+
+@flow(name="train-user-voice", flow_run_name="train {name}", persist_result=False)
+def user_voice(
+    name: str,
+    recordings: Path,
+    work: Path,
+    engine: str = "so-vits-svc",
+    steps: int = 600,
+    denoise: bool = False,
+    seed: int = 0,
+) -> Path:
+    """Make a user's voice in minutes on a CPU; returns its folder, which `add_voice` takes in.
+
+    "so-vits-svc" trains the shipped voice on for so many steps; "knn" keeps moments of the recordings.
+    """
+    if engine not in ("so-vits-svc", "knn"):
+        raise BadInput(f"A voice is made by so-vits-svc or knn, not {engine!r}.")
+    sifting = SiftSettings(denoise=denoise)
+    if engine == "knn":
+        work.mkdir(parents=True, exist_ok=True)
+        gather(recordings, work, MaterialSettings(sung=0, held_out=0, sift=sifting), seed)
+        return keep_moments(work, name, seed)
+    settings = VoiceTraining(
+        steps=steps, batch=4, learning_rate=5e-4, warmup=30, decoded_from=0, judged_from=steps // 3, seed=seed,
+        checkpoint_every=50, examine_every=150, patience=3,
+    )  # fmt: skip
+    material = MaterialSettings(sung=1, perturbed=2, most_s=300.0, sift=sifting)
+    made: Path = train_voice(name, recordings, work, settings, material, start_from=find_voice("lj"))
+    return made
+
+
+@task
+def keep_moments(work: Path, name: str, seed: int) -> Path:
+    """A knn voice of what was gathered, in `work/voice`."""
+    import numpy as np
+
+    from flows.train_voice import RATE
+    from models.pitch import PitchSettings, track_f0
+    from models.records import Wave
+    from models.so_vits_svc.content import load_encoder
+    from models.so_vits_svc.knn import POOL, pool_of
+    from models.so_vits_svc.voice_corpus import range_of
+    from models.so_vits_svc.voices import Card, write_card
+
+    found = sifted(work)
+    pieces = [Wave(np.load(path)[None], RATE) for path in sorted((work / "audio").glob("piece-*.npy"))]
+    folder = work / "voice"
+    folder.mkdir(exist_ok=True)
+    weights = verified(find("content_encoder", ENCODER)).parent
+    pool_of(pieces, load_encoder(weights, "cpu"), seed=seed).save(folder / POOL)
+    tracks = [track_f0(piece, PitchSettings()) for piece in pieces]
+    reach = range_of([track.hz for track in tracks], tracks[0].hop_s)
+    likeness = tuple(found["speaker"])
+    made = Card(name, "knn", "the user's own", reach, POOL, ENCODER, heard_s=found["kept_s"], likeness=likeness)
+    write_card(made, folder)
+    return folder
