@@ -95,9 +95,11 @@ def test_no_parameter_takes_a_path_or_a_url(served, over):
             except urllib.error.HTTPError as error:
                 refusals.add(error.code)
     assert refusals <= {409, 422}
-    assert {name for name, _ in accepted} <= {"soundfont"}
+    assert {name for name, _ in accepted} <= {"soundfont", "out"}
     runs = served.until_over([one for _, one in accepted])
-    assert all(run["state"] == "Failed" and "SoundFont" in run["message"] for run in runs.values()), runs
+    assert {run["state"] for run in runs.values()} == {"Failed"}, runs
+    wrong = [runs[one]["message"] for name, one in accepted if name == "soundfont"]
+    assert all(message.startswith("There is no SoundFont named") for message in wrong), wrong
 
 
 def test_a_batch_skips_what_is_done_and_one_failure_stops_nothing(served, over, songs, broken):

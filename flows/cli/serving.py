@@ -85,6 +85,8 @@ def worker(pool: Pool = "cpu", limit: Limit = None, name: Annotated[str, typer.O
     from flows.supervising import Supervised
     from tasks.resident import SOCKET
 
+    if os.environ.get("PREFECT_LOGGING_LEVEL") == "CRITICAL":  # this command line's own default, for terminals
+        os.environ["PREFECT_LOGGING_LEVEL"] = "INFO"
     os.environ[SOCKET] = str(home() / f"engine-{os.getpid()}.sock")
     children = Supervised(home() / "logs", lambda words: print(words, flush=True))
     called = name or f"{socket.gethostname()}-{os.getpid()}"

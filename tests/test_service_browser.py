@@ -1,0 +1,80 @@
+"""The service as it is watched: a song submitted, and its run's page in the UI in a real headless browser."""
+
+import base64
+import os
+import re
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from models.encoding import write_wav
+from models.example_song import example_song
+from tests.chromium import Tab, chromium
+from tests.service import service
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(1200),
+    pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not here: apt-get install chromium"),
+]
+
+PATIENCE_S = 240.0
+TEXT = "document.body.innerText"
+
+
+def open_tab(tab: Tab, name: str) -> None:
+    """Click one of the tabs of the run's page."""
+    found = f"[...document.querySelectorAll('a, button, [role=tab]')].find((e) => e.textContent.trim() === '{name}')"
+    tab.until(f"!!({found})", PATIENCE_S)
+    tab.ask(f"({found}).click()")
+
+
+def picture(tab: Tab, path: Path) -> None:
+    path.write_bytes(base64.b64decode(tab.call("Page.captureScreenshot", format="png")["data"]))
+
+
+def test_a_song_is_watched_in_the_ui_from_its_progress_to_its_pictures(tmp_path):
+    song = tmp_path / "a song.wav"
+    write_wav(example_song(seconds=20.0).mix, song)
+    kept = Path(os.environ.get("SCREENSHOTS", tmp_path))
+    with service(tmp_path / "home") as served, chromium(tmp_path / "profile") as tab:
+        tab.call("Emulation.setDeviceMetricsOverride", width=1300, height=1500, deviceScaleFactor=1, mobile=False)
+        (run,) = served.told("submit", str(song), "--voice", "world", "--outro-bars", "2")
+        tab.call("Page.navigate", url=run["page"])
+        tab.until(f"{TEXT}.includes('a song sung by world')", PATIENCE_S)
+        tab.until(f"{TEXT}.includes('Running')", PATIENCE_S)
+        open_tab(tab, "Artifacts")
+        seen: dict[str, set[float]] = {}
+        end = time.monotonic() + 600
+        while "Completed" not in tab.ask(TEXT):
+            assert time.monotonic() < end, tab.ask(TEXT)
+            for name, percent in progress_of(served, run["id"]):
+                seen.setdefault(name, set()).add(percent)
+            if len(seen) == 3:
+                picture(tab, kept / "service-running.png")
+            time.sleep(0.5)
+        assert max(len(steps) for steps in seen.values()) >= 3, "no bar was seen to move"
+        tab.call("Page.reload")
+        tab.until(f"{TEXT}.includes('Completed')", PATIENCE_S)
+        open_tab(tab, "Artifacts")
+        tab.until("document.querySelectorAll('img[src^=\"data:image\"]').length >= 3", PATIENCE_S)
+        shown = tab.ask("[...document.querySelectorAll('img[src^=\"data:image\"]')].every((i) => i.naturalWidth > 300)")
+        assert shown, "a picture is broken"
+        assert re.search("piano roll", tab.ask(TEXT), re.IGNORECASE)
+        picture(tab, kept / "service-run.png")
+        assert (kept / "service-run.png").stat().st_size > 20_000
+
+
+def progress_of(served, run_id: str) -> list[tuple[str, float]]:
+    """The bars of a run as the page gets them."""
+    import json
+    import urllib.request
+
+    body = {"artifacts": {"flow_run_id": {"any_": [run_id]}, "type": {"any_": ["progress"]}}}
+    request = urllib.request.Request(
+        f"{served.api}/artifacts/filter", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return [(row["description"], float(row["data"])) for row in json.load(answer)]
