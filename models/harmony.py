@@ -1,5 +1,7 @@
 """Keys and chords from pitch classes: templates, and a small decoder of the likeliest chord at each beat."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,20 +18,24 @@ _DIATONIC = {
 _BASS_WEIGHT, _SHARPNESS, _KEY_BONUS, _NONE = 0.3, 4.0, 0.3, 0.4
 
 
-def key_of(pitch_classes: Floats) -> str:
-    """The key, such as "A:min", whose profile fits a pitch-class histogram best ("C:maj" for an empty one).
+def key_of(pitch_classes: Floats, chords: Sequence[str] = ()) -> str:
+    """The key, such as "A:min", that fits a pitch-class histogram best ("C:maj" for an empty one).
 
-    Shape: (12,). Albrecht and Shanahan, "The use of large corpora to train a new type of key-finding algorithm", Music
-    Perception 2013.
+    The fit is the correlation with the key's profile and, where `chords` are known, half the share of them that belong
+    to the key and half the share of its tonic chord. Shape: (12,). Albrecht and Shanahan, "The use of large corpora to
+    train a new type of key-finding algorithm", Music Perception 2013.
     """
     if not np.any(pitch_classes):
         return "C:maj"
-    names, scores = [], []
+    fits = {}
     for mode, profile in (("maj", _MAJOR), ("min", _MINOR)):
         for root in range(12):
-            names.append(f"{ROOTS[root]}:{mode}")
-            scores.append(np.corrcoef(pitch_classes, np.roll(profile, root))[0, 1])
-    return names[int(np.argmax(np.nan_to_num(scores)))]
+            key = f"{ROOTS[root]}:{mode}"
+            fit = float(np.nan_to_num(np.corrcoef(pitch_classes, np.roll(profile, root))[0, 1]))
+            own = chords_of(key)
+            inside = sum(chord in own for chord in chords) + sum(chord == key for chord in chords)
+            fits[key] = fit + 0.5 * inside / max(len(chords), 1)
+    return max(fits, key=lambda key: fits[key])
 
 
 def chord_names() -> list[str]:

@@ -37,7 +37,7 @@ class ListenSettings:
     prior_weight: float = 2.8
     beat_cost: float = 0.4
     metres: tuple[int, ...] = (4, 3)
-    bar_cost: float = 4.0
+    bar_cost: float = 6.0
     chord_cost: float = 1.5
     silence_dbfs: float = -60.0
     silent_bpm: float = 120.0
@@ -72,7 +72,7 @@ def listen(
     watch.at(0.95)
     metre, starts = decode_downbeats(row.downs, settings.metres, settings.bar_cost)
     starts = starts if len(starts) else np.zeros(1, np.intp)
-    key = key_of(unit(row.chroma).sum(axis=0))
+    key = key_of(unit(row.chroma).sum(axis=0), decode_chords(row.chroma, row.bass, settings.chord_cost))
     costs = np.full(len(row.beats), settings.chord_cost)
     costs[starts] /= 2
     watch.at(1.0)

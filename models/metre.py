@@ -37,28 +37,34 @@ def pulses(heard: Onsets, slowest_bpm: float, fastest_bpm: float, tempo_cost: fl
 def pulse_score(heard: Onsets, beats: Doubles, downs: Doubles, likely_bpm: float, prior_weight: float) -> float:
     """How much a row of beats is like the beat that people tap to.
 
-    Attacks come on it and not between; snare and kick take turns on it; some of its beats (`downs`, from
-    `downbeat_scores`) begin bars; and its tempo is near `likely_bpm`. The weights were fitted to rendered songs, true
-    beats against their doubles, halves and offbeats.
+    Attacks come on it and not half a beat beside it, and what comes between divides it by two and four, not by three;
+    snare and kick take turns on it; some of its beats (`downs`, from `downbeat_scores`) begin bars; and its tempo is
+    near `likely_bpm`. The weights were fitted to rendered songs: each one's true beat against its other pulses.
     """
-    between = (beats[1:] + beats[:-1]) / 2
-    contrast = {
-        part: float(near(strength, beats).mean() - near(strength, between).mean())
-        for part, strength in vars(heard).items()
-        if part in ("kick", "snare", "bass", "other", "band")
-    }
-    turns = standard(near(heard.snare, beats) - near(heard.kick, beats)) * (-1.0) ** np.arange(len(beats))
-    octaves = np.log2(60 / float(np.median(np.diff(beats))) / likely_bpm)
-    return float(
-        0.3 * contrast["band"]
-        + 1.2 * contrast["kick"]
-        + 2.2 * contrast["snare"]
-        + 0.7 * contrast["bass"]
-        + 0.6 * contrast["other"]
-        + 1.9 * abs(float(turns.mean()))
-        + 1.8 * bar_path(downs, _METRE, _JUMP)[1] / len(beats)
-        - prior_weight * octaves**2
+    halves, thirds = (0.25, 0.5, 0.75), (1 / 3, 2 / 3)
+    contrast = sum(
+        weight * float(near(strength, beats).mean() - near(strength, (beats[1:] + beats[:-1]) / 2).mean())
+        for strength, weight in (
+            (heard.band, 1.0),
+            (heard.kick, 0.8),
+            (heard.snare, 1.1),
+            (heard.bass, 0.5),
+            (heard.other, 0.5),
+        )
     )
+    even, odd = _within(heard.band, beats, halves), _within(heard.band, beats, thirds)
+    divided = even.mean() - odd.mean() + 0.7 * (_within(heard.hat, beats, (1 / 2, 1 / 3)) @ (1.0, -1.0))
+    onto = _within(heard.band, beats, (0.0,))[0] - np.concatenate([even, odd]).mean()
+    turns = standard(near(heard.snare, beats) - near(heard.kick, beats)) * (-1.0) ** np.arange(len(beats))
+    bars = bar_path(downs, _METRE, _JUMP)[1] / len(beats)
+    octaves = np.log2(60 / float(np.median(np.diff(beats))) / likely_bpm)
+    alike = contrast + divided + 1.1 * onto + 0.6 * abs(float(turns.mean())) + 0.7 * bars
+    return float(alike - prior_weight * octaves**2)
+
+
+def _within(strength: Doubles, beats: Doubles, places: tuple[float, ...]) -> Doubles:
+    """The mean onset within 20 ms of each place in a beat (0 to 1, to the next one). Shape: (places,)."""
+    return np.array([near(strength, beats[:-1] + place * np.diff(beats), 0.02).mean() for place in places])
 
 
 def downbeat_scores(heard: Onsets, beats: Doubles, chroma: Doubles, bass: Doubles) -> Doubles:

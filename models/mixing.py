@@ -10,7 +10,7 @@ give equal bytes. pedalboard is GPLv3. ffmpeg's ebur128 judges the result in the
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +19,15 @@ from scipy.signal import butter
 from models import dynamics
 from models.balance import Pair, balance, bounds_of
 from models.dynamics import STEPS_PER_TENTH, Curve, gain_between, step_frames
-from models.effects import Room, Taps, high_pass, sides, widened, zero_phase
+from models.effects import Room, Taps, high_pass, widened, zero_phase
 from models.errors import BadInput
-from models.loudness import BLOCK, SILENCE_LUFS, PowerCurve
+from models.loudness import BLOCK, PowerCurve
+from models.placing import Part, levelled, placed, powers_of
 from models.progress import UNWATCHED, Watch
 from models.records import Samples, Source
 from models.reverb import room
+
+__all__ = ["Buses", "MixSettings", "Original", "Part", "mix", "mix_buses"]
 
 OFF_DB = -90.0
 """A send at or below this is off."""
@@ -71,22 +74,6 @@ class MixSettings:
     backing_gain_db: float = 0.0
     crossfade_s: float = 0.4
     end_fade_s: float = 0.05
-
-
-@dataclass(frozen=True)
-class Part:
-    """A mono or stereo source in the mix: from `start_s`, `gain_db` louder, `pan` from -1 (left) to 1 (right).
-
-    It is first made as loud as `like`, the stem it stands in for. From `stop_s` on (None: never) it gives way to what
-    follows: it fades out over the settings' `crossfade_s`.
-    """
-
-    source: Source
-    start_s: float = 0.0
-    gain_db: float = 0.0
-    pan: float = 0.0
-    stop_s: float | None = None
-    like: Source | None = None
 
 
 @dataclass(frozen=True)
@@ -145,57 +132,18 @@ def mix_buses(
                 f"the mix takes mono or stereo at {sample_rate} Hz."
             )
     watch, before = watch.span(0.1, 1.0), watch.span(0.0, 0.1)
-    voices, backing = ([_levelled(part, frames, before) for part in bus] for bus in (voices, backing))
+    voices, backing = ([levelled(part, frames, before) for part in bus] for bus in (voices, backing))
     desk = _Desk(voices, backing, frames, sample_rate, settings)
     stems = [[Part(source) for source in bus] for bus in (original.voices, original.backing)]
     originals = [
-        _powers(bus, frames, sample_rate, watch.span(low, low + 0.1)) for bus, low in zip(stems, (0, 0.1), strict=True)
+        powers_of(bus, frames, sample_rate, watch.span(low, low + 0.1))
+        for bus, low in zip(stems, (0, 0.1), strict=True)
     ]
     desk.set_dynamics(originals[0], watch.span(0.2, 0.35))
     if settings.balance and (original.voices or original.backing):
         desk.set_balance(original, originals, watch.span(0.35, 0.65))
     desk.raise_faders(settings.voice_gain_db, settings.backing_gain_db)
     yield from desk.play(watch.span(0.65, 1.0))
-
-
-def _powers(
-    parts: Sequence[Part], frames: int, sample_rate: int, watch: Watch, sections: NDArray[np.float64] | None = None
-) -> Curve:
-    """Power each 5 ms of parts added up, K-weighted or weighted by a filter; zeros where there are none."""
-    meter = PowerCurve(sample_rate, 2, step_frames(sample_rate), sections)
-    for start in range(0, frames if parts else 0, BLOCK):
-        watch.at(start / frames)
-        stop = min(start + BLOCK, frames)
-        meter.add(_placed(parts, start, stop, sample_rate, 0.0))
-    return meter.powers() if parts else np.zeros(-(-frames // step_frames(sample_rate)))
-
-
-def _levelled(part: Part, frames: int, watch: Watch) -> Part:
-    """The part with the gain that makes it as loud as what it is to be like, both where they sound."""
-    if part.like is None or part.like is part.source:
-        return part
-    rate = part.source.sample_rate
-    levels = [
-        dynamics.active_level(_powers([Part(x)], frames, rate, Watch(cancelled=watch.cancelled)))
-        for x in (part.like, part.source)
-    ]
-    return replace(part, gain_db=part.gain_db + levels[0] - levels[1]) if min(levels) > SILENCE_LUFS else part
-
-
-def _placed(parts: Sequence[Part], start: int, stop: int, sample_rate: int, crossfade_s: float) -> Samples:
-    """Frames [start, stop) of the parts where they stand. Shape: (2, stop - start)."""
-    total = np.zeros((2, stop - start), np.float32)
-    for part in parts:
-        first = round(part.start_s * sample_rate)
-        if first >= stop or first + part.source.frames <= start:
-            continue
-        gains = sides(part.pan) * np.float32(10 ** (part.gain_db / 20))
-        sound = part.source.read(start - first, stop - first) * gains
-        if part.stop_s is not None and part.stop_s * sample_rate < stop:
-            gone = (np.arange(start, stop) / sample_rate - part.stop_s) / max(crossfade_s, 1 / sample_rate)
-            sound *= np.cos(np.clip(gone, 0, 1) * np.pi / 2).astype(np.float32)
-        total += sound
-    return total
 
 
 @dataclass
@@ -223,12 +171,12 @@ class _Desk:
         Gate and ducking listen to the original's voice if it has one: residue is quiet there, whatever became of it.
         """
         s, rate = self.settings, self.sample_rate
-        power = _powers(self.voices, self.frames, rate, watch.span(0, 0.5))
+        power = powers_of(self.voices, self.frames, rate, watch.span(0, 0.5))
         singing = dynamics.sung(original_voice if original_voice.any() else power, s.gate_below_db)
         if not singing.any() or not power.any():
             return
         sibilants = butter(2, min(s.deess_hz, 0.45 * rate), "highpass", fs=rate, output="sos")
-        high = _powers(self.voices, self.frames, rate, watch.span(0.5, 1), sibilants)
+        high = powers_of(self.voices, self.frames, rate, watch.span(0.5, 1), sibilants)
         active = dynamics.active_level(power)
         gated = dynamics.gate(singing, s.gate_range_db, s.gate_before_s, s.gate_after_s)
         level = dynamics.level_above(power, active) - gated
@@ -270,7 +218,7 @@ class _Desk:
             watch.at(start / self.frames)
             stop = min(start + BLOCK, self.frames)
             voice = self._voice(start, stop, low_cut, highs)
-            backing = _placed(self.backing, start, stop, rate, s.crossfade_s)
+            backing = placed(self.backing, start, stop, rate, s.crossfade_s)
             backing = backing * gain_between(self.backing_db, start, stop, self.step)
             buses = []
             for sound, here, width_db, fader in zip(
@@ -288,7 +236,7 @@ class _Desk:
             return np.zeros((2, stop - start), np.float32)
         more = len(highs) // 2
         wide = more + len(low_cut) // 2
-        sound = _placed(self.voices, start - wide, stop + wide, self.sample_rate, self.settings.crossfade_s)
+        sound = placed(self.voices, start - wide, stop + wide, self.sample_rate, self.settings.crossfade_s)
         sound = zero_phase(low_cut, sound) * gain_between(self.voice_db, start - more, stop + more, self.step)
         if more:
             softer = 1 - gain_between(self.deess_db, start, stop, self.step)

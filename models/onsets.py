@@ -57,9 +57,9 @@ def onsets(drums: Source, bass: Source, other: Source, watch: Watch = UNWATCHED)
     )
 
 
-def near(strength: Doubles, times_s: Doubles) -> Doubles:
-    """The strongest onset within 50 ms of each time. Shape: (times,)."""
-    reach = round(0.05 * FPS)
+def near(strength: Doubles, times_s: Doubles, within_s: float = 0.05) -> Doubles:
+    """The strongest onset within so many seconds of each time. Shape: (times,)."""
+    reach = round(within_s * FPS)
     padded = np.pad(strength, (reach, reach + 1))
     centre = np.clip(np.round(times_s * FPS).astype(int), 0, len(strength) - 1)
     return np.asarray(np.max([padded[centre + k] for k in range(2 * reach + 1)], axis=0))
