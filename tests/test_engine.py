@@ -45,7 +45,7 @@ def ask(stage: str, **inputs):
 
 @pytest.mark.weights
 def test_it_computes_loads_once_reports_and_outlives_bad_input_and_a_caller_that_leaves(engine, home):
-    audio = Store().put([example_song(seconds=2.0).mix.samples], 44_100)
+    audio = Store().put([example_song(seconds=4.0).mix.samples], 44_100)
     wanted = {"audio": audio, "separator": "band-mask", "settings": SplitSettings(), "seed": 0, "device": "cpu"}
     stems, heard = ask("separate", **wanted)
     assert heard[0] == 0.0

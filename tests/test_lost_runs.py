@@ -46,7 +46,7 @@ def test_a_sweep_takes_up_what_is_lost_and_nothing_else(client, run_in):
     states = {"running": Running(), "pending": Pending(), "crashed": Crashed()}
     lost = {name: run_in(state) for name, state in states.items()}
     over = {"failed": run_in(Failed()), "completed": run_in(Completed())}
-    cancelling, hopeless = run_in(Cancelling()), run_in(Running(), starts=MOST_STARTS)
+    cancelling, hopeless = run_in(Cancelling(), starts=1), run_in(Running(), starts=MOST_STARTS)
     sweep = Sweep(lost_after_s=0.5)
     crashed_only = sweep.once()
     assert len(crashed_only) == 1, "silence counts only once the server has answered for as long"
