@@ -5,12 +5,13 @@ song -- ingest -- separate -+- part_voices -- follow_pitch -- revoice ----------
                             +- transcribe ---+- accompany -- extend -- render -----------------+
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from prefect import flow
 from prefect.runtime import flow_run
 
+from flows.casting import KEEP_SINGER, SAME, cast, moved, notes_on_voice, sing_behind
 from flows.separators import known, usable
 from flows.settings import DEFAULTS, Backing, Choices, Device, StageSettings
 from models import registry
@@ -34,9 +35,6 @@ from tasks.revoice import revoice
 from tasks.separate import ALL_LEAD, part_voices, separate
 from tasks.transcribe import transcribe
 
-KEEP_SINGER = "none"
-"""The voice that leaves the singer as they are."""
-
 LEAST_VOICED_S = 1.0
 """Less sung pitch than this, in seconds, is residue: the song has no vocals."""
 
@@ -58,6 +56,8 @@ def remix(
     splitter: str = "lead-backing",
     transformer: str = "small",
     settings: StageSettings = DEFAULTS,
+    backing_voice: str = "none",
+    transpose_backing: bool = False,
 ) -> Remix:
     """Remix a song: its voice sung by another, its band transcribed, played on and rendered anew.
 
@@ -74,9 +74,14 @@ def remix(
         splitter: Which network takes lead and backing vocals apart, or "none": all of them are lead.
         transformer: Which Music Transformer plays.
         settings: Every other option, by stage.
+        backing_voice: Who sings behind the lead: a voice, "same" as the lead, or "none" to leave them.
+        transpose_backing: Whether the band and the backing singers follow the lead into another key.
     """
-    check(song, voice, out, outro_bars, separator)
-    choices = Choices(voice, seed, device, backing, outro_bars, separator, splitter, transformer, settings)
+    check(song, voice, out, outro_bars, separator, backing_voice)
+    choices = Choices(
+        voice, seed, device, backing, outro_bars, separator, splitter, transformer, settings, backing_voice,
+        transpose_backing,
+    )  # fmt: skip
     with in_use():
         return remix_of(ingest(song), song, out, choices)
 
@@ -90,35 +95,40 @@ def remix_of(taken: Song, song: Path, out: Path, choices: Choices) -> Remix:
     splitter, transformer = choices.splitter, choices.transformer
     chosen = usable(choices.separator)
     separator = chosen.separator
-    used = weights_used(separator, splitter, transformer, voice)
-    ground = consent(find_voice(voice)).ground if voice != KEEP_SINGER else ""
+    used = weights_used(separator, splitter, transformer, voice, choices.backing_voice)
     on = resolved(choices.device)
     stems = separate(taken.audio, separator, settings.separate, seed, on)
     hearing = listen.submit(stems.drums, stems.bass, stems.other, settings.listen)
     voices = part_voices(stems.vocals, splitter, settings.part_voices, seed, on)
     pitch = follow_pitch(voices.lead_vocals, settings.follow_pitch)
     sings = pitch.voiced_s >= LEAST_VOICED_S
+    casting = cast(pitch, sings, choices)
+    sung_by = casting.behind if casting.lead == KEEP_SINGER else casting.lead
     singing = (
-        revoice.submit(voices.lead_vocals, voice, settings.revoice, seed, on)
-        if sings and voice != KEEP_SINGER
+        revoice.submit(voices.lead_vocals, voice, replace(settings.revoice, key_shift=casting.shift), seed, on)
+        if casting.lead != KEEP_SINGER
         else None
     )
     score = transcribe(
         stems.drums, stems.bass, stems.other, voices.lead_vocals, pitch, settings.transcribe, stems.parts
     )
-    grid = hearing.result()
-    band = play_band(taken.audio, stems, score, grid, choices, on)
+    heard, score, grid = moved(stems, score, hearing.result(), casting.band_shift, choices.backing == "original")
+    band = play_band(taken.audio, heard, score, grid, choices, on)
     lead = singing.result() if singing else voices.lead_vocals
-    mix = mixdown(lead, voices, stems, band, settings.mixdown, settings.master)
+    behind = sing_behind(voices, casting, choices, on)
+    mix = mixdown(lead, behind, voices, heard, band, settings.mixdown, settings.master)
     new_pitch = follow_pitch(lead, settings.follow_pitch)
     made = Remixed(taken.audio, stems, voices, grid, score, pitch, lead, new_pitch, band, mix)
     appraisal = appraise(made)
     credits = Credits(
-        voice=voice if sings else KEEP_SINGER,
-        voice_ground=ground if sings else "",
+        voice=sung_by,
+        voice_ground=consent(find_voice(sung_by)).ground if sung_by != KEEP_SINGER else "",
         separator=separator,
         settings={
             "voice": voice,
+            "backing_voice": casting.behind,
+            "key_shift": casting.shift,
+            "transpose_backing": casting.band_shift,
             "seed": seed,
             "device": on,
             "backing": choices.backing,
@@ -126,7 +136,7 @@ def remix_of(taken: Song, song: Path, out: Path, choices: Choices) -> Remix:
             "stages": asdict(settings),
         },
         weights=used,
-        notes=chosen.notes + notes_on(made, sings, choices),
+        notes=chosen.notes + notes_on_voice(pitch, casting) + notes_on(made, sings, choices),
     )
     return publish(song, out, made, appraisal, credits, ledger(str(flow_run.id)))
 
@@ -145,12 +155,12 @@ def notes_on(made: Remixed, sings: bool, choices: Choices) -> tuple[str, ...]:
     )
 
 
-def check(song: Path, voice: str, out: Path, outro_bars: int, separator: str) -> None:
+def check(song: Path, voice: str, out: Path, outro_bars: int, separator: str, backing_voice: str = KEEP_SINGER) -> None:
     """Raise `BadInput` for all that can be known to be wrong before anything is computed."""
     if not 0 <= outro_bars <= 64:
         raise BadInput(f"The outro can have 0 to 64 bars, not {outro_bars}.")
-    if voice != KEEP_SINGER:
-        consent(find_voice(voice))
+    for singer in {voice, backing_voice} - {KEEP_SINGER, SAME}:
+        consent(find_voice(singer))
     known(separator)
     decode(song)
     check_writable(out)
@@ -176,7 +186,7 @@ def play_band(audio: Clip, stems: Stems, score: Score, grid: Grid, choices: Choi
     return Band(generated, more, tuple(takes))
 
 
-def weights_used(separator: str, splitter: str, transformer: str, voice: str) -> dict[str, str]:
+def weights_used(separator: str, splitter: str, transformer: str, *voices: str) -> dict[str, str]:
     """The SHA-256 of each network that a remix with these names uses."""
     used = {
         f"separator {separator}": registry.file_digest(separator_path(separator)),
@@ -184,7 +194,8 @@ def weights_used(separator: str, splitter: str, transformer: str, voice: str) ->
     }
     if splitter != ALL_LEAD:
         used[f"vocal_splitter {splitter}"] = registry.find("vocal_splitter", splitter).sha256
-    return used if voice == KEEP_SINGER else used | {f"voice {voice}": voice_digest(find_voice(voice))}
+    singers = set(voices) - {KEEP_SINGER, SAME}
+    return used | {f"voice {name}": voice_digest(find_voice(name)) for name in sorted(singers)}
 
 
 def resolved(device: Device) -> str:

@@ -14,7 +14,8 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from flows.remix import KEEP_SINGER, remix_of
+from flows.casting import KEEP_SINGER
+from flows.remix import remix_of
 from flows.settings import Backing, Choices, Device, StageSettings, with_options
 from models import registry
 from models.errors import BadInput, unknown_name

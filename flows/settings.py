@@ -54,6 +54,8 @@ class Choices:
     splitter: str = "lead-backing"
     transformer: str = "small"
     settings: StageSettings = DEFAULTS
+    backing_voice: str = "none"
+    transpose_backing: bool = False
 
 
 def with_options(settings: StageSettings, options: Iterable[str]) -> StageSettings:

@@ -1,6 +1,9 @@
 """Scores put together and taken apart, track by track."""
 
-from models.records import Note, Score, Track
+from dataclasses import replace
+
+from models.harmony import ROOTS
+from models.records import Grid, Note, Score, Track
 
 
 def with_track(score: Score, track: Track | None) -> Score:
@@ -31,3 +34,28 @@ def joined(first: Score, then: Score) -> Score:
 def _longer(track: Track, more: Track) -> Track:
     notes: list[Note] = sorted((*track.notes, *more.notes), key=lambda n: (n.onset_s, n.pitch))
     return Track(track.name, track.program, track.is_drum, tuple(notes))
+
+
+def transposed(score: Score, grid: Grid, semitones: int) -> tuple[Score, Grid]:
+    """Both in another key; drums stay, and notes that would leave the keyboard move by octaves to stay on it.
+
+    >>> band = Score((Track("bass", 33, False, (Note(0.0, 1.0, 40, 90),)),))
+    >>> moved, grid = transposed(band, Grid((), (), 120.0, 4, "A:min", ("A:min", "N")), 5)
+    >>> moved.tracks[0].notes[0].pitch, grid.key, grid.chords
+    (45, 'D:min', ('D:min', 'N'))
+    """
+    tracks = tuple(
+        t if t.is_drum else replace(t, notes=tuple(_moved(n, semitones) for n in t.notes)) for t in score.tracks
+    )
+    chords = tuple(_relabelled(chord, semitones) for chord in grid.chords)
+    return Score(tracks), replace(grid, key=_relabelled(grid.key, semitones), chords=chords)
+
+
+def _moved(note: Note, semitones: int) -> Note:
+    pitch = note.pitch + semitones
+    return replace(note, pitch=pitch - 12 if pitch > 127 else pitch + 12 if pitch < 0 else pitch)
+
+
+def _relabelled(label: str, semitones: int) -> str:
+    root, colon, rest = label.partition(":")
+    return f"{ROOTS[(ROOTS.index(root) + semitones) % 12]}{colon}{rest}" if root in ROOTS else label

@@ -15,15 +15,22 @@ BARS_A_SECTION = 8
 
 @stage("numpy", "scipy")
 def mixdown(
-    lead: Clip, voices: Voices, stems: Stems, band: Band, settings: MixSettings, mastering: MasterSettings
+    lead: Clip, behind: Clip, voices: Voices, stems: Stems, band: Band, settings: MixSettings, mastering: MasterSettings
 ) -> Mix:
-    """Mix voices and band with the original's balance, section by section, and master it to its loudness target."""
+    """Mix voices and band with the original's balance, section by section, and master it to its loudness target.
+
+    `behind` is what the backing singers became.
+    """
     store, more = Store(), band.continuation
-    sung = [Part(store.source(lead), like=store.source(voices.lead_vocals)), Part(store.source(voices.backing_vocals))]
+    choir = store.source(voices.backing_vocals)
+    sung = [
+        Part(store.source(lead), like=store.source(voices.lead_vocals)),
+        Part(store.source(behind), like=None if behind == voices.backing_vocals else choir),
+    ]
     stems_end_s = more.start_s if more.score.end_s else None
     played = [_part(take, stems_end_s if take.audio in vars(stems).values() else None) for take in band.takes]
     original = Original(
-        [store.source(clip) for clip in (voices.lead_vocals, voices.backing_vocals)],
+        [store.source(voices.lead_vocals), choir],
         [store.source(clip) for clip in (stems.drums, stems.bass, stems.other)],
         more.grid.downbeats_s[::BARS_A_SECTION],
     )

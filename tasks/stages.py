@@ -8,6 +8,7 @@ from tasks.render import render
 from tasks.revoice import revoice
 from tasks.separate import part_voices, separate
 from tasks.transcribe import transcribe
+from tasks.transpose import transpose
 
 ALL = (
     separate,
@@ -19,6 +20,7 @@ ALL = (
     extend,
     render,
     revoice,
+    transpose,
     mixdown,
     mix_takes,
     appraise,

@@ -40,6 +40,15 @@ Voice = Annotated[str, typer.Option(help="Who sings; `remix voices list` names t
 Out = Annotated[Path, typer.Option(help="The folder that gets a folder for each song.")]
 Seed = Annotated[int, typer.Option(help="Where every random choice starts; equal seeds give equal mixes.")]
 On = Annotated[Device, typer.Option("--device", help="Where networks compute.")]
+Behind = Annotated[
+    str, typer.Option("--backing-voice", help="Who sings behind the lead: a voice, `same` as the lead, or `none`.")
+]
+Key = Annotated[
+    int | None, typer.Option("--key-shift", help="Semitones that the lead moves by; else what suits the voice.")
+]
+Along = Annotated[
+    bool, typer.Option("--transpose-backing", help="Move the band and backing singers into the lead's new key.")
+]
 Under = Annotated[Backing, typer.Option("--backing", help="What plays under the voice.")]
 Outro = Annotated[int, typer.Option(min=0, max=64, help="Bars that the transformer plays on after the song.")]
 Separator = Annotated[str, typer.Option(help="The network that takes songs apart, or a Demucs checkpoint file.")]
@@ -64,6 +73,9 @@ def run(
     separator: Separator = "band-mask",
     instrument: Instruments = None,
     soundfont: Soundfont = None,
+    backing_voice: Behind = "none",
+    key_shift: Key = None,
+    transpose_backing: Along = False,
     options: Options = None,
     as_json: AsJson = False,
 ) -> None:
@@ -76,10 +88,13 @@ def run(
         "backing": backing.value,
         "outro_bars": outro_bars,
         "separator": separator,
+        "backing_voice": backing_voice,
+        "transpose_backing": transpose_backing,
     }
     from flows.cli.server import server
 
-    options = [*playing(instrument, soundfont), *(options or [])]
+    moved = [] if key_shift is None else [f"revoice.key_shift={key_shift}"]
+    options = [*playing(instrument, soundfont), *moved, *(options or [])]
     done, refused = [], []
     with server() as ready:
         for song in songs:
@@ -126,7 +141,8 @@ def _remixed(
         from flows.settings import StageSettings, with_options
 
         settings = with_options(StageSettings(), options)
-        check(song, choices["voice"], choices["out"], choices["outro_bars"], choices["separator"])
+        named = ("voice", "out", "outro_bars", "separator", "backing_voice")
+        check(song, *(choices[name] for name in named))
         ready()
     with shown(console):
         made: Remix = remix(song=song, settings=settings, **choices)

@@ -1,0 +1,23 @@
+"""A stem moves into another key."""
+
+import numpy as np
+
+from models.records import Clip
+from tasks.caching import stage
+from tasks.progress import stage_watch
+from tasks.store import Store
+
+
+@stage("librosa", "numpy", "soxr")
+def transpose(audio: Clip, semitones: int) -> Clip:
+    """Move a recording by so many semitones at its own tempo, by librosa's phase vocoder."""
+    from librosa.effects import pitch_shift
+
+    watch, source = stage_watch("transpose"), Store().source(audio)
+    whole = source.read(0, source.frames)
+    moved = []
+    for index, channel in enumerate(whole):
+        watch.at(index / len(whole))
+        moved.append(pitch_shift(channel, sr=audio.sample_rate, n_steps=semitones, res_type="soxr_hq"))
+    watch.at(1.0)
+    return Store().put(iter([np.asarray(moved, np.float32)]), audio.sample_rate)

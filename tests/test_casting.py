@@ -1,0 +1,69 @@
+"""Who sings what and in which key; the band follows when asked to."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from flows.casting import cast, moved, notes_on_voice
+from flows.settings import Choices, StageSettings
+from models.records import Contour, Grid, Note, Score, Track
+from models.so_vits_svc.convert import RevoiceSettings
+from tasks.store import Store
+from tasks.transpose import transpose
+
+
+def contour(*pitches: float) -> Contour:
+    return Contour(tuple(float(440 * 2 ** ((p - 69) / 12)) for p in pitches for _ in range(100)), 0.01)
+
+
+def choices(shift: int | None = None, **chosen: object) -> Choices:
+    settings = replace(StageSettings(), revoice=RevoiceSettings(key_shift=shift))
+    return Choices(**{"voice": "lj", "settings": settings} | chosen)  # type: ignore[arg-type]
+
+
+def test_a_low_song_moves_up_an_octave_and_the_band_stays() -> None:
+    found = cast(contour(43, 45, 47), True, choices(transpose_backing=True))
+    assert (found.lead, found.behind, found.shift, found.band_shift) == ("lj", "none", 12, 0)
+
+
+def test_a_key_that_was_asked_for_is_taken_and_the_band_follows_when_told_to() -> None:
+    low = contour(57, 60)
+    assert cast(low, True, choices(5)).band_shift == 0
+    assert cast(low, True, choices(5, transpose_backing=True)).band_shift == 5
+    assert cast(low, True, choices(7, transpose_backing=True)).band_shift == -5
+
+
+def test_the_backing_singers_get_the_leads_voice_another_or_stay() -> None:
+    song = contour(60, 64)
+    assert cast(song, True, choices(0, backing_voice="same")).behind == "lj"
+    assert cast(song, True, choices(0, backing_voice="world")).behind == "world"
+    assert cast(song, True, choices(0)).behind == "none"
+    assert cast(song, False, choices(0, backing_voice="world")).behind == "none"
+
+
+def test_the_listener_is_told_of_the_shift_and_of_notes_never_heard() -> None:
+    told = " ".join(notes_on_voice(contour(60, 110), cast(contour(60, 110), True, choices(5))))
+    assert "moved 5 semitones up" in told
+    assert "G8 (1.0 s)" in told
+    assert "not the lead's any more" in told
+    assert not notes_on_voice(contour(60, 64), cast(contour(60, 64), True, choices(0)))
+
+
+def test_the_band_moves_in_notes_and_sound_and_its_drums_do_not(home: object) -> None:
+    from models.pitch import PitchSettings, track_f0
+    from models.records import Stems
+
+    rate = 22_050
+    tone = (0.3 * np.sin(2 * np.pi * 220 * np.arange(rate) / rate)).astype(np.float32)
+    clip = Store().put(iter([np.stack([tone, tone])]), rate)
+    bar = Score((Track("bass", 33, False, (Note(0, 1, 40, 90),)), Track("drums", 0, True, (Note(0, 1, 36, 90),))))
+    grid = Grid((0.0, 0.5), (0.0,), 120, 4, "A:min", ("A:min", "N"))
+    stems = Stems(clip, clip, clip, clip)
+    _, score, changed = moved(stems, bar, grid, 3, heard=False)
+    assert [t.notes[0].pitch for t in score.tracks] == [43, 36]
+    assert (changed.key, changed.chords) == ("C:min", ("C:min", "N"))
+    higher = transpose.fn(clip, 3)
+    assert (higher.frames, higher.channels) == (clip.frames, clip.channels)
+    hz = track_f0(Store().source(higher), PitchSettings()).hz
+    assert np.median(hz[hz > 0]) == pytest.approx(220 * 2 ** (3 / 12), rel=0.01)
