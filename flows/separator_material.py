@@ -109,17 +109,21 @@ def _kept(path: Path, make: Callable[[], Stem]) -> None:
 
 def render_bands(midi: Path, fonts: list[Path], work: Path, count: int) -> None:
     """`count` passages of the MIDI corpus as true stems in `work/bands/band_<i>`; done ones are kept."""
+    for index in range(count):
+        if not (work / "bands" / f"band_{index:04d}" / "other.npy").is_file():
+            stems = band_stems(midi, fonts, index)
+            for name in ("drums", "bass", "other"):
+                _kept(work / "bands" / f"band_{index:04d}" / f"{name}.npy", partial(np.asarray, stems[name]))
+
+
+def band_stems(midi: Path, fonts: list[Path], seed: int) -> dict[str, Stem]:
+    """A passage of the MIDI corpus as the stems drums, bass and other; collections take turns by the seed."""
     pop = sorted((midi / "pop909" / "POP909").glob("*/*.mid"))
     tracks = [p for name in ("freedoom", "openmsx") for p in sorted((midi / name).rglob("*.mid"))]
     tunes = sorted((midi / "nottingham").rglob("*.mid"))
     drummers = sorted((midi / "groove").rglob("*.mid"))
-    for index in range(count):
-        if (work / "bands" / f"band_{index:04d}" / "other.npy").is_file():
-            continue
-        pieces = (pop, pop, tracks, pop, tracks, tunes)[index % 6]
-        stems = band(pieces, drummers, fonts, seed=index)
-        for name in ("drums", "bass", "other"):
-            _kept(work / "bands" / f"band_{index:04d}" / f"{name}.npy", partial(np.asarray, stems[name]))
+    pieces = (pop, pop, tracks, pop, tracks, tunes)[seed % 6]
+    return band(pieces, drummers, fonts, seed=seed)
 
 
 def make_singing(work: Path, count: int) -> None:

@@ -242,22 +242,25 @@ def _level(sources: Samples, rows: Sequence[int], rng: np.random.Generator) -> N
 
 
 def _change(sources: Samples, rng: np.random.Generator) -> None:
-    """Tilt each source's tone a little, swap sides, turn phases, in place."""
+    """Tilt each source's tone, swap its sides, narrow or widen it, turn its phase, in place."""
     for row in range(len(sources)):
         if rng.random() < 0.5:
             sources[row] = sources[row, ::-1].copy()
         if rng.random() < 0.5:
             sources[row] *= -1
-        if rng.random() < 0.4:
+        if rng.random() < 0.3:
+            sides = (sources[row, :1] - sources[row, 1:]) * np.float32(rng.uniform(-0.5, 0.2))
+            sources[row] += np.concatenate([sides, -sides])
+        if rng.random() < 0.6:
             sources[row] = _toned(sources[row], rng)
 
 
 def _toned(wave: Samples, rng: np.random.Generator) -> Samples:
-    """A smooth random equaliser, ±5 dB at six frequencies. Shape: (2, frames) -> (2, frames)."""
+    """A smooth random equaliser, ±6 dB at six frequencies. Shape: (2, frames) -> (2, frames)."""
     size = fft.next_fast_len(wave.shape[1], real=True)
     spectrum = fft.rfft(wave, size)
     hertz = np.linspace(0, RATE / 2, spectrum.shape[1], dtype=np.float32) + 1
-    curve = np.interp(np.log(hertz), np.log([40, 150, 500, 1800, 5000, 12000]), rng.uniform(-5, 5, 6))
+    curve = np.interp(np.log(hertz), np.log([40, 150, 500, 1800, 5000, 12000]), rng.uniform(-6, 6, 6))
     gains = (10 ** (curve / 20)).astype(np.float32)
     return np.asarray(fft.irfft(spectrum * gains, size)[:, : wave.shape[1]], np.float32)
 

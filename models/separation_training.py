@@ -27,10 +27,10 @@ class TrainSettings:
     batch: int = 4
     rate: float = 1.5e-3
     warm: int = 50
-    cool: float = 0.3
-    average: float = 0.99
+    cool: float = 0.6
+    average: float = 0.995
     fresh: int = 8
-    echo: int = 3
+    echo: int = 2
 
     @property
     def round(self) -> int:
