@@ -17,9 +17,11 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from pydantic import Field
 
+from flows.casting import KEEP_SINGER
 from flows.clusters import Engine, task_runner
 from flows.serving import (
     BUILT_IN,
+    BackingVoiceName,
     On,
     Options,
     Outro,
@@ -28,6 +30,7 @@ from flows.serving import (
     SoundfontName,
     SplitterName,
     TransformerName,
+    Transposed,
     Under,
     VoiceName,
     check_names,
@@ -101,6 +104,8 @@ def batch_remix(
     splitter: SplitterName = "lead-backing",
     transformer: TransformerName = "small",
     soundfont: SoundfontName = BUILT_IN,
+    backing_voice: BackingVoiceName = KEEP_SINGER,
+    transpose_backing: Transposed = False,
     options: Options = [],  # noqa: B006
     engine: Runner = "pool",
 ) -> State[Any]:
@@ -108,8 +113,19 @@ def batch_remix(
 
     A song whose sound was remixed with these choices already is skipped, whatever its file is called.
     """
-    choices = Choices(voice, seed, device, backing, outro_bars, separator, splitter, transformer)
-    choices = replace(choices, settings=settings_of(soundfont, options))
+    choices = Choices(
+        voice=voice,
+        seed=seed,
+        device=device,
+        backing=backing,
+        outro_bars=outro_bars,
+        separator=separator,
+        splitter=splitter,
+        transformer=transformer,
+        settings=settings_of(soundfont, options),
+        backing_voice=backing_voice,
+        transpose_backing=transpose_backing,
+    )
     check_names(choices)
     given = {key: value for key, value in asdict(choices).items() if key != "settings"}
     given |= {"soundfont": soundfont, "options": options}

@@ -14,7 +14,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from flows.casting import KEEP_SINGER
+from flows.casting import KEEP_SINGER, SAME
 from flows.remix import remix_of
 from flows.settings import Backing, Choices, Device, StageSettings, with_options
 from models import registry
@@ -51,6 +51,21 @@ VoiceName = Annotated[
         title="Voice",
         description="Who sings: an installed voice, or none to keep the singer.",
         json_schema_extra={"enum": [*voices(), KEEP_SINGER]},
+    ),
+]
+BackingVoiceName = Annotated[
+    str,
+    Field(
+        title="Backing voice",
+        description="Who sings behind the lead: an installed voice, the same as the lead, or none to leave them.",
+        json_schema_extra={"enum": [*voices(), SAME, KEEP_SINGER]},
+    ),
+]
+Transposed = Annotated[
+    bool,
+    Field(
+        title="Band follows the key",
+        description="Whether band and backing singers follow the lead into another key.",
     ),
 ]
 Under = Annotated[
@@ -141,14 +156,27 @@ def remix_song(
     splitter: SplitterName = "lead-backing",
     transformer: TransformerName = "small",
     soundfont: SoundfontName = BUILT_IN,
+    backing_voice: BackingVoiceName = KEEP_SINGER,
+    transpose_backing: Transposed = False,
     options: Options = [],  # noqa: B006  # Prefect shows it in the form; nothing writes into it
 ) -> State[Any]:
     """Remix an uploaded song: its voice sung by another, its band transcribed, played on and rendered anew.
 
     What is finished is kept: a run that is started again goes on where the last one was.
     """
-    choices = Choices(voice, seed, device, backing, outro_bars, separator, splitter, transformer)
-    choices = replace(choices, settings=settings_of(soundfont, options))
+    choices = Choices(
+        voice=voice,
+        seed=seed,
+        device=device,
+        backing=backing,
+        outro_bars=outro_bars,
+        separator=separator,
+        splitter=splitter,
+        transformer=transformer,
+        settings=settings_of(soundfont, options),
+        backing_voice=backing_voice,
+        transpose_backing=transpose_backing,
+    )
     check_names(choices)
     upload, run_id = find_upload(song), str(flow_run.id)
     out = remixes_folder() / run_id
@@ -178,12 +206,17 @@ def check_names(choices: Choices) -> None:
     """Raise `BadInput` unless voice and networks are installed under the names given."""
     if not 0 <= choices.outro_bars <= 64:
         raise BadInput(f"The outro can have 0 to 64 bars, not {choices.outro_bars}.")
-    if choices.voice != KEEP_SINGER:
-        consent(find_voice(choices.voice))
+    for singer in _singers(choices):
+        consent(find_voice(singer))
     registry.find("separator", choices.separator)
     if choices.splitter != ALL_LEAD:
         registry.find("vocal_splitter", choices.splitter)
     registry.find("music_transformer", choices.transformer)
+
+
+def _singers(choices: Choices) -> list[str]:
+    """The voices that a remix uses."""
+    return sorted({choices.voice, choices.backing_voice} - {KEEP_SINGER, SAME})
 
 
 def remixes_folder() -> Path:
@@ -193,8 +226,8 @@ def remixes_folder() -> Path:
 
 def marker_of(audio_sha256: str, choices: Choices) -> str:
     """The name of the note that a song's sound was remixed with these choices."""
-    singer = "" if choices.voice == KEEP_SINGER else voice_digest(find_voice(choices.voice))
-    return digest_of([audio_sha256, asdict(replace(choices, device="auto")), singer])
+    singers = [voice_digest(find_voice(singer)) for singer in _singers(choices)]
+    return digest_of([audio_sha256, asdict(replace(choices, device="auto")), singers])
 
 
 def keep_remix(out: Path, run_id: str, marker: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.cli.remixing import AsJson, Backing, Device, On, Options, Outro, Seed, Under, Voice
+from flows.cli.remixing import Along, AsJson, Backing, Behind, Device, On, Options, Outro, Seed, Under, Voice
 from models.errors import BadInput
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def submit(
     backing: Under = Backing.generated,
     outro_bars: Outro = 8,
     separator: Annotated[str, typer.Option(help="The network that takes songs apart.")] = "band-mask",
+    backing_voice: Behind = "none",
+    transpose_backing: Along = False,
     options: Options = None,
     gpu: GPU = False,
     follow: Annotated[bool, typer.Option("--follow", help="Show the progress until all are done.")] = False,
@@ -53,8 +55,15 @@ def submit(
     from flows.settings import Choices
     from tasks.uploads import hand_in
 
-    chosen = {"voice": voice, "seed": seed, "backing": backing.value, "outro_bars": outro_bars, "separator": separator}
-    check_names(Choices(voice=voice, outro_bars=outro_bars, separator=separator))
+    chosen: dict[str, Any] = {
+        "voice": voice,
+        "seed": seed,
+        "backing": backing.value,
+        "outro_bars": outro_bars,
+        "separator": separator,
+    }
+    chosen |= {"backing_voice": backing_voice, "transpose_backing": transpose_backing}
+    check_names(Choices(voice=voice, outro_bars=outro_bars, separator=separator, backing_voice=backing_voice))
     settings_of("built-in", options or [])
     parameters = chosen | {"device": device.value, "options": options or []}
     uploads = [hand_in(song) for song in songs]
