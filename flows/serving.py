@@ -22,7 +22,7 @@ from models.errors import BadInput, unknown_name
 from models.registry import home
 from models.so_vits_svc.voices import consent, find_voice, voice_digest, voices
 from tasks.fingerprint import digest_of
-from tasks.in_use import in_use
+from tasks.in_use import alone, in_use
 from tasks.remote_store import StoreUnreachable, shared
 from tasks.separate import ALL_LEAD
 from tasks.uploads import find_upload, take_in
@@ -180,7 +180,7 @@ def remix_song(
     check_names(choices)
     upload, run_id = find_upload(song), str(flow_run.id)
     out = remixes_folder() / run_id
-    with in_use():
+    with in_use(), alone(f"run-{run_id}"):
         taken = take_in(upload)
         made = remix_of(taken, upload.path, out, choices)
         marker = marker_of(taken.audio.sha256, choices)

@@ -27,6 +27,16 @@ def in_use() -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
+@contextmanager
+def alone(name: str) -> Iterator[None]:
+    """Wait until no other process of this machine works under that name; the kernel ends the wait when one dies."""
+    folder = home() / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / f"{name}.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def oldest_start() -> float | None:
     """When the oldest run under way began (seconds since the epoch), or None; marks of dead runs are removed."""
     starts = []

@@ -62,6 +62,14 @@ class Service:
 
         wait_for(self.api, patience_s)
 
+    def serve(self) -> None:
+        """All of it by the one command that an operator gives."""
+        self.start("serve", "serve", "--port", str(self.port))
+        end = time.monotonic() + 400
+        while not (self.home / "service.json").exists():
+            assert time.monotonic() < end, self.logs()
+            time.sleep(0.5)
+
     def start_worker(self, name: str = "worker", *bounds: str, **more: str) -> None:
         self.start(name, "worker", "--pool", "cpu", "--name", name, *bounds, **more)
 

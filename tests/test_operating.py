@@ -10,7 +10,7 @@ import pytest
 
 from models.encoding import write_wav
 from models.example_song import example_song
-from tests.service import ROOT, service
+from tests.service import ROOT, Service
 
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", (ROOT / "docs" / "operating.md").read_text(), re.MULTILINE | re.DOTALL)
 
@@ -25,7 +25,9 @@ def test_every_command_of_the_guide_works(tmp_path):
     script = f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom flows.cli import main\nmain()\n"
     (commands / "remix").write_text(script)
     (commands / "remix").chmod(0o755)
-    with service(tmp_path / "home") as served:
+    served = Service(tmp_path / "home")
+    try:
+        served.serve()
         path = os.pathsep.join([str(commands), str(Path(sys.executable).parent), os.environ["PATH"]])
         environment = served.variables(SONG=str(song), PATH=path)
         for block in BLOCKS:
@@ -34,4 +36,6 @@ def test_every_command_of_the_guide_works(tmp_path):
                 command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False
             )
             assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+    finally:
+        served.stop()
     assert len(BLOCKS) >= 5

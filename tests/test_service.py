@@ -40,8 +40,9 @@ def broken(songs: list[Path]) -> Path:
 
 @pytest.fixture(scope="module")
 def over(served: Service, songs: list[Path], broken: Path):
-    """Two songs and a bad one, submitted together, once they are over."""
-    ids = served.submit(songs[0], songs[1], broken)
+    """Two songs, a bad one and one of them once more, submitted together, once they are over."""
+    again, *ids = served.submit(songs[0], songs[0], songs[1], broken)
+    assert served.until_over([again])[again]["state"] == "Completed"
     runs = served.until_over(ids)
     return [runs[one] for one in ids]
 
