@@ -1,41 +1,75 @@
-"""Judging a separator on what it never saw: the held-out song's true stems."""
+"""Judging a separator on what it never saw: the held-out song, and for the splitter dry voices put in rooms."""
 
 from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.signal import oaconvolve
 
+from flows.evaluate_separation import expected
 from flows.separator_material import load_library
 from models.demucs.split import SplitSettings, split
 from models.records import Samples, Wave
-from models.separation_data import RATE, Piece
+from models.reverb import room
+from models.separation_data import RATE, Library, Piece, crop
 from models.separation_metrics import frame_sdrs_db, sdr_db
+
+ROOMS = 12
+WET_DB = (-10.0, -2.0)
+"""How loud the room is against the voice in the pairs of dry and reverberant singing."""
 
 
 def judged(network_name: str, network: torch.nn.Module, work: Path) -> dict[str, float]:
-    """Figures in dB by name on the held-out song: whole-song SDR a source, and the vocals' median second."""
-    song = load_library(work, held_out=True).songs[0]
-    truth = true_sources(song, network_name)
-    names = list(network.sources)  # type: ignore[arg-type]
-    mix = Wave(truth.sum(axis=0), RATE)
-    estimate = np.concatenate(list(split(mix, network, SplitSettings(), seed=0, device="cpu")), axis=2)
+    """Figures in dB by name on what was held out: whole-song SDR a source, and the main one's median second."""
+    unseen = load_library(work, held_out=True)
+    names: list[str] = list(network.sources)  # type: ignore[arg-type]
+    truth = true_voices(unseen.songs[0]) if network_name == "lead-backing" else true_sources(unseen.songs[0], names)
+    mix = truth.sum(axis=0)
+    estimate = _estimated(network, mix)
     figures = {name: sdr_db(truth[row], estimate[row]) for row, name in enumerate(names)}
-    main = len(names) - 1 if network_name == "band-mask" else 0
+    main = names.index("lead_vocals" if network_name == "lead-backing" else "vocals")
     frames = frame_sdrs_db(truth[main], estimate[main], RATE)
     figures[f"{names[main]}, median second"] = float(np.median(frames)) if len(frames) else float("nan")
     if network_name == "lead-backing":
-        figures["lead_vocals where both sing, all is lead"] = _both(truth, mix.samples)
+        figures["lead_vocals where both sing, all is lead"] = _both(truth, mix)
         figures["lead_vocals where both sing"] = _both(truth, estimate[0])
+        figures |= dried(network, unseen)
     return {name: round(value, 2) for name, value in figures.items()}
 
 
-def true_sources(song: Piece, network_name: str) -> Samples:
-    """A song's true sources in the network's order. Shape: (sources, 2, frames)."""
-    rows = (
-        (("drums",), ("bass",), ("other",), ("lead_vocals", "backing_vocals"))
-        if network_name != "lead-backing"
-        else (("lead_vocals",), ("backing_vocals",), ())
-    )
+def dried(network: torch.nn.Module, unseen: Library) -> dict[str, float]:
+    """Mean SDR in dB of held-out dry voices in rooms of another kind than trained on: as they are, and dried."""
+    before, after = [], []
+    singers = [singer for singer in (*unseen.voices, *unseen.sung) if not singer.wet]
+    for index in range(ROOMS):
+        rng = np.random.default_rng((3, index))
+        dry = crop(singers[index % len(singers)].stems["lead_vocals"], rng, 8 * RATE, 1.0, None)
+        response = room(float(rng.uniform(0.4, 2.0)), RATE, index)
+        wet = np.asarray(oaconvolve(dry, response, axes=1)[:, : dry.shape[1]], np.float32)
+        level = np.sqrt(np.square(dry).mean() / np.square(wet).mean()) * 10 ** (rng.uniform(*WET_DB) / 20)
+        mix = dry + np.float32(level) * wet
+        before.append(sdr_db(dry, mix))
+        after.append(sdr_db(dry, _estimated(network, mix)[0]))
+    return {"reverberant": float(np.mean(before)), "dried": float(np.mean(after))}
+
+
+def _estimated(network: torch.nn.Module, mix: Samples) -> Samples:
+    """What the network makes of a mix. Shapes: (2, frames) -> (sources, 2, frames)."""
+    return np.concatenate(list(split(Wave(mix, RATE), network, SplitSettings(), seed=0, device="cpu")), axis=2)
+
+
+def true_sources(song: Piece, names: list[str]) -> Samples:
+    """A song's true stems as a network of those sources should give them. Shape: (sources, 2, frames)."""
+    four = _rows(song, (("drums",), ("bass",), ("other",), ("lead_vocals", "backing_vocals")))
+    return expected(four, names)
+
+
+def true_voices(song: Piece) -> Samples:
+    """A song's lead and backing vocals, and no room. Shape: (3, 2, frames)."""
+    return _rows(song, (("lead_vocals",), ("backing_vocals",), ()))
+
+
+def _rows(song: Piece, rows: tuple[tuple[str, ...], ...]) -> Samples:
     truth = np.zeros((len(rows), 2, song.frames), np.float32)
     for row, stems in enumerate(rows):
         for stem in stems:
