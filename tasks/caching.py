@@ -6,6 +6,7 @@ result, the record is loaded as its declared type and every clip it names is che
 """
 
 import json
+import logging
 import os
 import threading
 import time
@@ -40,6 +41,8 @@ R = TypeVar("R")
 
 NOT_IN_KEY = frozenset({"device"})
 """Parameters that say where to compute, not what."""
+
+_log = logging.getLogger(__name__)
 
 _RETRY_AFTER_S = [2.0, 15.0, 60.0]
 
@@ -103,7 +106,8 @@ def forget_if_damaged(key: str) -> None:
     try:
         check_record(key)
         os.utime(path)
-    except Damaged:
+    except Damaged as damage:
+        _log.warning("a kept result is made anew: %s", damage)
         path.unlink(missing_ok=True)
         if store:
             store.remove(f"results/{key}")

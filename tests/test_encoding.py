@@ -2,8 +2,10 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 import tracemalloc
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -151,8 +153,19 @@ def test_an_mp3_cancelled_while_it_is_encoded_ends_its_processes(tmp_path: Path)
         write_mp3(Endless(300), tmp_path / "mix.mp3", Tags("Song"), "", Watch(told.append, lambda: told[-1:] > [0.32]))
     assert not os.listdir(tmp_path)
     assert set(children.read_text().split()) <= before
-    running = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
-    assert not any(str(tmp_path).encode() in command for command in running)
+    until = time.monotonic() + 20  # its own children are killed too, but reaped by another
+    while (running := commands_naming(tmp_path)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not running
+
+
+def commands_naming(path: Path) -> list[bytes]:
+    """The command lines of all processes that name a path."""
+    found = []
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            found.append(command.read_bytes())
+    return [command for command in found if str(path).encode() in command]
 
 
 @EACH_WRITER
