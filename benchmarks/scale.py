@@ -148,6 +148,7 @@ def keep(out: Path, what: str, figures: Any) -> None:
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "command": f"{command.replace(' benchmarks ', ' benchmarks.')} {' '.join(sys.argv[1:])}",
         "cores": os.cpu_count(),
+        "load": [round(load, 1) for load in os.getloadavg()],
         "figures": figures,
     }
     out.write_text(json.dumps(known, indent=1) + "\n")
