@@ -13,6 +13,7 @@ import pyworld
 import soxr
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from scipy.ndimage import uniform_filter1d
 
@@ -50,7 +51,7 @@ class Pool:
         """Read what `save` wrote; raises `BadInput` where it is something else."""
         try:
             return Pool(**{name: value.astype(np.float32) for name, value in load_file(path).items()})
-        except (OSError, TypeError, ValueError) as error:
+        except (SafetensorError, OSError, TypeError, ValueError) as error:
             raise BadInput(f"The pool of recordings {path.name} cannot be read: {error}.") from error
 
 

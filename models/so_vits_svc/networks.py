@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -59,7 +60,7 @@ def load(path: Path, config: dict[str, Any]) -> Network:
         return with_weights(torch.load(path, map_location="cpu", weights_only=True)["model"], config, path.name)
     except pickle.UnpicklingError as error:
         raise BadInput(f"The voice file {path.name} is refused: loading it could run code.") from error
-    except (RuntimeError, KeyError, TypeError, ValueError, OSError) as error:
+    except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError, OSError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BadInput(f"The voice file {path.name} does not fit its config.json: {first}.") from error
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import soxr
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
 from scipy.signal import istft, stft
 
 from models.progress import UNWATCHED, Watch
@@ -162,14 +163,15 @@ def levelled(audio: Wave, rate: int, loudness_dbfs: float) -> Wave:
 
 
 def denoised(mono: Wave, most_db: float = 18.0) -> Wave:
-    """A recording with its steady noise taken down, by a Wiener gain against each band's quiet tenth."""
+    """A recording with its steady noise taken down: a Wiener gain against the spectrum of its quietest tenth."""
     size = int(0.046 * mono.sample_rate) // 2 * 2
     if mono.frames < 4 * size:
         return mono
     _, _, spectrum = stft(mono.samples[0], mono.sample_rate, nperseg=size, noverlap=size * 3 // 4)
-    power = np.abs(spectrum) ** 2
-    noise = np.percentile(power, 10, axis=1, keepdims=True) * 2.5  # a tenth of noise lies that far below its mean
-    gain = np.maximum(1 - noise / np.maximum(power, 1e-20), 10 ** (-most_db / 20))
+    power = uniform_filter1d(np.abs(spectrum) ** 2, 5, axis=1)
+    level = power.sum(axis=0)
+    noise = power[:, level <= np.percentile(level, 10)].mean(axis=1, keepdims=True)
+    gain = np.maximum(1 - 2 * noise / np.maximum(power, 1e-20), 10 ** (-most_db / 20))
     _, samples = istft(spectrum * gain, mono.sample_rate, nperseg=size, noverlap=size * 3 // 4)
     clean = np.asarray(samples[: mono.frames], np.float32)
     return Wave(np.pad(clean, (0, mono.frames - len(clean)))[None], mono.sample_rate)

@@ -1,0 +1,51 @@
+"""The voice by nearest neighbours: the recordings' timbre on the source's pitch."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.errors import BadInput
+from models.pitch import PitchSettings, track_f0
+from models.records import Wave
+from models.so_vits_svc.content import debug_config, fresh_encoder
+from models.so_vits_svc.convert import RevoiceSettings, Voice, convert
+from models.so_vits_svc.knn import KnnVoice, Pool, pool_of
+from models.so_vits_svc.voices import Card, Range
+
+RATE = 24_000
+
+
+def vowel(hz: float, formant: float, seconds: float = 1.5) -> Wave:
+    time = np.arange(round(seconds * RATE)) / RATE
+    audio = sum(
+        (0.02 + np.exp(-(((k * hz - formant) / 250) ** 2))) * np.sin(2 * np.pi * k * hz * time) for k in range(1, 50)
+    )
+    return Wave((0.1 * np.asarray(audio)).astype(np.float32)[None], RATE)
+
+
+def centre(audio: np.ndarray) -> float:
+    power = np.abs(np.fft.rfft(audio)) ** 2
+    hz = np.fft.rfftfreq(len(audio), 1 / RATE)
+    return float((power * hz)[:20_000].sum() / power[:20_000].sum())
+
+
+def test_the_timbre_is_the_recordings_and_the_pitch_the_sources(tmp_path: Path) -> None:
+    encoder = fresh_encoder(debug_config(), 0).eval()
+    pool_of([vowel(150, 1800)], encoder).save(tmp_path / "pool.safetensors")
+    card = Card("a", "knn", "MIT", Range(0, ()))
+    voice = Voice(card, KnnVoice(Pool.load(tmp_path / "pool.safetensors"), encoder, card))
+    source = vowel(220, 700)
+    runs = [np.concatenate(list(convert(source, voice, RevoiceSettings(), 0, "cpu")), axis=1) for _ in range(2)]
+    np.testing.assert_array_equal(runs[0], runs[1])
+    assert runs[0].shape == source.samples.shape
+    hz = track_f0(Wave(runs[0], RATE), PitchSettings()).hz
+    assert abs(1200 * np.log2(np.median(hz[hz > 0]) / 220)) < 10
+    before, after, wanted = (centre(a) for a in (source.samples[0], runs[0][0], vowel(150, 1800).samples[0]))
+    assert abs(after - wanted) < 0.3 * abs(before - wanted)
+
+
+def test_what_is_no_pool_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "pool.safetensors").write_bytes(b"nothing")
+    with pytest.raises(BadInput, match="cannot be read"):
+        Pool.load(tmp_path / "pool.safetensors")
