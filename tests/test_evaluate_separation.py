@@ -10,7 +10,10 @@ from flows.evaluate_separation import (
     Trial,
     evaluate_separation,
     expected,
+    present,
+    rows,
     song_folders,
+    source_table,
     table,
     true_stems,
 )
@@ -69,3 +72,47 @@ def test_the_shipped_separator_is_scored(song):
     trials = [t for t in evaluate_separation([song], ["band-mask"]) if t.separator == "band-mask"]
     assert [t.score.source for t in trials] == list(STEMS)
     assert trials[1].score.sdr > 0
+
+
+def test_rows_for_a_program_say_null_where_a_measure_is_not_defined():
+    nan = float("nan")
+    found = [Trial("a", "b", SourceScores("drums", nan, 1.0, nan, nan, nan, nan, nan))]
+    row = json.loads(json.dumps(rows(found), allow_nan=False))[0]
+    assert (row["song"], row["source"], row["sdr"], row["si_sdr"]) == ("a", "drums", None, 1.0)
+
+
+def test_means_over_songs_follow_the_songs():
+    found = [Trial(song, "x", SourceScores("bass", sdr, 0, 0, 0, 0, 0, 0)) for song, sdr in (("a", 1.0), ("b", 4.0))]
+    assert table(found).splitlines()[-1] == "| mean | x |  | 2.50 |  |  |  |"
+    assert source_table(found).splitlines()[-1].startswith("| x | bass | 2.50 | 0.00 |")
+
+
+def test_an_unusable_separator_is_refused_before_anything_is_computed(song):
+    with pytest.raises(BadInput, match="no separator named"):
+        next(evaluate_separation([song], ["band-musk"]))
+
+
+@pytest.mark.weights
+def test_remix_eval_separation(song):
+    import typer
+    from typer.testing import CliRunner
+
+    from flows.cli import evaluation
+
+    app = typer.Typer()
+    evaluation.add_to(app)
+    asked = ["eval", "separation", str(song), "--separator", "band-mask", "--no-bss-eval", "--device", "cpu"]
+    result = CliRunner().invoke(app, [*asked, "--json"])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert {row["separator"] for row in found} == {*BASELINES, "band-mask"}
+    assert all(row["bss_sdr"] is None for row in found)
+    shown = CliRunner().invoke(app, asked).stdout
+    assert "| one | band-mask |" in shown
+    assert "| ideal ratio mask | vocals |" in shown
+
+
+def test_separators_that_need_no_fetching(tmp_path, monkeypatch):
+    monkeypatch.setenv("REMIX_HOME", str(tmp_path))
+    assert "band-mask" in present()
+    assert not {"htdemucs", "htdemucs_ft"} & set(present())
