@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from prefect import flow, task
 from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
@@ -22,16 +22,11 @@ from flows.clusters import Engine, task_runner
 from flows.serving import (
     BUILT_IN,
     BackingVoiceName,
-    On,
-    Options,
     Outro,
     Seed,
     SeparatorName,
-    SoundfontName,
     SplitterName,
     TransformerName,
-    Transposed,
-    Under,
     VoiceName,
     check_names,
     honest,
@@ -40,42 +35,15 @@ from flows.serving import (
     remixed_by,
     settings_of,
 )
-from flows.settings import Choices
+from flows.settings import Backing, Choices, Device
 from models.errors import BadInput
 from tasks.folders import songs_in
 from tasks.uploads import Upload, decoded_apart, hand_in
 
 POLL_S = 5.0
 
-FolderName = Annotated[
-    str,
-    Field(
-        title="Folder",
-        description="The name of a registered folder of songs: inbox, or one that `remix folders add` or "
-        "`remix batch add` gave a name.",
-        pattern="^[A-Za-z0-9][A-Za-z0-9 _-]{0,63}$",
-    ),
-]
-SongNames = Annotated[
-    list[str],
-    Field(title="Songs", description="Digests of uploaded songs, instead of a folder's; leave empty for the folder."),
-]
-AtOnce = Annotated[
-    int, Field(title="Songs at once", description="How many songs of this batch are worked on at a time.", ge=1, le=64)
-]
-Where = Annotated[
-    str,
-    Field(title="Deployment", description="Which remixes.", json_schema_extra={"enum": ["remix", "remix-gpu"]}),
-]
-
-
-Runner = Annotated[
-    Engine,
-    Field(
-        title="Engine",
-        description="Who works: the work pool's workers, or a cluster of this machine by Dask or Ray (extras).",
-    ),
-]
+FolderName = Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9 _-]{0,63}$")]
+AtOnce = Annotated[int, Field(ge=1, le=64)]
 
 
 @dataclass(frozen=True)
@@ -92,26 +60,46 @@ class Outcome:
 @honest
 def batch_remix(
     folder: FolderName = "inbox",
-    songs: SongNames = [],  # noqa: B006  # Prefect shows it in the form; nothing writes into it
+    songs: list[str] = [],  # noqa: B006  # Prefect shows it in the form; nothing writes into it
     at_once: AtOnce = 2,
-    deployment: Where = "remix",
+    deployment: Literal["remix", "remix-gpu"] = "remix",
     voice: VoiceName = "lj",
-    backing: Under = "generated",
+    backing: Backing = "generated",
     outro_bars: Outro = 8,
     seed: Seed = 0,
-    device: On = "auto",
+    device: Device = "auto",
     separator: SeparatorName = "band-mask",
     splitter: SplitterName = "lead-backing",
     transformer: TransformerName = "small",
-    soundfont: SoundfontName = BUILT_IN,
+    soundfont: str = BUILT_IN,
     backing_voice: BackingVoiceName = KEEP_SINGER,
-    transpose_backing: Transposed = False,
-    options: Options = [],  # noqa: B006
-    engine: Runner = "pool",
+    transpose_backing: bool = False,
+    options: list[str] = [],  # noqa: B006
+    engine: Engine = "pool",
 ) -> State[Any]:
     """Remix every song of a folder, each by a run of its own on the work pool, at most so many at once.
 
     A song whose sound was remixed with these choices already is skipped, whatever its file is called.
+
+    Args:
+        folder: The name of a registered folder: inbox, or one that `remix folders add` or `remix batch add` named.
+        songs: Digests of uploaded songs, instead of a folder's; leave empty for the folder.
+        at_once: How many songs of this batch are worked on at a time.
+        deployment: Which pool's workers remix: remix for cpu, remix-gpu for gpu.
+        voice: Who sings: an installed voice, or none to keep the singer.
+        backing: What plays under the voice: a band written by the Music Transformer (generated), the transcribed score
+            on new instruments, or the original stems.
+        outro_bars: How many bars (0 to 64) the transformer plays on after each song.
+        seed: Where every random choice starts; equal seeds give equal mixes.
+        device: Where networks compute; auto takes CUDA where there is one.
+        separator: The network that takes songs apart.
+        splitter: The network that takes lead and backing vocals apart; none leaves all to the lead.
+        transformer: The Music Transformer that plays.
+        soundfont: built-in, or the name of a file in the service's folder `soundfonts`.
+        backing_voice: Who sings behind the lead: an installed voice, the same as the lead, or none to leave them.
+        transpose_backing: Whether band and backing singers follow the lead into another key.
+        options: Any other option as stage.option=value, one a line (master.target_lufs=-16 is in LUFS).
+        engine: Who works: the work pool's workers, or a cluster of this machine by Dask or Ray (extras).
     """
     choices = Choices(
         voice=voice,

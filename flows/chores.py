@@ -14,32 +14,21 @@ from models.errors import BadInput
 from models.registry import home
 from tasks.folders import find_folder
 
-Limit = Annotated[float, Field(title="Limit, in GB", description="Keep at most this much of results and clips.", ge=0)]
-Data = Annotated[
-    str,
-    Field(
-        title="Data",
-        description="The name of a registered folder (`remix folders add NAME DIR`).",
-        pattern="^[A-Za-z0-9][A-Za-z0-9 _-]{0,63}$",
-    ),
-]
-Name = Annotated[
-    str,
-    Field(
-        title="Name",
-        description="What the result is called; the same name goes on where the last run was.",
-        pattern="^[a-z0-9][a-z0-9-]{0,39}$",
-    ),
-]
-Steps = Annotated[int, Field(title="Steps", description="How long to train, in steps of the optimiser.", ge=1)]
-Separators = Annotated[list[str], Field(title="Separators", description="Names from `remix weights list`.")]
-Seed = Annotated[int, Field(title="Seed", description="Where every random choice starts.", ge=0)]
+Limit = Annotated[float, Field(ge=0)]
+Data = Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9 _-]{0,63}$")]
+Name = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]{0,39}$")]
+Steps = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
 
 
 @flow(name="collect-cache", persist_result=False)
 @honest
 def collect_cache(limit_gb: Limit = 20.0) -> State[Any]:
-    """Throw out the least recently used results over the limit; never what a run is using."""
+    """Throw out the least recently used results over the limit; never what a run is using.
+
+    Args:
+        limit_gb: Keep at most this many GB of results and clips.
+    """
     import tasks.stages  # noqa: F401  # the declared types of all stages
     from tasks.collecting import collect, stats
 
@@ -57,7 +46,12 @@ def collect_cache(limit_gb: Limit = 20.0) -> State[Any]:
 def train_voice_named(name: Name, recordings: Data, encoder: Data, steps: Steps = 4000, seed: Seed = 0) -> State[Any]:
     """Train a small voice on one speaker's recordings; it sings once `remix voices add` has its record of consent.
 
-    `recordings` and `encoder` (a trained content encoder) are registered folders.
+    Args:
+        name: What the result is called; a run of the same name goes on where the last one was.
+        recordings: The name of a registered folder of one speaker's recordings.
+        encoder: The name of a registered folder that holds a trained content encoder.
+        steps: How long to train, in steps of the optimiser.
+        seed: Where every random choice starts.
     """
     from flows.train_voice import train_voice
     from models.so_vits_svc.training import VoiceTraining
@@ -71,7 +65,14 @@ def train_voice_named(name: Name, recordings: Data, encoder: Data, steps: Steps 
 @flow(name="train-music-transformer", flow_run_name="train the Music Transformer {name}", persist_result=False)
 @honest
 def train_music_transformer_named(name: Name, data: Data, steps: Steps = 4000, seed: Seed = 0) -> State[Any]:
-    """Train a Music Transformer on a registered folder of MIDI collections and judge it on held-out songs."""
+    """Train a Music Transformer on a registered folder of MIDI collections and judge it on held-out songs.
+
+    Args:
+        name: What the result is called; a run of the same name goes on where the last one was.
+        data: The name of a registered folder with a folder for each collection.
+        steps: How long to train, in steps of the optimiser.
+        seed: Where every random choice starts.
+    """
     from flows.train_music_transformer import train_music_transformer
 
     work = _work("music-transformer", name)
@@ -84,16 +85,24 @@ def train_music_transformer_named(name: Name, data: Data, steps: Steps = 4000, s
 @honest
 def train_separator_named(
     name: Name,
-    network: Annotated[
-        Literal["band-mask", "lead-backing", "mask-cnn"], Field(title="Network", description="Which kind to train.")
-    ],
+    network: Literal["band-mask", "lead-backing", "mask-cnn"],
     data: Data,
     midi: Data,
     soundfonts: Data,
     steps: Steps = 3000,
     seed: Seed = 1,
 ) -> State[Any]:
-    """Train a separator on registered folders: songs and voices, MIDI to render, and SoundFonts to render it with."""
+    """Train a separator on registered folders: songs and voices, MIDI to render, and SoundFonts to render it with.
+
+    Args:
+        name: What the result is called; a run of the same name goes on where the last one was.
+        network: Which kind of network to train.
+        data: The name of a registered folder with songs/ and voice/.
+        midi: The name of a registered folder of MIDI files to render.
+        soundfonts: The name of a registered folder of SoundFonts to render them with.
+        steps: How long to train, in steps of the optimiser.
+        seed: Where every random choice starts.
+    """
     from flows.train_separator import train_separator
 
     fonts = sorted(find_folder(soundfonts).glob("*.sf[23]"))
@@ -120,9 +129,14 @@ def train_separator_named(
 @honest
 def evaluate(
     data: Data,
-    separators: Separators = ["band-mask"],  # noqa: B006  # Prefect shows it in the form; nothing writes into it
+    separators: list[str] = ["band-mask"],  # noqa: B006  # Prefect shows it in the form; nothing writes into it
 ) -> State[Any]:
-    """Score separators on songs with known stems (a registered folder in MUSDB's layout) beside the baselines."""
+    """Score separators on songs with known stems (a registered folder in MUSDB's layout) beside the baselines.
+
+    Args:
+        data: The name of a registered folder of songs with their stems.
+        separators: Names of separators from `remix weights list`, one a line.
+    """
     from flows.evaluate_separation import evaluate_separation, table
     from models import registry
 

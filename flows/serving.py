@@ -37,86 +37,14 @@ def _names(kind: str, *more: str) -> dict[str, Any]:
     return {"enum": [*(w.name for w in registry.manifest() if w.kind == kind), *more]}
 
 
-SongName = Annotated[
-    str,
-    Field(
-        title="Song",
-        description="The digest of an uploaded song (64 of 0-9 and a-f), as `remix submit FILE` prints it.",
-        pattern="^[0-9a-f]{64}$",
-    ),
-]
-VoiceName = Annotated[
-    str,
-    Field(
-        title="Voice",
-        description="Who sings: an installed voice, or none to keep the singer.",
-        json_schema_extra={"enum": [*voices(), KEEP_SINGER]},
-    ),
-]
-BackingVoiceName = Annotated[
-    str,
-    Field(
-        title="Backing voice",
-        description="Who sings behind the lead: an installed voice, the same as the lead, or none to leave them.",
-        json_schema_extra={"enum": [*voices(), SAME, KEEP_SINGER]},
-    ),
-]
-Transposed = Annotated[
-    bool,
-    Field(
-        title="Band follows the key",
-        description="Whether band and backing singers follow the lead into another key.",
-    ),
-]
-Under = Annotated[
-    Backing,
-    Field(
-        title="Backing",
-        description="What plays under the voice: a band written by the Music Transformer, the transcribed score on new "
-        "instruments, or the original stems.",
-    ),
-]
-Outro = Annotated[
-    int, Field(title="Outro, in bars", description="How long the transformer plays on after the song.", ge=0, le=64)
-]
-Seed = Annotated[
-    int, Field(title="Seed", description="Where every random choice starts; equal seeds give equal mixes.", ge=0)
-]
-On = Annotated[Device, Field(title="Device", description="Where networks compute; auto takes CUDA where there is one.")]
-SeparatorName = Annotated[
-    str,
-    Field(
-        title="Separator",
-        description="The network that takes the song apart.",
-        json_schema_extra=_names("separator"),
-    ),
-]
-SplitterName = Annotated[
-    str,
-    Field(
-        title="Splitter",
-        description="The network that takes lead and backing vocals apart; none leaves all to the lead.",
-        json_schema_extra=_names("vocal_splitter", ALL_LEAD),
-    ),
-]
-TransformerName = Annotated[
-    str,
-    Field(
-        title="Music Transformer",
-        description="Which transformer plays.",
-        json_schema_extra=_names("music_transformer"),
-    ),
-]
-SoundfontName = Annotated[
-    str, Field(title="SoundFont", description="built-in, or the name of a file in the service's folder `soundfonts`.")
-]
-Options = Annotated[
-    list[str],
-    Field(
-        title="Further options",
-        description="stage.option=value, one a line, as for `remix run --set` (master.target_lufs=-16, in LUFS).",
-    ),
-]
+SongName = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+VoiceName = Annotated[str, Field(json_schema_extra={"enum": [*voices(), KEEP_SINGER]})]
+BackingVoiceName = Annotated[str, Field(json_schema_extra={"enum": [*voices(), SAME, KEEP_SINGER]})]
+Outro = Annotated[int, Field(ge=0, le=64)]
+Seed = Annotated[int, Field(ge=0)]
+SeparatorName = Annotated[str, Field(json_schema_extra=_names("separator"))]
+SplitterName = Annotated[str, Field(json_schema_extra=_names("vocal_splitter", ALL_LEAD))]
+TransformerName = Annotated[str, Field(json_schema_extra=_names("music_transformer"))]
 
 
 def honest(body: Callable[P, State[Any]]) -> Callable[P, State[Any]]:
@@ -148,21 +76,37 @@ def _run_name() -> str:
 def remix_song(
     song: SongName,
     voice: VoiceName = "lj",
-    backing: Under = "generated",
+    backing: Backing = "generated",
     outro_bars: Outro = 8,
     seed: Seed = 0,
-    device: On = "auto",
+    device: Device = "auto",
     separator: SeparatorName = "band-mask",
     splitter: SplitterName = "lead-backing",
     transformer: TransformerName = "small",
-    soundfont: SoundfontName = BUILT_IN,
+    soundfont: str = BUILT_IN,
     backing_voice: BackingVoiceName = KEEP_SINGER,
-    transpose_backing: Transposed = False,
-    options: Options = [],  # noqa: B006  # Prefect shows it in the form; nothing writes into it
+    transpose_backing: bool = False,
+    options: list[str] = [],  # noqa: B006  # Prefect shows it in the form; nothing writes into it
 ) -> State[Any]:
     """Remix an uploaded song: its voice sung by another, its band transcribed, played on and rendered anew.
 
     What is finished is kept: a run that is started again goes on where the last one was.
+
+    Args:
+        song: The digest of an uploaded song (64 of 0-9 and a-f), as `remix submit FILE` prints it.
+        voice: Who sings: an installed voice, or none to keep the singer.
+        backing: What plays under the voice: a band written by the Music Transformer (generated), the transcribed score
+            on new instruments, or the original stems.
+        outro_bars: How many bars (0 to 64) the transformer plays on after the song.
+        seed: Where every random choice starts; equal seeds give equal mixes.
+        device: Where networks compute; auto takes CUDA where there is one.
+        separator: The network that takes the song apart.
+        splitter: The network that takes lead and backing vocals apart; none leaves all to the lead.
+        transformer: The Music Transformer that plays.
+        soundfont: built-in, or the name of a file in the service's folder `soundfonts`.
+        backing_voice: Who sings behind the lead: an installed voice, the same as the lead, or none to leave them.
+        transpose_backing: Whether band and backing singers follow the lead into another key.
+        options: Any other option as stage.option=value, one a line (master.target_lufs=-16 is in LUFS).
     """
     choices = Choices(
         voice=voice,

@@ -1,0 +1,83 @@
+"""prefect.yaml's deployments: each has a form for people, and none of its parameters can be a path or a URL."""
+
+from importlib import import_module
+from typing import Any
+
+import pytest
+import yaml
+from prefect.utilities.callables import parameter_schema
+
+from flows.service import POOLS, ROOT
+from flows.serving import check_names, marker_of, settings_of
+from flows.settings import Choices
+from models.errors import BadInput
+
+DEPLOYMENTS: list[dict[str, Any]] = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+
+
+def the_flow(deployment: dict[str, Any]) -> Any:
+    module, _, name = deployment["entrypoint"].rpartition(".")
+    return getattr(import_module(module), name)
+
+
+def test_there_are_the_deployments_an_operator_wants():
+    names = {deployment["name"] for deployment in DEPLOYMENTS}
+    trainings = {"train-voice", "train-music-transformer", "train-separator"}
+    assert names >= {"remix", "batch-remix", "evaluate", "collect-cache"} | trainings
+    assert {deployment["work_pool"]["name"] for deployment in DEPLOYMENTS} == set(POOLS)
+    nightly = next(d for d in DEPLOYMENTS if d["name"] == "collect-cache")
+    assert nightly["schedules"][0]["timezone"]
+    assert nightly["concurrency_limit"]["limit"] == 1
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda deployment: deployment["name"])
+def test_each_parameter_has_words_and_where_it_is_a_name_its_form(deployment):
+    chosen = the_flow(deployment)
+    assert chosen.description
+    schema = parameter_schema(chosen).model_dump()
+    assert "Path" not in str(schema.get("definitions", {}))
+    for name, field in schema["properties"].items():
+        assert len(field.get("description", "")) > 15, name
+        assert field.get("format") != "path", name
+        if field.get("type") == "string":
+            assert field.get("enum") or field.get("pattern") or name == "soundfont", name
+        if field.get("type") in ("integer", "number"):
+            assert "minimum" in field, name
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "http://x/y", "weights/separator/x.safetensors", "own.th"])
+def test_names_are_of_what_is_installed(name):
+    for choice in ("voice", "backing_voice", "separator", "splitter", "transformer"):
+        with pytest.raises(BadInput, match="There is no"):
+            check_names(Choices(**{choice: name}))
+    with pytest.raises(BadInput, match="There is no SoundFont"):
+        settings_of(name, [])
+    with pytest.raises(BadInput, match="by its name in the folder soundfonts"):
+        settings_of("built-in", [f"render.soundfont={name}"])
+
+
+def test_a_remix_is_known_by_its_sound_and_choices_and_not_by_its_device(home):
+    one = marker_of("a" * 64, Choices(voice="world"))
+    assert one == marker_of("a" * 64, Choices(voice="world", device="cuda"))
+    assert one != marker_of("b" * 64, Choices(voice="world"))
+    assert one != marker_of("a" * 64, Choices(voice="world", seed=1))
+
+
+def test_secrets_come_from_files_and_a_missing_one_is_said(tmp_path, monkeypatch):
+    from flows.service import secrets_from_files
+
+    for name in ("PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", "postgresql+asyncpg://remix:{password}@database/remix")
+    (tmp_path / "auth").write_text("remix:word\n")
+    (tmp_path / "database").write_text("secret\n")
+    monkeypatch.setenv("REMIX_AUTH_FILE", str(tmp_path / "auth"))
+    monkeypatch.setenv("REMIX_DATABASE_PASSWORD_FILE", str(tmp_path / "database"))
+    secrets_from_files()
+    import os
+
+    assert os.environ["PREFECT_SERVER_API_AUTH_STRING"] == os.environ["PREFECT_API_AUTH_STRING"] == "remix:word"
+    assert os.environ["PREFECT_API_DATABASE_CONNECTION_URL"].startswith("postgresql+asyncpg://remix:secret@")
+    monkeypatch.setenv("REMIX_AUTH_FILE", str(tmp_path / "none"))
+    with pytest.raises(BadInput, match="cannot be read"):
+        secrets_from_files()
