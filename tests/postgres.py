@@ -32,14 +32,19 @@ class Postgres:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        """Start it, again if it ends: after a SIGKILL it may find memory of its former self for a moment."""
+        end = time.monotonic() + 120
+        ready = [PROGRAMS[-1].with_name("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        while subprocess.run(ready).returncode:
+            assert time.monotonic() < end, (self.data.parent / "postgres.out").read_text()[-2000:]
+            if self.process is None or self.process.poll() is not None:
+                self._launch()
+            time.sleep(0.5)
+
+    def _launch(self) -> None:
         command = [PROGRAMS[-1], "-D", self.data, "-p", str(self.port), "-h", "127.0.0.1", "-k", self.data]
         with open(self.data.parent / "postgres.out", "ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, **_other_user())
-        end = time.monotonic() + 120
-        ready = PROGRAMS[-1].with_name("pg_isready")
-        while subprocess.run([ready, "-q", "-h", "127.0.0.1", "-p", str(self.port)]).returncode:
-            assert time.monotonic() < end
-            time.sleep(0.2)
 
     def kill(self) -> None:
         """SIGKILL the server and all of its processes."""
