@@ -1,11 +1,12 @@
 """Runs whose process is gone are taken up again: every worker sweeps, so one living worker is enough.
 
 A running flow sends a heartbeat event every 30 s (Prefect's own). A run that sent none for `LOST_AFTER_S`, or that was
-reported as crashed, is scheduled anew under its own id: it goes on where it was, since finished stages are kept. With a
+reported as killed, is scheduled anew under its own id: it goes on where it was, since finished stages are kept. With a
 sweep every `EVERY_S` and a worker asking every 10 s, that is within two minutes.
 """
 
 import os
+import re
 import threading
 import time
 from dataclasses import dataclass, field
@@ -68,6 +69,9 @@ def take_up(client: SyncPrefectClient, run: FlowRun) -> bool:
         return False
     if current.state.type == StateType.CANCELLING:
         client.set_flow_run_state(run.id, Cancelled(message="Cancelled; its worker is gone."), force=True)
+    elif current.state.type == StateType.CRASHED and _by_itself(current.state.message or ""):
+        words = "The run ended by a fault of its own before it could say which; its worker's log runs.log tells more."
+        client.set_flow_run_state(run.id, Failed(message=words), force=True)
     elif current.run_count >= MOST_STARTS:
         words = f"The process of this run was lost {current.run_count} times; it is not started again."
         client.set_flow_run_state(run.id, Failed(message=words), force=True)
@@ -77,6 +81,18 @@ def take_up(client: SyncPrefectClient, run: FlowRun) -> bool:
         )
         client.set_flow_run_state(run.id, state, force=True)
     return True
+
+
+def _by_itself(message: str) -> bool:
+    """Whether a crashed process ended on its own, with a small exit code, and was not killed: so it would end again.
+
+    >>> _by_itself("Process exited with status code: 1. Process exited with a general error.")
+    True
+    >>> _by_itself("Process exited with status code: -9.")
+    False
+    """
+    code = re.search(r"status code: (-?\d+)", message)
+    return code is not None and 0 < int(code[1]) < 128
 
 
 def _runs(client: SyncPrefectClient, types: list[StateType]) -> list[FlowRun]:

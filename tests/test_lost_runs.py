@@ -45,16 +45,18 @@ def run_in(client):
 def test_a_sweep_takes_up_what_is_lost_and_nothing_else(client, run_in):
     states = {"running": Running(), "pending": Pending(), "crashed": Crashed()}
     lost = {name: run_in(state) for name, state in states.items()}
+    faulty = run_in(Crashed(message="Process exited with status code: 1. Process exited with a general error."))
     over = {"failed": run_in(Failed()), "completed": run_in(Completed())}
     cancelling, hopeless = run_in(Cancelling(), starts=1), run_in(Running(), starts=MOST_STARTS)
     sweep = Sweep(lost_after_s=0.5)
     crashed_only = sweep.once()
-    assert len(crashed_only) == 1, "silence counts only once the server has answered for as long"
+    assert len(crashed_only) == 2, "silence counts only once the server has answered for as long"
     time.sleep(0.6)
     assert len(sweep.once()) == 4
     for one in lost.values():
         assert client.read_flow_run(one).state.name == "AwaitingRetry"
     assert client.read_flow_run(cancelling).state.type == StateType.CANCELLED
+    assert client.read_flow_run(faulty).state.type == StateType.FAILED
     ended = client.read_flow_run(hopeless).state
     assert ended.type == StateType.FAILED
     assert "lost 6 times" in ended.message
