@@ -115,10 +115,10 @@ def revoice_file(
     settings: StageSettings = DEFAULTS,
 ) -> Path:
     """Sing a vocal recording with another voice."""
-    consent(find_voice(voice))
+    ground = consent(find_voice(voice)).ground
     with in_use():
         sung = revoice(ingest(vocals).audio, voice, settings.revoice, seed, resolved(device))
-        write_wav(Store().source(sung), out)
+        write_wav(Store().source(sung), out, comment=f"AI-converted voice: {voice} ({ground})")
     return out
 
 

@@ -28,18 +28,18 @@ _BLOCK = 1 << 16
 _MOST_WAV_BYTES = (1 << 32) - (1 << 16)
 
 
-def write_wav(source: Source, path: Path, watch: Watch = UNWATCHED) -> None:
-    """Write 24-bit PCM WAV (RF64 from 4 GB on); equal samples give equal bytes.
+def write_wav(source: Source, path: Path, watch: Watch = UNWATCHED, comment: str = "") -> None:
+    """Write 24-bit PCM WAV (RF64 from 4 GB on), with a comment in its tags; equal samples give equal bytes.
 
     Samples over full scale are clipped. Raises `BadInput` where the file cannot be written, and leaves nothing then.
     """
     large = source.frames * source.channels * 3 > _MOST_WAV_BYTES
-    _write_24_bit(source, path, "RF64" if large else "WAV", watch)
+    _write_24_bit(source, path, "RF64" if large else "WAV", watch, comment)
 
 
-def write_flac(source: Source, path: Path, watch: Watch = UNWATCHED) -> None:
+def write_flac(source: Source, path: Path, watch: Watch = UNWATCHED, comment: str = "") -> None:
     """Write 24-bit FLAC; otherwise like `write_wav`."""
-    _write_24_bit(source, path, "FLAC", watch)
+    _write_24_bit(source, path, "FLAC", watch, comment)
 
 
 def write_mp3(source: Source, path: Path, tags: Tags, comment: str = "", watch: Watch = UNWATCHED) -> None:
@@ -79,11 +79,13 @@ def _remix_tags(tags: Tags, comment: str) -> dict[str, str]:
     return {name: text for name, text in marked.items() if text}
 
 
-def _write_24_bit(source: Source, path: Path, kind: str, watch: Watch) -> None:
+def _write_24_bit(source: Source, path: Path, kind: str, watch: Watch, comment: str) -> None:
     with _appearing(path) as part, open(part, "r+b", buffering=0) as raw:
         file = _Remembering(raw)
         try:
             with soundfile.SoundFile(file, "w", source.sample_rate, source.channels, "PCM_24", format=kind) as sound:
+                if comment:
+                    sound.comment = comment
                 for block in _blocks(source, watch):
                     sound.write((_integers(block, 24) << 8).T)
         finally:

@@ -61,6 +61,9 @@ AFTER = {
 }
 """Which stage comes after which, for the drawing in the report."""
 
+SUNG = ("mix.mp3", "mix.wav", "stems/new_voice.flac")
+"""The files that hold the new voice, and say so in their tags."""
+
 
 @dataclass(frozen=True)
 class Credits:
@@ -144,6 +147,8 @@ def _fill(
         content, writer = files[name]
         if name.endswith("mp3"):
             content = digest_of([content, asdict(tags) | {"cover": cover}, credits.voice])
+        elif name in SUNG:
+            content = digest_of([content, credits.voice])
         path, before = folder / name, previous.get(name, {})
         if before.get("content") != content or not path.is_file() or file_digest(path) != before.get("sha256"):
             writer(path)
@@ -156,7 +161,7 @@ def _fill(
     write_bytes(to_midi(made.score, made.grid), folder / "score.mid")
     write_bytes(to_midi(made.band.generated, more.grid), folder / "extended.mid")
     _write_report(folder, made, appraisal, tags, credits, stages)
-    _write_manifest(folder, song, made, credits, stages, written)
+    _write_manifest(folder, song, made, appraisal, credits, stages, written)
     watch.at(1.0)
 
 
@@ -180,12 +185,12 @@ def _audio(made: Remixed) -> dict[str, Clip]:
 
 
 def _writer(name: str, clip: Clip, tags: Tags, credits: Credits) -> Callable[[Path], None]:
-    source = Store().source(clip)
+    source, comment = Store().source(clip), _comment(credits) if name in SUNG else ""
     if name.endswith(".mp3"):
-        return lambda path: write_mp3(source, path, tags, comment=_comment(credits))
+        return lambda path: write_mp3(source, path, tags, comment=comment)
     if name.endswith(".wav"):
-        return lambda path: write_wav(source, path)
-    return lambda path: write_flac(source, path)
+        return lambda path: write_wav(source, path, comment=comment)
+    return lambda path: write_flac(source, path, comment=comment)
 
 
 def _comment(credits: Credits) -> str:
@@ -232,6 +237,7 @@ def _write_manifest(
     folder: Path,
     song: Path,
     made: Remixed,
+    appraisal: Appraisal,
     credits: Credits,
     stages: tuple[StageRun, ...],
     files: dict[str, dict[str, str]],
@@ -244,6 +250,7 @@ def _write_manifest(
         "versions": versions(MADE_WITH),
         "loudness_lufs": made.mix.loudness_lufs,
         "true_peak_dbtp": made.mix.true_peak_dbtp,
+        "figures": [asdict(figure) for figure in appraisal.numbers.figures],
         "notes": credits.notes,
         "stages": [asdict(stage) for stage in stages],
         "seconds_saved": sum(stage.seconds for stage in stages if stage.reused),

@@ -244,3 +244,11 @@ def test_a_file_has_the_rights_that_others_have(tmp_path: Path, write: Writer, k
     (tmp_path / "other").touch()
     write(wave(), tmp_path / f"mix.{kind}", UNWATCHED)
     assert (tmp_path / f"mix.{kind}").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+@pytest.mark.parametrize(("write", "name"), [(write_wav, "a.wav"), (write_flac, "a.flac")])
+def test_a_comment_is_in_the_tags_and_the_samples_are_the_same(tmp_path: Path, write, name: str) -> None:
+    write(wave(), tmp_path / name, comment="AI-converted voice: lj (public domain)")
+    write(wave(), tmp_path / f"plain {name}")
+    assert dict(read_tags(tmp_path / name).fields)["comment"] == "AI-converted voice: lj (public domain)"
+    np.testing.assert_array_equal(soundfile.read(tmp_path / name)[0], soundfile.read(tmp_path / f"plain {name}")[0])
