@@ -90,7 +90,7 @@ def _spread(entries: list[Any], most: int) -> list[Any]:
 
 @task
 def draw_curves(work: Path, out: Path) -> Path:
-    """Nats a note while training, as a picture beside the weights."""
+    """Nats a note and accuracy while training, as a picture beside the weights."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -98,14 +98,20 @@ def draw_curves(work: Path, out: Path) -> Path:
     from matplotlib import pyplot
 
     rows = [json.loads(line) for line in (work / "log.jsonl").read_text().splitlines()]
-    figure, axis = pyplot.subplots(figsize=(7, 4))
+    figure, (axis, below) = pyplot.subplots(2, 1, figsize=(7, 6), sharex=True)
     seen = [row["seen"] / 1e6 for row in rows]
+    width = min(25, len(rows))
+
+    def smooth(name: str) -> Any:
+        return np.convolve([row.get(name, np.nan) for row in rows], np.ones(width) / width, "valid")
+
     for name, label in (("nats_per_note", "a note, all in all"), ("length_nats", "of these on its length")):
-        values = np.array([row[name] for row in rows])
-        width = min(25, len(values))
-        axis.plot(seen[width - 1 :], np.convolve(values, np.ones(width) / width, "valid"), label=label)
-    axis.set(xlabel="million events seen", ylabel="nats (training windows)", ylim=(0, None))
-    axis.legend()
+        axis.plot(seen[width - 1 :], smooth(name), label=label)
+    below.plot(seen[width - 1 :], smooth("accuracy"), label="events guessed right")
+    axis.set(ylabel="nats (training windows)", ylim=(0, None))
+    below.set(xlabel="million events seen", ylabel="share", ylim=(0, 1))
+    for each in (axis, below):
+        each.legend()
     figure.savefig(out.with_suffix(".png"), dpi=80, bbox_inches="tight")
     return out.with_suffix(".png")
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -46,8 +46,19 @@ class Recipe:
     bfloat16: bool = False
 
 
-def event_losses(network: MusicTransformer, batch: Batch, families: Tensor) -> tuple[Tensor, Tensor]:
-    """Nats of each next event and of each next note's length, given the events before; each (B, T) of T + 1 read.
+class Judged(NamedTuple):
+    """Of each next event, given those before: its nats, its note's length's nats, whether it was the likeliest.
+
+    Shapes: (B, T) of T + 1 events read.
+    """
+
+    event: Tensor
+    length: Tensor
+    guessed: Tensor
+
+
+def event_losses(network: MusicTransformer, batch: Batch, families: Tensor) -> Judged:
+    """How surprised the network is by each next event.
 
     `families` (B, F) bool are those to be written; the grammar's impossible tokens have no share of the probability.
     """
@@ -60,10 +71,10 @@ def event_losses(network: MusicTransformer, batch: Batch, families: Tensor) -> t
     token_loss = F.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none").view_as(target)
     lengths = network.length_logits(hidden, target, table)
     length_loss = F.cross_entropy(lengths.flatten(0, 1), length.flatten(), reduction="none").view_as(target)
-    return token_loss, length_loss * (target >= tokens.NOTE)
+    return Judged(token_loss, length_loss * (target >= tokens.NOTE), logits.detach().argmax(-1) == target)
 
 
-def in_bfloat16(network: MusicTransformer, batch: Batch, families: Tensor) -> tuple[Tensor, Tensor]:
+def in_bfloat16(network: MusicTransformer, batch: Batch, families: Tensor) -> Judged:
     """`event_losses` with its matrix products in bfloat16; the weights stay in single precision."""
     with torch.autocast(batch.token.device.type, torch.bfloat16):
         return event_losses(network, batch, families)
@@ -145,8 +156,8 @@ class Trainer:
             for group in optimiser.param_groups:
                 group["lr"] = rate * scale
         self.network.train()
-        token_loss, length_loss = self.losses(self.network, batch, families)
-        nats = ((token_loss + length_loss) * learned).sum()
+        found = self.losses(self.network, batch, families)
+        nats = ((found.event + found.length) * learned).sum()
         torch.autograd.backward(nats / learned.sum())
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         for optimiser in self.optimisers:
@@ -159,7 +170,8 @@ class Trainer:
         return {
             "nats_per_event": round(float(nats.detach() / learned.sum()), 4),
             "nats_per_note": round(float(nats.detach() / notes), 4),
-            "length_nats": round(float((length_loss.detach() * learned).sum() / notes), 4),
+            "length_nats": round(float((found.length.detach() * learned).sum() / notes), 4),
+            "accuracy": round(float((found.guessed & learned).sum() / learned.sum()), 4),
         }
 
     def _done(self) -> float:
