@@ -49,8 +49,10 @@ def test_a_sweep_takes_up_what_is_lost_and_nothing_else(client, run_in):
     over = {"failed": run_in(Failed()), "completed": run_in(Completed())}
     cancelling, hopeless = run_in(Cancelling(), starts=1), run_in(Running(), starts=MOST_STARTS)
     sweep = Sweep(lost_after_s=0.5)
+    sweep._answers_since += 3600  # as if it had only just begun to answer
     crashed_only = sweep.once()
     assert len(crashed_only) == 2, "silence counts only once the server has answered for as long"
+    sweep._answers_since -= 7200
     time.sleep(0.6)
     assert len(sweep.once()) == 4
     for one in lost.values():
