@@ -192,3 +192,40 @@ def test_what_one_machine_made_is_a_hit_on_another(store, tmp_path):
 
     assert machine(tmp_path / "one") == ["computed", f"heard {float(np.float32(0.1) * 2)}"]
     assert machine(tmp_path / "two") == [f"heard {float(np.float32(0.1) * 2)}"]
+
+
+@pytest.mark.usefixtures("prefect_server", "home")
+def test_a_run_fails_plainly_when_the_store_goes_away_in_the_middle(tmp_path, monkeypatch):
+    from prefect import flow
+    from prefect.states import Completed
+
+    from flows.serving import honest
+    from models.records import Take
+    from tasks.caching import stage
+    from tasks.store import Store
+
+    monkeypatch.setenv("REMIX_STORE", f"file://{tmp_path}/shared")
+    monkeypatch.setattr(remote_store.time, "sleep", lambda seconds: None)
+    remote_store._opened.cache_clear()
+
+    @stage("numpy")
+    def kept(number: float) -> Take:
+        """Something to keep."""
+        return Take(Store().put([np.full((2, 100), number, np.float32)], 44_100), 0.0, 0.0)
+
+    @flow
+    @honest
+    def work():
+        kept(0.1)
+        monkeypatch.setattr(RemoteStore, "create", _away)
+        monkeypatch.setattr(RemoteStore, "keys", _away)
+        kept(0.2)
+        return Completed()
+
+    ended = work(return_state=True)
+    assert ended.is_failed()
+    assert ended.message == "The shared store cannot be reached."
+
+
+def _away(*arguments):
+    raise StoreUnreachable("The shared store cannot be reached.")

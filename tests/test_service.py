@@ -162,5 +162,11 @@ def _post(served: Service, path: str, body: object):
     request = urllib.request.Request(
         f"{served.api}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return json.load(answer)
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            if error.code != 503:  # SQLite is busy: ask again
+                raise
+        time.sleep(1)

@@ -100,7 +100,8 @@ def run(
     def start(client: Any, found: "DeploymentResponse") -> None:
         from flows.cli.runs import page_of
 
-        print(page_of(client.create_flow_run_from_deployment(found.id, parameters={"engine": engine})))
+        called = f"{found.name} sung by {found.parameters.get('voice')}"
+        print(page_of(client.create_flow_run_from_deployment(found.id, parameters={"engine": engine}, name=called)))
 
     _change(name, start, "started")
 
