@@ -74,7 +74,8 @@ class Example:
 def mixture(library: Library, rng: np.random.Generator, frames: int) -> Example:
     """One training example of the four sources (drums, bass, other, vocals) at 44.1 kHz.
 
-    Two in five are songs as they are; the others take their drums, their harmony and their voice from different pieces.
+    Two in five are songs as they are; the others take their drums, their harmony and their voice from different pieces,
+    each source being silent now and then, so that none is expected.
     """
     if rng.random() < 0.4 or not library.bands:
         return _song_crop(_pick(library.songs, rng), rng, frames)
@@ -82,12 +83,12 @@ def mixture(library: Library, rng: np.random.Generator, frames: int) -> Example:
     harmony = _pick(library.bands if rng.random() < 0.7 else library.songs, rng)
     speed, start = _speed(rng), rng.random()
     for row, stem in ((1, "bass"), (2, "other")):
-        if stem in harmony.stems:
+        if stem in harmony.stems and rng.random() < 0.85:
             sources[row] = crop(harmony.stems[stem], rng, frames, speed, start)
     drummer = harmony if rng.random() < 0.5 else _pick(library.bands if rng.random() < 0.5 else library.songs, rng)
-    if "drums" in drummer.stems and rng.random() < 0.93:
+    if "drums" in drummer.stems and rng.random() < 0.88:
         sources[0] = crop(drummer.stems["drums"], rng, frames, speed, start)
-    if rng.random() < 0.88:
+    if rng.random() < 0.82:
         sources[3] = voice(library, rng, frames)
     if harmony.bass_hidden:
         _level(sources, (0, 2, 3), rng)
