@@ -50,8 +50,10 @@ def pyin(audio: Wave) -> F0:
 
 
 def crepe(audio: Wave, size: str = "tiny") -> F0:
-    import torch
-    import torchcrepe
+    import models.so_vits_svc.torchaudio_on_cpu  # noqa: F401  (or torchcrepe's import fails)
+
+    import torch  # isort: skip
+    import torchcrepe  # isort: skip
 
     mono = soxr.resample(audio.samples.mean(axis=0), audio.sample_rate, 16_000).astype(np.float32)
     found, sure = torchcrepe.predict(

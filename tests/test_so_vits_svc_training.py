@@ -9,7 +9,7 @@ import torch
 
 from models.pitch import PitchSettings, track_f0
 from models.records import Wave
-from models.so_vits_svc import encoder_training, small_voice, voice_training
+from models.so_vits_svc import encoder_training, phrases, small_voice, spectral, voice_training
 from models.so_vits_svc.content import CONTENT_RATE, debug_config, fresh_encoder
 from models.so_vits_svc.encoder_corpus import Recording, read, sounding, write
 from models.so_vits_svc.encoder_training import Corpus
@@ -136,6 +136,15 @@ def test_speech_becomes_singing_on_a_wider_range_and_longer() -> None:
     assert everything.max() - everything.min() > 6
     again = sung_version(speech, rate, np.random.default_rng(0))
     np.testing.assert_array_equal(again, sung[0])
+
+
+def test_training_puts_the_loudness_back_as_converting_does() -> None:
+    rng = np.random.default_rng(0)
+    swell = np.linspace(0.05, 1, 11_025).astype(np.float32)
+    sung, wanted = rng.normal(0, 0.1, 11_025).astype(np.float32), swell * vowel(220, (700, 1200), 0.5, 22_050)
+    ours = phrases.with_contour(sung, wanted, 22_050)
+    theirs = spectral.with_contour(torch.from_numpy(sung)[None], torch.from_numpy(wanted)[None], 22_050)[0].numpy()
+    np.testing.assert_allclose(theirs, ours, atol=2e-4)
 
 
 def utterances() -> list[Utterance]:

@@ -51,6 +51,23 @@ def spectrum(audio: Tensor, fft: int, hop: int) -> Tensor:
     return torch.stft(audio, fft, hop, window=window, return_complex=True).abs()
 
 
+def with_contour(sung: Tensor, wanted: Tensor, rate: int, most_db: float = 24.0) -> Tensor:
+    """A synthesis with the loudness contour of the recording, as converting puts it back. Shape: (B, N), (B, N).
+
+    So the network learns what sounds and not how loud. Nothing is raised by more than `most_db`.
+    """
+    width = max(round(0.01 * rate), 1) | 1
+
+    def power(audio: Tensor) -> Tensor:
+        found = audio[:, None] ** 2
+        for _ in range(3):
+            found = functional.avg_pool1d(found, width, 1, width // 2)
+        return found[:, 0]
+
+    gain = ((power(wanted) + 1e-10) / (power(sung) + 1e-10)).sqrt()
+    return sung * gain.clamp(max=10 ** (most_db / 20))
+
+
 def spectral_loss(sung: Tensor, wanted: Tensor, rate: int) -> tuple[Tensor, Tensor]:
     """Multi-resolution spectral convergence plus log magnitude, and the distance of log-mel frames."""
     spectral = sung.new_zeros(())

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from models.progress import UNWATCHED, Watch
 from models.so_vits_svc import networks
-from models.so_vits_svc.spectral import MELS, Judge, log_mel, spectral_loss
+from models.so_vits_svc.spectral import MELS, Judge, log_mel, spectral_loss, with_contour
 from models.so_vits_svc.training import VoiceTraining
 from models.so_vits_svc.voice_corpus import Utterance
 
@@ -170,6 +170,7 @@ def _step(
         window = slice(batch.first, batch.first + settings.window)
         sung = synthesise(network, z[:, :, window], f0[:, window], rng)
         wanted = wanted[:, batch.first * hop : (batch.first + settings.window) * hop]
+        sung = with_contour(sung, wanted, rate)
         spectral, mel = spectral_loss(sung, wanted, rate)
         losses |= {"spectral": spectral, "mel": mel}
         total = total + spectral + 1.5 * mel
