@@ -72,6 +72,8 @@ def learners(
     network_name: str, library: "Library", unseen: "Library", seed: int, precision: str = "float32"
 ) -> "tuple[Learner, Callable[[], dict[str, float]]]":
     """How the network of that name learns from the library, and what it scores on examples of unseen pieces."""
+    import torch
+
     from models import separation_data
     from models.demucs import learning
     from models.mask_cnn import learning as cnn_learning
@@ -84,7 +86,8 @@ def learners(
     fours = [examples[n : n + 4] for n in range(0, 24, 4)]
     draw = partial(source, library, frames=frames)
     if network_name == "mask-cnn":
-        prepare, loss = partial(cnn_learning.blocks_of, network), partial(cnn_learning.loss, network)
+        network.to(memory_format=torch.channels_last)
+        prepare, loss = partial(cnn_learning.blocks_of, network), partial(cnn_learning.loss, network, precision)
         judged = [prepare(four) for four in fours]
         return Learner(network, draw, prepare, loss), partial(cnn_learning.held_out_loss, network, judged)
     pair = (2, 0) if network_name == "lead-backing" else (1, 2)

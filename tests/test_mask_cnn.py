@@ -59,11 +59,11 @@ def test_one_step_lowers_the_loss():
     noise = 0.1 * np.random.default_rng(0).standard_normal((2, 2, 40 * HOP)).astype(np.float32)
     batch = learning.blocks_of(net, [Example(noise, False)])
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
-    first = learning.loss(net, batch)
+    first = learning.loss(net, "float32", batch)
     first.backward()
     optimizer.step()
     with torch.no_grad():
-        assert learning.loss(net, batch) < first
+        assert learning.loss(net, "float32", batch) < first
 
 
 def test_saved_and_split_like_any_separator(tmp_path):

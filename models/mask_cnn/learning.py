@@ -31,9 +31,11 @@ def blocks_of(network: MaskCnn, examples: Sequence[Example]) -> tuple[Tensor, Te
     return torch.stack(blocks), torch.stack(truths)
 
 
-def loss(network: MaskCnn, batch: tuple[Tensor, Tensor]) -> Tensor:
-    """Binary cross-entropy of the mask."""
-    return functional.binary_cross_entropy_with_logits(network.logits(batch[0]), batch[1])
+def loss(network: MaskCnn, precision: str, batch: tuple[Tensor, Tensor]) -> Tensor:
+    """Binary cross-entropy of the mask; the network computes in `precision`, "float32" or "bfloat16"."""
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+        logits = network.logits(batch[0])
+    return functional.binary_cross_entropy_with_logits(logits.float(), batch[1])
 
 
 @torch.no_grad()
@@ -41,6 +43,6 @@ def held_out_loss(network: MaskCnn, batches: Sequence[tuple[Tensor, Tensor]]) ->
     """The mean loss over fixed batches, to watch while training."""
     was = network.training
     network.eval()
-    values = [loss(network, batch).item() for batch in batches]
+    values = [loss(network, "float32", batch).item() for batch in batches]
     network.train(was)
     return {"held_out_loss": round(float(np.mean(values)), 4)}
