@@ -14,6 +14,7 @@ from models.basic_pitch.network import posteriors
 from models.basic_pitch.transcribe import transcribe
 from models.drum_notes import drum_notes
 from models.errors import BadInput
+from models.melody import melody_notes
 from models.pitch import PitchSettings, track_f0
 from models.plain_answers import basic_pitch_notes
 from models.records import Note, Wave
@@ -25,7 +26,6 @@ from models.transcription_metrics import (
     note_onsets_and_offsets,
     sung_onsets,
 )
-from models.vocal_notes import vocal_notes
 from tasks.transcribe import ScoreSettings
 
 _BATCH, _THREADS = 8, 1
@@ -77,7 +77,7 @@ def _scores(
 def written(name: str, wave: Wave, settings: ScoreSettings, pitch: PitchSettings) -> tuple[Note, ...]:
     """A pitched stem written down as a remix does it."""
     if name == "vocals":
-        return vocal_notes(track_f0(wave, pitch), wave, settings.vocals)
+        return melody_notes(track_f0(wave, pitch), wave, settings.vocals)
     return transcribe(wave, settings.bass if name == "bass" else settings.other)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from models.demucs.load import load, separator_path
 from models.demucs.split import SplitSettings, split
-from models.example_song import example_song
+from models.example_song import ExampleSong, example_song
 from models.records import Score, Track, Wave
 from models.transcription_pieces import Piece, pieces, rendered
 
@@ -26,37 +26,44 @@ class KnownSong:
     separated: dict[str, Wave]
 
 
+def true_stems(midi: Path | None, part: str, songs: int, seconds: float) -> Iterator[tuple[Piece, dict[str, Wave]]]:
+    """`songs` songs of at most `seconds`, each with its stems; without a folder of MIDI, example songs.
+
+    Of the folder the songs of `part` are taken: "dev" to tune on, "test" to report. Raises `BadInput` for a folder
+    without songs.
+    """
+    if midi is not None:
+        for piece in pieces(midi, part, songs, seconds):
+            yield piece, rendered(piece)
+        return
+    for seed in range(songs):
+        song = example_song(seed, min(seconds, _EXAMPLE_S))
+        band = {name: song.stems[name] for name in STEMS[:3]}
+        yield _piece(f"example song {seed}", song), band | {"vocals": song.stems["lead_vocals"]}
+
+
+def mixed(stems: dict[str, Wave]) -> Wave:
+    """The song that stems add up to."""
+    return Wave(np.asarray(sum(wave.samples for wave in stems.values()), np.float32), stems["drums"].sample_rate)
+
+
 def known_songs(
     midi: Path | None, part: str, songs: int, seconds: float, separator: str, device: str = "cpu"
 ) -> Iterator[KnownSong]:
-    """`songs` songs of at most `seconds`, taken apart by a separator; without a folder of MIDI, example songs.
-
-    Of the folder the songs of `part` are taken: "dev" to tune on, "test" to report. Raises `BadInput` for a folder
-    without songs and for an unusable separator.
-    """
+    """The songs of `true_stems`, taken apart by a separator; raises `BadInput` also for an unusable one."""
     network = load(separator_path(separator), device)
-    found = pieces(midi, part, songs, seconds) if midi else (_example(seed) for seed in range(songs))
-    for piece in found:
-        true = rendered(piece) if midi else _example_stems(int(piece.name.split()[-1]))
-        mix = np.asarray(sum(wave.samples for wave in true.values()), np.float32)
-        rate = true["drums"].sample_rate
-        parted = np.concatenate(list(split(Wave(mix, rate), network, SplitSettings(), 0, device)), axis=2)
+    for piece, true in true_stems(midi, part, songs, seconds):
+        mix = mixed(true)
+        parted = np.concatenate(list(split(mix, network, SplitSettings(), 0, device)), axis=2)
         named = dict(zip(network.sources, parted, strict=True))  # type: ignore[arg-type]
-        yield KnownSong(piece, Wave(mix, rate), true, {name: Wave(named[name], rate) for name in STEMS})
+        yield KnownSong(piece, mix, true, {name: Wave(named[name], mix.sample_rate) for name in STEMS})
 
 
-def _example(seed: int) -> Piece:
-    """The project's own song: seed 0 is the demo, others change key and playing."""
-    song = example_song(seed, _EXAMPLE_S)
+def _piece(name: str, song: ExampleSong) -> Piece:
+    """What is known of an example song without its backing singers."""
     named = {"melody": "vocals"}
     tracks = (Track(named.get(t.name, t.name), t.program, t.is_drum, t.notes) for t in song.score.tracks)
     ends = [*song.grid.beats_s[1:], song.mix.duration_s]
     spans = tuple((a, b) for a, b in zip(song.grid.beats_s, ends, strict=True) if b > a)
     score = Score(tuple(t for t in tracks if t.name in STEMS))
-    return Piece(f"example song {seed}", score, song.grid, spans, song.grid.chords[: len(spans)])
-
-
-def _example_stems(seed: int) -> dict[str, Wave]:
-    stems = example_song(seed, _EXAMPLE_S).stems
-    sung = stems["lead_vocals"].samples + stems["backing_vocals"].samples
-    return {name: stems[name] for name in STEMS[:3]} | {"vocals": Wave(sung, stems["drums"].sample_rate)}
+    return Piece(name, score, song.grid, spans, song.grid.chords[: len(spans)])

@@ -82,15 +82,15 @@ def transcribed(song: Wave, separator: str) -> Score:
     from models.demucs.split import SplitSettings, split
     from models.drum_notes import drum_notes
     from models.instruments import auto_program
+    from models.melody import melody_notes
     from models.pitch import PitchSettings, track_f0
-    from models.vocal_notes import vocal_notes
 
     network = load(separator_path(separator), "cpu")
     stems = np.concatenate(list(split(song, network, SplitSettings(), 0, "cpu")), axis=2)
     waves = {str(name): Wave(stem, RATE) for name, stem in zip(network.sources, stems, strict=True)}  # type: ignore[arg-type]
     vocals, bass, other = waves["vocals"], waves["bass"], waves["other"]
     low, high = transcribe(bass, BASS), transcribe(other, OTHER)
-    melody = vocal_notes(track_f0(vocals, PitchSettings()), vocals)
+    melody = melody_notes(track_f0(vocals, PitchSettings()), vocals)
     return Score(
         (
             Track("drums", 0, True, drum_notes(waves["drums"])),

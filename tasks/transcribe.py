@@ -8,9 +8,9 @@ from models.basic_pitch.transcribe import BASS, OTHER, TranscribeSettings
 from models.basic_pitch.transcribe import transcribe as notes_of
 from models.drum_notes import DrumSettings, drum_notes
 from models.instruments import CHOICES, auto_program
+from models.melody import MelodySettings, melody_notes
 from models.pitch import F0
 from models.records import Clip, Contour, Note, Part, Score, Track
-from models.vocal_notes import VocalNoteSettings, vocal_notes
 from tasks.caching import stage
 from tasks.progress import stage_watch
 from tasks.store import Store, Stored
@@ -23,7 +23,7 @@ class ScoreSettings:
     bass: TranscribeSettings = BASS
     other: TranscribeSettings = OTHER
     drums: DrumSettings = field(default_factory=DrumSettings)
-    vocals: VocalNoteSettings = field(default_factory=VocalNoteSettings)
+    vocals: MelodySettings = field(default_factory=MelodySettings)
 
 
 @stage("basic-pitch", "onnxruntime", "tinysoundfont", "numpy", "scipy", "soxr")
@@ -43,15 +43,16 @@ def transcribe(
     """
     store, watch = Store(), stage_watch("transcribe")
     low, voice = store.source(bass), store.source(lead)
-    bass_notes = notes_of(low, settings.bass, watch.span(0.0, 0.35))
+    bass_notes = notes_of(low, settings.bass, watch.span(0.0, 0.3))
     harmony = []
     played = parts or (Part("other", other),)
     for index, part in enumerate(played):
-        stem, span = store.source(part.audio), (0.35 + 0.35 * (index + n) / len(played) for n in (0, 1))
+        stem, span = store.source(part.audio), (0.3 + 0.3 * (index + n) / len(played) for n in (0, 1))
         role = part.name if part.name in CHOICES else "other"
         harmony.append(_track(part.name, stem, notes_of(stem, settings.other, watch.span(*span)), role))
-    strokes = drum_notes(store.source(drums), settings.drums, watch.span(0.7, 0.95))
-    melody = vocal_notes(F0(np.array(pitch.hz, np.float32), pitch.hop_s), voice, settings.vocals)
+    strokes = drum_notes(store.source(drums), settings.drums, watch.span(0.6, 0.7))
+    track = F0(np.array(pitch.hz, np.float32), pitch.hop_s)
+    melody = melody_notes(track, voice, settings.vocals, watch.span(0.7, 1.0))
     watch.at(1.0)
     return Score(
         (

@@ -14,7 +14,7 @@ from flows.cli.remixing import AsJson, Device, On, Options, Seed, console
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
     group = typer.Typer(help="Measure the parts beside baselines; JSON on stdout.", no_args_is_help=True)
-    for command in (continuation, transcription, grid, separation, voice):
+    for command in (continuation, transcription, grid, pipeline, separation, voice):
         group.command(command.__name__)(command)
     app.add_typer(group, name="eval")
 
@@ -97,6 +97,36 @@ def grid(
     settings = with_options(StageSettings(), options or []).listen
     with console.status("Rendering, taking apart and listening"):
         found = evaluate_grid(midi, part, songs, seconds, separator, settings)
+    print(json.dumps(found, indent=1))
+
+
+def pipeline(
+    songs: Annotated[list[Path] | None, typer.Argument(help="Audio files to remix; by default songs are made.")] = None,
+    midi: Midi = None,
+    count: Annotated[int, typer.Option("--songs", min=1, help="How many songs are made where none is given.")] = 1,
+    seconds: Seconds = 75.0,
+    out: Annotated[Path, typer.Option(help="The folder that gets a folder for each song.")] = Path("remixes"),
+    voice: Annotated[str, typer.Option(help="Who sings.")] = "lj",
+    separator: Separator = "band-mask",
+    seed: Seed = 0,
+    device: On = Device.auto,
+    options: Options = None,
+) -> None:
+    """How good whole remixes are: every figure of their reports, and loudness by meters that are not ours."""
+    from flows.cli.server import server
+
+    with server() as ready:
+        with console.status("Starting"):
+            from flows.cli.live import shown
+            from flows.evaluate_pipeline import evaluate_pipeline
+            from flows.settings import StageSettings, with_options
+
+            settings = with_options(StageSettings(), options or [])
+            ready()
+        with shown(console):
+            found = evaluate_pipeline(
+                songs or (), midi, count, seconds, out, voice, seed, device.value, separator, settings
+            )
     print(json.dumps(found, indent=1))
 
 

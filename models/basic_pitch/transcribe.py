@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from models.basic_pitch.belief import BASS_EVIDENCE, HARMONY_EVIDENCE, MELODY_EVIDENCE, Evidence, beliefs
 from models.basic_pitch.network import LOWEST_PITCH, Posteriors, posteriors
 from models.mono import levels_db, velocity
 from models.progress import UNWATCHED, Watch
@@ -19,9 +20,10 @@ class TranscribeSettings:
     """How posteriors become notes.
 
     A note starts where the onset posterior peaks above `onset_threshold` and lasts while the frame posterior stays
-    above `frame_threshold` (but for gaps of up to `gap_s`); shorter ones than `minimum_s` are dropped. Pitches outside
-    `lowest`..`highest` (MIDI) are not looked for. `single_voice`: at most one note at a time. `batch` windows of 2 s
-    are computed at once on `threads` CPU threads.
+    above `frame_threshold` (but for gaps of up to `gap_s`); shorter ones than `minimum_s` are dropped, and so are those
+    that the `evidence` (None: whatever it says) makes less likely than `belief`. Pitches outside `lowest`..`highest`
+    (MIDI) are not looked for. `single_voice`: at most one note at a time. `batch` windows of 2 s are computed at once
+    on `threads` CPU threads.
     """
 
     onset_threshold: float = 0.5
@@ -30,16 +32,21 @@ class TranscribeSettings:
     gap_s: float = 0.13
     lowest: int = 21
     highest: int = 108
+    evidence: Evidence | None = None
+    belief: float = 0.0
     single_voice: bool = False
     batch: int = 8
     threads: int = 1
 
 
-BASS = TranscribeSettings(lowest=26, highest=67, single_voice=True)
+BASS = TranscribeSettings(0.3, 0.3, lowest=26, highest=67, evidence=BASS_EVIDENCE, belief=0.25, single_voice=True)
 """For a bass stem: low, one voice."""
 
-OTHER = TranscribeSettings(lowest=33, highest=100)
+OTHER = TranscribeSettings(0.3, 0.25, lowest=33, highest=100, evidence=HARMONY_EVIDENCE, belief=0.22)
 """For a stem of harmony: many voices."""
+
+MELODY = TranscribeSettings(0.3, 0.25, lowest=45, highest=88, evidence=MELODY_EVIDENCE, belief=0.05, single_voice=True)
+"""For what a separator left of a melody: the middle of the keyboard, one voice."""
 
 
 def transcribe(source: Source, settings: TranscribeSettings, watch: Watch = UNWATCHED) -> tuple[Note, ...]:
@@ -48,21 +55,30 @@ def transcribe(source: Source, settings: TranscribeSettings, watch: Watch = UNWA
     Reads the source block by block; memory grows by 3.6 MB a minute of audio.
     """
     found = posteriors(source, settings.batch, settings.threads, watch.span(0.0, 0.9))
+    notes = notes_in(found, source, settings)
+    watch.at(1.0)
+    return notes
+
+
+def notes_in(found: Posteriors, source: Source, settings: TranscribeSettings) -> tuple[Note, ...]:
+    """The notes of a stem whose posteriors are known."""
     notes = decode(found, settings)
-    watch.at(0.95)
     if not notes:
-        watch.at(1.0)
         return ()
     level = levels_db(source, _LEVEL_HOP_S, int(notes[-1].onset_s / _LEVEL_HOP_S) + 12)
     loud_db = float(np.percentile(level, 95))
-    onsets = (int(n.onset_s / _LEVEL_HOP_S) for n in notes)
-    strengths = (velocity(float(level[i : i + 10].max()), loud_db) for i in onsets)
-    watch.at(1.0)
-    return tuple(replace(note, velocity=strength) for note, strength in zip(notes, strengths, strict=True))
+    onsets = [int(n.onset_s / _LEVEL_HOP_S) for n in notes]
+    heard = np.array([float(level[i : i + 10].max()) for i in onsets])
+    if settings.evidence is not None:
+        kept = np.flatnonzero(beliefs(found, notes, (heard - loud_db) / 20, settings.evidence) >= settings.belief)
+        notes, heard = tuple(notes[i] for i in kept), heard[kept]
+    strengths = {(n.onset_s, n.pitch): velocity(float(db), loud_db) for n, db in zip(notes, heard, strict=True)}
+    line = _one_at_a_time(notes, settings.minimum_s) if settings.single_voice else notes
+    return tuple(replace(n, velocity=strengths[n.onset_s, n.pitch]) for n in line)
 
 
 def decode(found: Posteriors, settings: TranscribeSettings) -> tuple[Note, ...]:
-    """Notes from posteriors; velocity is the mean frame posterior."""
+    """All notes that posteriors suggest, sorted; velocity is the mean frame posterior."""
     times = found.times()
     if len(found.frames) < 3:
         return ()
@@ -82,8 +98,7 @@ def decode(found: Posteriors, settings: TranscribeSettings) -> tuple[Note, ...]:
         left[begin:stop, max(column - 1, 0) : column + 2] = 0
         pitch = int(column) + settings.lowest
         notes.append(Note(float(times[begin]), float(times[stop] - times[begin]), pitch, _velocity(amplitude)))
-    ordered = sorted(notes, key=lambda n: (n.onset_s, n.pitch))
-    return _one_at_a_time(ordered, settings.minimum_s) if settings.single_voice else tuple(ordered)
+    return tuple(sorted(notes, key=lambda n: (n.onset_s, n.pitch)))
 
 
 def _with_rises(found: Posteriors) -> Floats:
@@ -110,7 +125,7 @@ def _velocity(amplitude: float) -> int:
     return min(max(round(127 * amplitude), 1), 127)
 
 
-def _one_at_a_time(notes: list[Note], shortest_s: float) -> tuple[Note, ...]:
+def _one_at_a_time(notes: tuple[Note, ...], shortest_s: float) -> tuple[Note, ...]:
     """At most one note at a time: of those that start together the louder stays; each ends where the next starts."""
     kept: list[Note] = []
     for note in notes:

@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+
+from models.basic_pitch.network import posteriors
+from models.example_song import ExampleSong, example_song
+from models.melody import MelodySettings, agreement, melody_notes
+from models.pitch import F0, PitchSettings, track_f0
+from models.records import Wave
+from models.transcription_metrics import note_onsets
+from models.vocal_notes import vocal_notes
+
+
+@pytest.fixture(scope="module")
+def song() -> ExampleSong:
+    return example_song(0, 10.0)
+
+
+def test_a_voice_is_written_down_by_its_pitch(song: ExampleSong) -> None:
+    lead = song.stems["lead_vocals"]
+    f0 = track_f0(lead, PitchSettings())
+    assert agreement(f0, posteriors(lead, 8, 1)) > 0.8
+    assert melody_notes(f0, lead) == vocal_notes(f0, lead, MelodySettings().sung)
+
+
+def test_leaks_of_a_band_are_not_taken_for_a_voice(song: ExampleSong) -> None:
+    """The pitch track of a mix wanders between instruments; the melody is then looked for among all notes."""
+    stems = song.stems
+    leaky = Wave(
+        sum(stems[name].samples for name in ("drums", "bass", "other")) + 0.3 * stems["lead_vocals"].samples, 44100
+    )
+    f0 = track_f0(leaky, PitchSettings())
+    assert agreement(f0, posteriors(leaky, 8, 1)) < 0.6
+    found = melody_notes(f0, leaky)
+    assert found != vocal_notes(f0, leaky, MelodySettings().sung)
+    ends = [n.onset_s + n.duration_s for n in found]
+    assert all(end <= later.onset_s + 1e-9 for end, later in zip(ends, found[1:], strict=False))
+    truth = song.score.track("melody")
+    assert truth is not None
+    assert note_onsets(truth.notes, found).f1 > note_onsets(truth.notes, vocal_notes(f0, leaky)).f1
+
+
+def test_without_a_pitch_there_is_no_melody() -> None:
+    silence = Wave(np.zeros((2, 44100), np.float32), 44100)
+    assert melody_notes(F0(np.zeros(100, np.float32), 0.01), silence) == ()
