@@ -13,7 +13,7 @@ from models.music_transformer.tokens import DRUMS, Piece
 SCALE = (0, 2, 4, 5, 7, 9, 11)
 _SCALE_NOTES = 24
 """How many notes spread over the scale the key alone is worth, beside those that were heard."""
-_CHORD_ODDS = 3.0
+_CHORD_ODDS = 6.0
 """How much likelier a tone of the chord is than another at full leaning."""
 CLASS_OF = (np.arange(tokens.VOCABULARY - tokens.NOTE) % tokens.PITCHES + tokens.LOWEST_PITCH) % 12
 """The pitch class of each pitched note's token, from `tokens.NOTE` on."""

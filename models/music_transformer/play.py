@@ -31,10 +31,10 @@ class PlaySettings:
     empty for those of the prompt, or a whole band where there is none.
     """
 
-    temperature: float = 0.95
+    temperature: float = 0.9
     top_p: float = 0.95
-    follow: float = 0.7
-    harmony: float = 0.5
+    follow: float = 1.0
+    harmony: float = 0.6
     density: float = 1.0
     tracks: tuple[str, ...] = ()
 
