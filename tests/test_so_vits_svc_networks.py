@@ -245,5 +245,24 @@ def test_an_encoder_is_read_from_its_folder(tmp_path: Path) -> None:
         load_encoder(tmp_path / "elsewhere", "cpu")
 
 
+def test_an_encoder_with_contentvecs_names_and_projection_is_read_alike(tmp_path: Path) -> None:
+    encoder = fresh_encoder(debug_config(), 3).eval()
+    encoder.config.to_json_file(tmp_path / "config.json", use_diff=False)
+    names = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
+    state = {"final_proj.weight": torch.zeros(4, 16)}
+    for name, tensor in encoder.state_dict().items():
+        for new, old in names.items():
+            name = name.replace(new, old)
+        state[name] = tensor.contiguous()
+    assert any(name.endswith("weight_g") for name in state)
+    save_file(state, tmp_path / "model.safetensors")
+    audio = torch.randn(1, CONTENT_RATE // 2, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.equal(content(load_encoder(tmp_path, "cpu"), audio), content(encoder, audio))
+    (tmp_path / "model.safetensors").write_bytes(b"nothing")
+    with pytest.raises(BadInput, match="cannot be loaded"):
+        load_encoder(tmp_path, "cpu")
+
+
 def test_importing_the_fork_leaves_logging_as_it_was() -> None:
     assert not any("rich" in type(handler).__module__.lower() for handler in logging.root.handlers)

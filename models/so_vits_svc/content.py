@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -83,14 +84,33 @@ def gabor_filters(bands: int, size: int) -> Tensor:
 
 
 def load_encoder(folder: Path, device: str) -> HubertModel:
-    """The encoder in a folder of config.json and model.safetensors, ready for inference, in float32."""
-    path = folder / "model.safetensors"
+    """The encoder in a folder of config.json and model.safetensors, ready for inference, in float32.
+
+    Without a config.json it is of HuBERT's base size, as ContentVec is. Raises `BadInput` where files lack or misfit.
+    """
+    path, config = folder / "model.safetensors", folder / "config.json"
     if not path.is_file():
         raise BadInput(f"There is no content encoder in {folder} (model.safetensors is missing).")
-    encoder = HubertModel(HubertConfig(**json.loads((folder / "config.json").read_text())))
-    encoder.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})
+    encoder = HubertModel(HubertConfig(**json.loads(config.read_text())) if config.is_file() else HubertConfig())
+    try:
+        encoder.load_state_dict(_renamed(load_file(path)))
+    except (SafetensorError, RuntimeError) as error:
+        raise BadInput(f"The content encoder in {folder} cannot be loaded: {str(error).splitlines()[0]}") from error
     ready: HubertModel = encoder.train(False).to(device)
     return ready
+
+
+def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights under the names that transformers has now; the projection that ContentVec was trained with is dropped."""
+    names = {"conv.weight_g": "conv.parametrizations.weight.original0"}
+    names |= {"conv.weight_v": "conv.parametrizations.weight.original1"}
+    found = {}
+    for name, tensor in state.items():
+        for old, new in names.items():
+            name = name.replace(old, new)
+        if not name.startswith(("final_proj.", "label_embs_concat")):
+            found[name.removeprefix("hubert.")] = tensor.float()
+    return found
 
 
 def frame_geometry(config: HubertConfig) -> tuple[int, int]:
