@@ -11,10 +11,10 @@ import soundfile
 
 from flows.known_songs import STEMS, known_songs
 from models.basic_pitch.network import posteriors
-from models.basic_pitch.transcribe import transcribe
+from models.basic_pitch.transcribe import notes_in
 from models.drum_notes import drum_notes
 from models.errors import BadInput
-from models.melody import melody_notes
+from models.melody import melody_in
 from models.pitch import PitchSettings, track_f0
 from models.plain_answers import basic_pitch_notes
 from models.records import Note, Wave
@@ -27,8 +27,6 @@ from models.transcription_metrics import (
     sung_onsets,
 )
 from tasks.transcribe import ScoreSettings
-
-_BATCH, _THREADS = 8, 1
 
 
 def evaluate_transcription(
@@ -68,21 +66,20 @@ def _scores(
     """What was measured of one stem; each row has precision, recall and f1."""
     if name == "drums":
         return {piece: asdict(score) for piece, score in drum_onsets(truth, drum_notes(wave, settings.drums)).items()}
-    found = {"ours": written(name, wave, settings, pitch), "basic_pitch": basic_pitch_notes(_posteriors(wave))}
+    found = _written(name, wave, settings, pitch)
     scores = {f"{who} onset": asdict(note_onsets(truth, notes)) for who, notes in found.items()}
     more = {f"{who} onset and offset": asdict(note_onsets_and_offsets(truth, notes)) for who, notes in found.items()}
     return scores | more
 
 
-def written(name: str, wave: Wave, settings: ScoreSettings, pitch: PitchSettings) -> tuple[Note, ...]:
-    """A pitched stem written down as a remix does it."""
+def _written(name: str, wave: Wave, settings: ScoreSettings, pitch: PitchSettings) -> dict[str, tuple[Note, ...]]:
+    """A pitched stem written down as a remix does it, and by Basic Pitch's defaults, from the same posteriors."""
+    found = posteriors(wave, settings.other.batch, settings.other.threads)
     if name == "vocals":
-        return melody_notes(track_f0(wave, pitch), wave, settings.vocals)
-    return transcribe(wave, settings.bass if name == "bass" else settings.other)
-
-
-def _posteriors(wave: Wave) -> Any:
-    return posteriors(wave, _BATCH, _THREADS)
+        ours = melody_in(found, track_f0(wave, pitch), wave, settings.vocals)
+    else:
+        ours = notes_in(found, wave, settings.bass if name == "bass" else settings.other)
+    return {"ours": ours, "basic_pitch": basic_pitch_notes(found)}
 
 
 def _means(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
@@ -106,7 +103,7 @@ def _sung(path: Path, settings: ScoreSettings, pitch: PitchSettings) -> dict[str
     """One sung clip against each of its annotators."""
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     wave = Wave(np.ascontiguousarray(samples.T), rate)
-    found = {"ours": written("vocals", wave, settings, pitch), "basic_pitch": basic_pitch_notes(_posteriors(wave))}
+    found = _written("vocals", wave, settings, pitch)
     notes = path.parent.parent / "Annotations" / "Notes"
     by = {
         annotation.stem.rsplit("_notes", 1)[-1]: {

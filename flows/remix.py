@@ -119,7 +119,7 @@ def remix_of(taken: Song, song: Path, out: Path, choices: Choices) -> Remix:
     mix = mixdown(lead, behind, voices, heard, band, settings.mixdown, settings.master)
     new_pitch = follow_pitch(lead, settings.follow_pitch)
     made = Remixed(taken.audio, stems, voices, grid, score, pitch, lead, new_pitch, band, mix)
-    appraisal = appraise(made)
+    appraisal = appraise(made, casting.lead if singing else "")
     credits = Credits(
         voice=sung_by,
         voice_ground=consent(find_voice(sung_by)).ground if sung_by != KEEP_SINGER else "",

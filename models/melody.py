@@ -33,7 +33,11 @@ def melody_notes(
     """The notes of a vocal stem, sorted by onset; none where nothing is voiced."""
     if not np.any(f0.hz > 0):
         return ()
-    found = posteriors(source, settings.leaky.batch, settings.leaky.threads, watch)
+    return melody_in(posteriors(source, settings.leaky.batch, settings.leaky.threads, watch), f0, source, settings)
+
+
+def melody_in(found: Posteriors, f0: F0, source: Source, settings: MelodySettings) -> tuple[Note, ...]:
+    """The notes of a vocal stem whose posteriors are known."""
     if agreement(f0, found) >= settings.least_agreement:
         return vocal_notes(f0, source, settings.sung)
     return notes_in(found, source, settings.leaky)

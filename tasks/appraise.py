@@ -1,12 +1,15 @@
 """A finished remix measured, for its report."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from models.pitch import F0
 from models.records import Contour, Remixed, Take
-from models.report import Drawings, Numbers, ReportInput, StageRun, draw, measure
+from models.report import Drawings, Figure, Numbers, ReportInput, StageRun, draw, measure
+from models.report.numbers import word
+from models.so_vits_svc.meters import embedding, likeness
+from models.so_vits_svc.voices import card, find_voice, voice_digest
 from models.summed import Placed, Summed
 from tasks.caching import stage
 from tasks.progress import stage_watch
@@ -21,11 +24,32 @@ class Appraisal:
     drawings: Drawings
 
 
-@stage("numpy", "scipy", "mir_eval")
-def appraise(made: Remixed) -> Appraisal:
-    """Measure the remix: loudness, residue, pitch, key, groove, drift, and the founding paper's cross-correlation."""
-    data, watch = report_input(made), stage_watch("appraise")
+def _voice(made: Remixed, voice: str = "") -> str:
+    return voice_digest(find_voice(voice)) if voice else ""
+
+
+@stage("numpy", "scipy", "mir_eval", "resemblyzer", depends=_voice)
+def appraise(made: Remixed, voice: str = "") -> Appraisal:
+    """Measure the remix: loudness, residue, pitch, key, groove, drift, and the founding paper's cross-correlation.
+
+    `voice` is who sings the new lead ("" for the old singer): how alike they sound is measured, too.
+    """
+    data, watch = replace(report_input(made), measured=_likeness(made, voice)), stage_watch("appraise")
     return Appraisal(measure(data, watch.span(0.0, 0.7)), draw(data, watch.span(0.7, 1.0)))
+
+
+def _likeness(made: Remixed, voice: str) -> tuple[Figure, ...]:
+    """How much the new lead sounds like the voice it was given, where it is known how that sounds."""
+    target = np.array(card(find_voice(voice)).likeness if voice else (), np.float32)
+    if not len(target):
+        return ()
+    new, old = (embedding(Store().source(clip)) for clip in (made.lead, made.voices.lead_vocals))
+    alike = likeness(new, target)
+    meaning = (
+        f"The cosine of speaker embeddings of the new voice and of {voice}; about 0.8 is the same speaker. "
+        f"To the old singer it is {likeness(new, old):.2f}."
+    )
+    return (Figure("Likeness to the voice", alike, "", word(alike, 0.75, 0.65), meaning, "Voice"),)
 
 
 def report_input(

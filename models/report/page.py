@@ -1,6 +1,6 @@
 """One HTML page that shows a remix: everything drawn is inlined, only the audio lies beside it as files."""
 
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -74,7 +74,8 @@ def page(data: ReportInput, numbers: Numbers, drawings: Drawings | None = None) 
 
 def _song(data: ReportInput, numbers: Numbers, drawings: Drawings) -> dict[str, Any]:
     """Everything that the page's script draws, ready for JSON; times are in milliseconds unless named otherwise."""
-    tracks = [_track(outline, data) for outline in sorted(drawings.outlines, key=_order)]
+    outlines = (o for o in drawings.outlines if o.name in data.audio or _sounds(o))
+    tracks = [_track(outline, data) for outline in sorted(outlines, key=_order)]
     ends = [*(track["seconds"] for track in tracks), data.score.end_s, data.extended.end_s]
     hues: dict[str, str] = {}
     return {
@@ -101,6 +102,10 @@ def _song(data: ReportInput, numbers: Numbers, drawings: Drawings) -> dict[str, 
             for curve, hue in zip(numbers.spectra, ("song", "mix"), strict=True)
         ],
     }
+
+
+def _sounds(outline: Outline) -> bool:
+    return any(b64decode(outline.highest))
 
 
 def _order(outline: Outline) -> float:
