@@ -99,20 +99,31 @@ def mixture(library: Library, rng: np.random.Generator, frames: int) -> Example:
 
 
 def voice(library: Library, rng: np.random.Generator, frames: int) -> Samples:
-    """Somebody singing (seldom speaking), alone or doubled, in a random room. Shape: (2, frames)."""
+    """Somebody singing (seldom speaking), alone, doubled or in a choir, in a random room. Shape: (2, frames)."""
     draw = rng.random()
     if draw < 0.4 or not library.voices:
-        song = _pick(library.songs, rng)
-        speed, start = _speed(rng), rng.random()
-        both = crop(song.stems["lead_vocals"], rng, frames, speed, start)
-        if "backing_vocals" in song.stems and rng.random() < 0.7:
-            both = both + crop(song.stems["backing_vocals"], rng, frames, speed, start)
-        return both
+        return _song_vocals(library, rng, frames)
+    if draw < 0.52:
+        return _choir(library, rng, frames)
     solo = library.singer(rng)
     dry = crop(solo.stems["lead_vocals"], rng, frames, _speed(rng), None)
     if rng.random() < 0.25:
         dry = dry + 0.5 * crop(solo.stems["lead_vocals"], rng, frames, _speed(rng), None)[::-1]
     return in_room(dry, rng) if rng.random() < 0.75 else dry
+
+
+def _song_vocals(library: Library, rng: np.random.Generator, frames: int) -> Samples:
+    """All vocals of a song, or one kind of them, where they sound. Shape: (2, frames)."""
+    song = _pick(library.songs, rng)
+    kinds = [kind for kind in ("lead_vocals", "backing_vocals") if kind in song.stems]
+    if rng.random() < 0.4:
+        kinds = [kinds[int(rng.integers(len(kinds)))]]
+    for _ in range(5):
+        speed, start = _speed(rng), rng.random()
+        vocals = np.sum([crop(song.stems[kind], rng, frames, speed, start) for kind in kinds], axis=0)
+        if np.abs(vocals[:, ::97]).mean() > 0.004:
+            break
+    return np.asarray(vocals, np.float32)
 
 
 def vocal_mixture(library: Library, rng: np.random.Generator, frames: int) -> Example:
