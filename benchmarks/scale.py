@@ -48,7 +48,7 @@ def workers(count: int, songs: int, seconds: float) -> dict[str, Any]:
     with TemporaryDirectory() as folder:
         served = started(Path(folder))
         try:
-            submit(count * songs, seconds)
+            submit(served, count * songs, seconds)
             for number in range(count):
                 name = f"worker-{number}"
                 served.start_worker(name, "--limit", "1", KNOWN_COST_WORKER=name)
@@ -72,7 +72,7 @@ def queue(songs: int) -> dict[str, Any]:
         served = started(Path(folder))
         try:
             memory_before, database_before = server_bytes(served), database_bytes(served)
-            submit(songs, 0.0)
+            submit(served, songs, 0.0)
             served.start_worker("worker", "--limit", "1")
             notes = finished(served, songs, patience_s=600 + 60 * songs)
             memory, database = server_bytes(served), database_bytes(served)
@@ -91,16 +91,15 @@ def queue(songs: int) -> dict[str, Any]:
 
 
 def started(folder: Path) -> Service:
-    """A server with a deployment of the known cost and no worker; this process talks to it too."""
+    """A server with a deployment of the known cost, and no worker."""
     served = Service(folder / "home", environment={"PYTHONPATH": str(ROOT), "PREFECT_WORKER_QUERY_SECONDS": "2"})
-    os.environ.update(served.variables())
     served.start_server()
-    from prefect.client.orchestration import get_client
+    from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.actions import WorkPoolCreate
 
     from benchmarks.known_cost import known_cost
 
-    with get_client(sync_client=True) as client:
+    with SyncPrefectClient(served.api) as client:
         client.create_work_pool(WorkPoolCreate(name="cpu", type="process"))
         flow_id = client.create_flow(known_cost)
         client.create_deployment(
@@ -109,11 +108,11 @@ def started(folder: Path) -> Service:
     return served
 
 
-def submit(songs: int, seconds: float) -> None:
+def submit(served: Service, songs: int, seconds: float) -> None:
     """Put so many runs into the queue."""
-    from prefect.client.orchestration import get_client
+    from prefect.client.orchestration import SyncPrefectClient
 
-    with get_client(sync_client=True) as client:
+    with SyncPrefectClient(served.api) as client:
         deployment = client.read_deployment_by_name("known-cost/known-cost")
         for number in range(songs):
             client.create_flow_run_from_deployment(deployment.id, parameters={"number": number, "seconds": seconds})
