@@ -59,11 +59,13 @@ def gather(recordings: Path, work: Path, material: MaterialSettings, seed: int) 
     from models.so_vits_svc.voice_corpus import sung_version
 
     folder, watch = work / "audio", stage_watch("gather")
-    if (work / "sifted.json").is_file():
-        return folder
     paths = sorted(p for p in recordings.rglob("*") if p.suffix.lower() in RECORDINGS)
     if not paths:
         raise BadInput(f"{recordings} holds no recordings ({', '.join(RECORDINGS)}).")
+    files = [[p.name, p.stat().st_size] for p in paths]
+    _same_as_before(work / "material.json", {"files": files, "seed": seed, **asdict(material)})
+    if (work / "sifted.json").is_file():
+        return folder
     found = sift([(p.name, partial(_mono, p)) for p in paths], RATE, material.sift, watch.span(0, 0.4))
     if found.kept_s < LEAST_S:
         raise BadInput(f"The recordings are too little to train a voice on: {_account(found)}")
@@ -160,8 +162,8 @@ def fit(
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     if not (work / "enough").exists():
-        watch = stage_watch("train")
-        voice_training.train(network, utterances, settings, work, _reporter(work), watch, enough=enough)
+        watch, report = stage_watch("train"), partial(_append, work / "losses.jsonl")
+        voice_training.train(network, utterances, settings, work, report, watch, enough=enough)
         (work / "enough").touch()
     best = max((row for row in _rows(work / "examined.jsonl") if row["step"]), key=lambda row: row["score"])
     figures = {key: value for key, value in best.items() if key != "realtime"}
@@ -169,12 +171,9 @@ def fit(
     return folder
 
 
-def _reporter(work: Path) -> Callable[[dict[str, float]], None]:
-    def report(row: dict[str, float]) -> None:
-        with open(work / "losses.jsonl", "a") as file:
-            file.write(json.dumps(row) + "\n")
-
-    return report
+def _append(path: Path, row: dict[str, float]) -> None:
+    with open(path, "a") as file:
+        file.write(json.dumps(row) + "\n")
 
 
 def _rows(path: Path) -> list[dict[str, float]]:
@@ -215,8 +214,7 @@ def _examinations(
         if step and verdict.score > before:
             save_file({k: v.half().contiguous() for k, v in state.items()}, work / "voice" / "model.safetensors")
         row = {"step": step, "score": verdict.score, **verdict.figures}
-        with open(work / "examined.jsonl", "a") as file:
-            file.write(json.dumps(row) + "\n")
+        _append(work / "examined.jsonl", row)
         scores = [row["score"] for row in [*rows, row] if row["step"]]
         return len(scores) > settings.patience and max(scores[-settings.patience :]) < max(scores)
 
@@ -261,7 +259,7 @@ def train_voice(
     """
     work.mkdir(parents=True, exist_ok=True)
     encoder = encoder or SHIPPED / Path(find("content_encoder", ENCODER).file).parent
-    _same_as_before(work, {"settings": asdict(settings), "material": asdict(material)})
+    _same_as_before(work / "settings.json", asdict(settings))
     audio = gather(recordings, work, material, settings.seed)
     get_run_logger().info(sifted(work)["account"])
     heard = listen(audio, encoder, work, material.perturbed, settings.seed)
@@ -270,11 +268,10 @@ def train_voice(
     return voice
 
 
-def _same_as_before(work: Path, given: dict[str, Any]) -> None:
-    """Raise `BadInput` where the work folder was begun with other settings."""
-    kept = work / "settings.json"
+def _same_as_before(kept: Path, given: dict[str, Any]) -> None:
+    """Raise `BadInput` where the work folder was begun with other recordings or settings."""
     if kept.is_file() and json.loads(kept.read_text()) != json.loads(json.dumps(given)):
-        raise BadInput(f"{work} was begun with other settings; give the same ones, or another folder.")
+        raise BadInput(f"{kept.parent} was begun with other recordings or settings; delete it to begin anew.")
     kept.write_text(json.dumps(given))
 
 
