@@ -112,6 +112,18 @@ def test_residue_below_the_gate_is_not_sung() -> None:
     assert not out[0, int(2.1 * RATE) :].any()
 
 
+def test_a_breath_or_consonant_does_not_become_a_tone() -> None:
+    hiss = np.random.default_rng(0).normal(0, 0.05, int(0.4 * RATE)).astype(np.float32)
+    audio = np.concatenate([sung(220, 1.0), hiss, sung(247, 1.0)])
+    out = converted(audio)[0]
+    inside = out[int(1.08 * RATE) : int(1.32 * RATE)]
+    assert np.sqrt(np.mean(inside**2)) == pytest.approx(0.05, rel=0.3)
+    spectrum = np.abs(np.fft.rfft(inside)) ** 2
+    assert spectrum.max() < 30 * spectrum.mean()
+    tone = np.abs(np.fft.rfft(out[int(0.3 * RATE) : int(0.54 * RATE)])) ** 2
+    assert tone.max() > 300 * tone.mean()
+
+
 def test_one_bad_sample_is_refused_and_not_made_silence() -> None:
     audio = sung(220, 1)
     audio[5000] = np.nan
