@@ -79,7 +79,7 @@ def listen(
     return Grid(
         beats_s=tuple(map(float, row.beats)),
         downbeats_s=tuple(map(float, row.beats[starts])),
-        tempo_bpm=60 / float(np.median(np.diff(row.beats))),
+        tempo_bpm=_tempo(row.beats),
         metre=metre,
         key=key,
         chords=decode_chords(row.chroma, row.bass, costs, key),
@@ -91,6 +91,12 @@ def steady(duration_s: float, bpm: float, metre: int = 4) -> Grid:
     count = max(int(np.ceil(duration_s * bpm / 60)) + 1, 2)
     beats = tuple(float(i * 60 / bpm) for i in range(count))
     return Grid(beats, beats[::metre], bpm, metre, "C:maj", ("N",) * count)
+
+
+def _tempo(beats: Doubles) -> float:
+    """The median tempo, taken over eight beats at a time, since a beat is known to 10 ms only."""
+    span = min(8, len(beats) - 1)
+    return 60 * span / float(np.median(beats[span:] - beats[:-span]))
 
 
 def _beat(heard: Onsets, notes: Doubles, duration: float, settings: ListenSettings) -> _Row:
