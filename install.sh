@@ -29,4 +29,6 @@ pip install -q --no-compile "$torch"
 pip install -q --no-compile --no-deps -r requirements.lock
 pip install -q --no-compile --no-deps -e .
 .venv/bin/python -m compileall -q -j 0 .venv/lib >/dev/null || true  # a few packages ship templates that are not Python
+# librosa compiles a few of its functions when they are first wanted, and keeps them in .venv
+.venv/bin/python -c 'import librosa, numpy; librosa.stft(numpy.zeros(4096)), librosa.feature.melspectrogram(y=numpy.zeros(4096))'
 touch .venv/installed

@@ -4,6 +4,7 @@ import io
 from base64 import b64encode
 from dataclasses import dataclass
 
+import librosa
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
@@ -20,10 +21,10 @@ Bytes = NDArray[np.uint8]
 MOST_PEAKS = 12_000
 MOST_COLUMNS = 1600
 BANDS = 160
-"""Rows of a spectrogram, evenly spaced on the mel scale up to `TOP_HZ`."""
-TOP_HZ = 16_000.0
+"""Rows of a spectrogram, evenly spaced on the mel scale from `BOTTOM_HZ` to `TOP_HZ`."""
+BOTTOM_HZ, TOP_HZ = 40.0, 16_000.0
 RANGE_DB = 75.0
-_RATE, _SIZE = 32_000, 2048
+_RATE, _SIZE = 32_000, 4096
 _LOUD = "#c0573a"
 _INK = "#26231f"
 
@@ -77,13 +78,10 @@ def spectrogram(source: Source, columns: int = MOST_COLUMNS, bands: int = BANDS)
 
 def mel_weights(bands: int) -> NDArray[np.float32]:
     """Triangles evenly spaced on the mel scale, each summing to 1. Shape: (bands, bins)."""
-    hertz = np.fft.rfftfreq(_SIZE, 1 / _RATE)
-    edges = 700 * (10 ** (np.linspace(mel(40.0), mel(TOP_HZ), bands + 2) / 2595) - 1)
-    width = _RATE / _SIZE
-    rising = (hertz - edges[:-2, None]) / np.maximum(edges[1:-1] - edges[:-2], width)[:, None]
-    falling = (edges[2:, None] - hertz) / np.maximum(edges[2:] - edges[1:-1], width)[:, None]
-    weights = np.maximum(np.minimum(rising, falling), 0) + 1e-9
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
+    weights = librosa.filters.mel(
+        sr=_RATE, n_fft=_SIZE, n_mels=bands, fmin=BOTTOM_HZ, fmax=TOP_HZ, htk=True, norm=1.0, dtype=np.float32
+    )
+    return np.asarray(weights, np.float32)
 
 
 def mel(hertz: float) -> float:
@@ -92,7 +90,7 @@ def mel(hertz: float) -> float:
     >>> round(mel(1000.0))
     1000
     """
-    return float(2595 * np.log10(1 + hertz / 700))
+    return float(librosa.hz_to_mel(hertz, htk=True))
 
 
 def draw(data: ReportInput, watch: Watch = UNWATCHED) -> Drawings:
@@ -140,7 +138,7 @@ def _spectrograms(data: ReportInput) -> bytes:
     marks = [100.0, 500.0, 2000.0, 8000.0]
     for axis, source in zip(axes, (data.original, data.mix), strict=True):
         end = source.frames / source.sample_rate
-        extent = (0, end, mel(40.0), mel(TOP_HZ))
+        extent = (0, end, mel(BOTTOM_HZ), mel(TOP_HZ))
         axis.imshow(spectrogram(source, 1200), cmap="magma", aspect="auto", extent=extent)
         axis.set_yticks([mel(hertz) for hertz in marks], ["100 Hz", "500", "2 k", "8 k"])
     return _png(canvas)
