@@ -98,20 +98,23 @@ def draw_curves(work: Path, out: Path) -> Path:
     from matplotlib import pyplot
 
     rows = [json.loads(line) for line in (work / "log.jsonl").read_text().splitlines()]
-    figure, (axis, below) = pyplot.subplots(2, 1, figsize=(7, 6), sharex=True)
+    panels = {"nats": ("nats_per_note", "length_nats"), "share": ("accuracy",)}
+    panels = {unit: names for unit, names in panels.items() if names[0] in rows[-1]}
+    labels = {
+        "nats_per_note": "a note, all in all",
+        "length_nats": "of these on its length",
+        "accuracy": "guessed right",
+    }
+    figure, axes = pyplot.subplots(len(panels), 1, figsize=(7, 3 * len(panels)), sharex=True, squeeze=False)
     seen = [row["seen"] / 1e6 for row in rows]
-    width = min(25, len(rows))
-
-    def smooth(name: str) -> Any:
-        return np.convolve([row.get(name, np.nan) for row in rows], np.ones(width) / width, "valid")
-
-    for name, label in (("nats_per_note", "a note, all in all"), ("length_nats", "of these on its length")):
-        axis.plot(seen[width - 1 :], smooth(name), label=label)
-    below.plot(seen[width - 1 :], smooth("accuracy"), label="events guessed right")
-    axis.set(ylabel="nats (training windows)", ylim=(0, None))
-    below.set(xlabel="million events seen", ylabel="share", ylim=(0, 1))
-    for each in (axis, below):
-        each.legend()
+    width = min(25, len(rows) // 3 + 1)
+    for axis, (unit, names) in zip(axes[:, 0], panels.items(), strict=True):
+        for name in names:
+            values = np.convolve([row.get(name, np.nan) for row in rows], np.ones(width) / width, "valid")
+            axis.plot(seen[width - 1 :], values, label=labels[name])
+        axis.set(ylabel=f"{unit} (training windows)", ylim=(0, None))
+        axis.legend()
+    axes[-1, 0].set(xlabel="million events seen")
     figure.savefig(out.with_suffix(".png"), dpi=80, bbox_inches="tight")
     return out.with_suffix(".png")
 
@@ -129,12 +132,14 @@ def train_music_transformer(
     minutes: float = 0.0,
     bfloat16: bool = False,
     start_from: Path | None = None,
+    recipe: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Gather the pieces, train on them, judge on the held-out ones; weights, figures and curves go to `out`.
 
     `size` are fields of the network's `Config`; with `minutes` the training ends after so many instead of `steps`.
+    `recipe` are further fields of the `Recipe`.
     """
-    how = {"steps": steps, "seconds": 60 * minutes, "seed": seed, "bfloat16": bfloat16}
+    how = {"steps": steps, "seconds": 60 * minutes, "seed": seed, "bfloat16": bfloat16, **(recipe or {})}
     work.mkdir(parents=True, exist_ok=True)
     gathered = gather(data, work, sources)
     weights = fit(gathered, size or {}, how, start_from)
@@ -158,9 +163,10 @@ def main() -> None:
     for name in ("--width", "--layers", "--heads", "--context"):
         parser.add_argument(name, type=int, help="of the network")
     parser.add_argument("--positions", choices=("rotary", "relative"), help="how it knows where events stand")
+    parser.add_argument("--recipe", type=json.loads, default={}, help="further fields of the Recipe, as JSON")
     given = vars(parser.parse_args())
     size = {k: given[k] for k in ("width", "layers", "heads", "context", "positions") if given[k] is not None}
-    names = ("data", "work", "out", "steps", "seed", "songs", "minutes", "bfloat16", "start_from")
+    names = ("data", "work", "out", "steps", "seed", "songs", "minutes", "bfloat16", "start_from", "recipe")
     shared = {name: given[name] for name in names}
     train_music_transformer(sources=tuple(given["sources"]), size=size, **shared)
 
