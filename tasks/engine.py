@@ -1,8 +1,9 @@
 """The resident engine: one process a machine that keeps networks loaded and computes for every run of that machine.
 
-One network works at a time, in the order of asking; the CPU stages of other runs go on beside it. Where there is a GPU
-the engine holds the Prefect concurrency limit named gpu while a network works, strictly: no limit, no work. What it
-loads and computes is noted in `logs/engine.jsonl`.
+One stage has its turn at a time, in the order of asking; the CPU stages of other runs go on beside it. On a GPU the
+separations that wait together share a turn, and their segments a forward pass; there the engine also holds the Prefect
+concurrency limit named gpu during a turn, strictly: no limit, no work. What it loads and computes is noted in
+`logs/engine.jsonl`.
 """
 
 import json
@@ -10,13 +11,18 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Listener
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 
+import torch
+
 import tasks.stages  # noqa: F401  # every stage by its name
+from models.demucs.packing import packed
 from models.errors import BadInput, Cancelled
 from models.progress import Watch
 from models.registry import home
@@ -25,6 +31,43 @@ from tasks.networks import NETWORKS
 from tasks.progress import reporting_to
 
 _LEASE_S = 60.0  # the shortest that Prefect allows: how long a killed engine's slot stays taken
+SHARED = "separate"
+"""The stage of which several share a turn on a GPU."""
+MOST_SHARED = 4
+
+
+@dataclass
+class _Call:
+    """One stage asked for by one run; the answer is its result."""
+
+    connection: Connection
+    stage: str
+    inputs: dict[str, Any]
+    asked: float = field(default_factory=time.time)
+    answer: "Future[Any]" = field(default_factory=Future)
+
+    @property
+    def shares(self) -> bool:
+        return self.stage == SHARED and str(self.inputs.get("device", "")).startswith("cuda")
+
+    def compute(self) -> None:
+        """Compute it, reporting to the run that asked; stops when that run is gone."""
+
+        def progress(fraction: float) -> None:
+            try:
+                self.connection.send(("at", fraction))
+            except OSError:
+                raise Cancelled("the run that asked is gone") from None
+
+        started = time.time()
+        try:
+            progress(0.0)
+            with reporting_to(Watch(progress)):
+                self.answer.set_result(STAGES[self.stage].fn(**self.inputs))
+        except Exception as error:
+            self.answer.set_exception(error)
+        finally:
+            _note(event="stage", stage=self.stage, asked=self.asked, started=started, ended=time.time())
 
 
 def serve_networks(socket: str, limit: str | None) -> None:
@@ -32,23 +75,57 @@ def serve_networks(socket: str, limit: str | None) -> None:
     Path(socket).parent.mkdir(parents=True, exist_ok=True)
     Path(socket).unlink(missing_ok=True)
     NETWORKS.heard.append(lambda name: _note(event="load", network=name))
+    if torch.cuda.is_available():
+        NETWORKS.prepared = _for_several
+    calls: SimpleQueue[_Call] = SimpleQueue()
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=take_turns, args=(calls, limit), daemon=True).start()
     os.umask(0o077)
-    with Listener(socket, "AF_UNIX", backlog=64) as listener, ThreadPoolExecutor(1) as turn:
+    with Listener(socket, "AF_UNIX", backlog=64) as listener:
         _note(event="start")
         while True:
-            connection = listener.accept()
-            threading.Thread(target=_answer, args=(connection, turn, limit), daemon=True).start()
+            threading.Thread(target=_answer, args=(listener.accept(), calls), daemon=True).start()
 
 
-def _answer(connection: Connection, turn: ThreadPoolExecutor, limit: str | None) -> None:
-    """Compute one stage for one run, in its turn."""
-    asked = time.time()
+def take_turns(calls: "SimpleQueue[_Call]", limit: str | None) -> None:
+    """Compute what is asked for, for ever: one call a turn, or several separations that wait together on a GPU."""
+    left: list[_Call] = []
+    with ThreadPoolExecutor(MOST_SHARED) as together:
+        while True:
+            left += _waiting(calls) if left else [calls.get(), *_waiting(calls)]
+            turn = [left[0]]
+            if left[0].shares:
+                turn = [call for call in left if call.shares][:MOST_SHARED]
+            left = [call for call in left if call not in turn]
+            try:
+                with _slot(limit):
+                    list(together.map(_Call.compute, turn))
+            except Exception as error:
+                for call in turn:
+                    if not call.answer.done():
+                        call.answer.set_exception(error)
+
+
+def _waiting(calls: "SimpleQueue[_Call]") -> list[_Call]:
+    found = []
+    while True:
+        try:
+            found.append(calls.get_nowait())
+        except Empty:
+            return found
+
+
+def _for_several(network: Any) -> Any:
+    return packed(network) if hasattr(network, "sources") else network
+
+
+def _answer(connection: Connection, calls: "SimpleQueue[_Call]") -> None:
+    """Have one stage computed for one run, in its turn."""
     with connection:
         try:
-            stage, inputs = connection.recv()
-            value = turn.submit(_computed, connection, stage, inputs, limit, asked).result()
-            connection.send(("done", value))
+            call = _Call(connection, *connection.recv())
+            calls.put(call)
+            connection.send(("done", call.answer.result()))
         except (Cancelled, EOFError, OSError):
             return
         except (BadInput, MemoryError) as error:
@@ -57,28 +134,11 @@ def _answer(connection: Connection, turn: ThreadPoolExecutor, limit: str | None)
             connection.send(("error", _portable(error)))
 
 
-def _computed(connection: Connection, stage: str, inputs: dict[str, Any], limit: str | None, asked: float) -> Any:
-    def progress(fraction: float) -> None:
-        try:
-            connection.send(("at", fraction))
-        except OSError:
-            raise Cancelled("the run that asked is gone") from None
-
-    progress(0.0)
-    with _slot(limit), reporting_to(Watch(progress)):
-        started = time.time()
-        try:
-            return STAGES[stage].fn(**inputs)
-        finally:
-            _note(event="stage", stage=stage, asked=asked, started=started, ended=time.time())
-
-
 @contextmanager
 def _slot(limit: str | None) -> Iterator[None]:
     """The GPU's slot. A late renewal of the lease does not end the work: the slot is ours on this machine anyway."""
     if limit is None:
-        with nullcontext():
-            yield
+        yield
         return
     from prefect.concurrency.sync import concurrency
 

@@ -19,10 +19,14 @@ Listener = Callable[[str], None]
 
 @dataclass
 class Networks:
-    """Networks by file, content and device. Sizes are of the files, twice, since most hold half precision."""
+    """Networks by file, content and device. Sizes are of the files, twice, since most hold half precision.
+
+    `prepared` makes of a loaded network what is kept.
+    """
 
     most_bytes: int = MOST_BYTES
     heard: list[Listener] = field(default_factory=list)
+    prepared: Callable[[Any], Any] = lambda network: network
     _kept: "OrderedDict[tuple[str, str, str], tuple[Any, int]]" = field(default_factory=OrderedDict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -36,7 +40,7 @@ class Networks:
                     listener(path.stem)
                 size = 2 * sum(p.stat().st_size for p in files)
                 self._make_room(size)
-                self._kept[key] = (load(path, device), size)
+                self._kept[key] = (self.prepared(load(path, device)), size)
             self._kept.move_to_end(key)
             return cast(T, self._kept[key][0])
 
