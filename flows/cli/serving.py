@@ -68,6 +68,7 @@ def server(port: Port = 4200, host: Host = "127.0.0.1") -> None:
     from flows.service import secrets_from_files
 
     secrets_from_files()
+    os.environ.setdefault("PREFECT_UI_STATIC_DIRECTORY", str(home() / "prefect" / "ui"))  # the root may be read-only
     if host not in ("127.0.0.1", "localhost", "::1") and not os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
         raise BadInput(f"A server on {host} is open to the network: give it a secret by REMIX_AUTH_FILE.")
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
