@@ -224,7 +224,7 @@ def _files_of(folder: Path) -> dict[str, dict[str, str]]:
 def _write_report(
     folder: Path, made: Remixed, appraisal: Appraisal, tags: Tags, credits: Credits, stages: tuple[StageRun, ...]
 ) -> None:
-    beside = {Path(name).stem: name for name in _audio(made) if name != "mix.wav"}
+    beside = {Path(name).stem: name for name in _audio(made) if name != "mix.mp3"}
     audio = {{"new_voice": "revoiced", "new_band": "backing"}.get(name, name): path for name, path in beside.items()}
     ran = tuple(ReportedStage(s.name, s.seconds, s.reused, AFTER.get(s.name, ())) for s in stages)
     data = report_input(
