@@ -49,8 +49,10 @@ def forget(name: str) -> None:
 
 
 def songs_in(name: str) -> tuple[Path, ...]:
-    """The audio files of a registered folder, sorted; links that lead out of it are left alone."""
+    """The audio files of a registered folder, sorted, without links that lead out; raises `BadInput` for no folder."""
     folder = find_folder(name).resolve()
+    if not folder.is_dir():
+        raise BadInput(f"The folder {name!r} stands for is not there.")
     found = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SONGS and path.is_file())
     return tuple(path for path in found if path.resolve().is_relative_to(folder))
 

@@ -21,7 +21,7 @@ pytestmark = [
 ]
 
 PATIENCE_S = 240.0
-TEXT = "document.body.innerText"
+TEXT = "(document.body?.innerText ?? '')"
 
 
 def open_tab(tab: Tab, name: str) -> None:

@@ -54,6 +54,8 @@ def test_a_folders_songs_are_those_in_it_and_no_links_out_of_it(tmp_path):
         folders.register("music", tmp_path)
     folders.forget("music")
     assert set(folders.folders()) == {"inbox"}
+    with pytest.raises(BadInput, match="not there"):
+        folders.songs_in("inbox")
 
 
 def test_a_file_too_large_is_refused_before_it_is_kept(tmp_path, home, monkeypatch):
@@ -77,8 +79,9 @@ def test_a_decoder_that_takes_too_long_or_too_much_is_ended(tmp_path, monkeypatc
 def lies(folder: Path) -> list[Path]:
     """Files that are not what they say: lengths that lie, playlists, scripts, a small file that would be very long."""
     whole = sound(folder / "whole.wav").read_bytes()
+    length = whole.index(b"data") + 4
     made = {
-        "lying.wav": whole[:40] + struct.pack("<I", 1 << 24) + whole[44:],
+        "lying.wav": whole[:length] + struct.pack("<I", 1 << 24) + whole[length + 4 :],
         "riff.wav": whole[:4] + struct.pack("<I", 12) + whole[8:],
         "list.m3u": b"#EXTM3U\nfile:///etc/passwd\n",
         "list.wav": b"#EXTM3U\n#EXT-X-TARGETDURATION:1\nhttp://127.0.0.1:1/x\n",

@@ -1,0 +1,35 @@
+"""What can pass is tried again, what cannot is not."""
+
+import pytest
+from prefect import flow
+
+from models.errors import BadInput
+from models.records import Take
+from tasks import caching
+from tasks.caching import stage
+from tasks.resident import EngineLost
+
+pytestmark = pytest.mark.usefixtures("prefect_server", "home")
+
+
+@pytest.mark.parametrize(
+    ("error", "times"),
+    [(EngineLost("gone"), 2), (MemoryError("full"), 2), (BadInput("No song."), 1), (ValueError(), 1)],
+)
+def test_a_stage_is_tried_again_only_for_what_can_pass(monkeypatch, error, times):
+    monkeypatch.setattr(caching, "_RETRY_AFTER_S", [0.0])
+    tried = []
+
+    @stage("numpy")
+    def failing(number: float) -> Take:
+        """Fail."""
+        tried.append(number)
+        raise error
+
+    @flow
+    def work():
+        failing(1.0)
+
+    with pytest.raises(type(error)):
+        work()
+    assert len(tried) == times
