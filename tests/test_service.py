@@ -125,6 +125,16 @@ def test_a_batch_skips_what_is_done_and_one_failure_stops_nothing(served, over, 
     assert served.told("batch", "list") == []
 
 
+def test_a_run_is_cancelled_while_it_works_and_while_it_waits(served, songs):
+    works, waits = served.submit(songs[2], songs[2], choices=("--voice", "world", "--outro-bars", "40"))
+    while served.told("runs", "show", works)["state"] != "Running":
+        time.sleep(0.5)
+    for run in (works, waits):
+        assert served.remix("runs", "cancel", run).returncode == 0
+    assert {run["state"] for run in served.until_over([works, waits]).values()} == {"Cancelled"}
+    assert served.remix("runs", "cancel", works).returncode == 2
+
+
 def test_a_dead_workers_run_is_taken_up_and_finished_stages_are_not_done_again(served, over, tmp_path):
     song = tmp_path / "taken up.wav"
     write_wav(example_song(seconds=6.0).mix, song)
