@@ -37,6 +37,7 @@ from flows.serving import (
 )
 from flows.settings import Backing, Choices, Device
 from models.errors import BadInput
+from models.so_vits_svc import DEFAULT_VOICE
 from tasks.folders import songs_in
 from tasks.uploads import Upload, decoded_apart, hand_in
 
@@ -63,7 +64,7 @@ def batch_remix(
     songs: list[str] = [],  # noqa: B006  # Prefect shows it in the form; nothing writes into it
     at_once: AtOnce = 2,
     deployment: Literal["remix", "remix-gpu"] = "remix",
-    voice: VoiceName = "lj",
+    voice: VoiceName = DEFAULT_VOICE,
     backing: Backing = "generated",
     outro_bars: Outro = 8,
     seed: Seed = 0,

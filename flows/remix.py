@@ -21,6 +21,7 @@ from models.errors import BadInput
 from models.music_transformer import shortcomings
 from models.records import Band, Clip, Grid, Remixed, Score, Song, Stems, Take
 from models.score import joined, with_track, without
+from models.so_vits_svc import DEFAULT_VOICE
 from models.so_vits_svc.voices import consent, find_voice, voice_digest
 from tasks.appraise import appraise
 from tasks.caching import ledger
@@ -46,7 +47,7 @@ LEAST_VOICED_S = 1.0
 )
 def remix(
     song: Path,
-    voice: str = "lj",
+    voice: str = DEFAULT_VOICE,
     out: Path = Path("remixes"),
     seed: int = 0,
     device: Device = "auto",

@@ -20,6 +20,7 @@ from flows.settings import Backing, Choices, Device, StageSettings, with_options
 from models import registry
 from models.errors import BadInput, unknown_name
 from models.registry import home
+from models.so_vits_svc import DEFAULT_VOICE
 from models.so_vits_svc.voices import consent, find_voice, voice_digest, voices
 from tasks.fingerprint import digest_of
 from tasks.in_use import alone, in_use
@@ -75,7 +76,7 @@ def _run_name() -> str:
 @honest
 def remix_song(
     song: SongName,
-    voice: VoiceName = "lj",
+    voice: VoiceName = DEFAULT_VOICE,
     backing: Backing = "generated",
     outro_bars: Outro = 8,
     seed: Seed = 0,

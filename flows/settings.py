@@ -14,6 +14,7 @@ from models.mixing import MixSettings
 from models.music_transformer import PlaySettings
 from models.pitch import PitchSettings
 from models.rendering import RenderSettings
+from models.so_vits_svc import DEFAULT_VOICE
 from models.so_vits_svc.convert import RevoiceSettings
 from tasks.transcribe import ScoreSettings
 
@@ -45,7 +46,7 @@ DEFAULTS = StageSettings()
 class Choices:
     """Everything that can be chosen for a remix; what each means is said in `flows.remix.remix`."""
 
-    voice: str = "lj"
+    voice: str = DEFAULT_VOICE
     seed: int = 0
     device: Device = "auto"
     backing: Backing = "generated"

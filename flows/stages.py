@@ -13,6 +13,7 @@ from models.errors import BadInput
 from models.midi import from_midi, to_midi
 from models.records import Clip, Grid, Mix, Score, Stems, Take, Voices
 from models.score import joined
+from models.so_vits_svc import DEFAULT_VOICE
 from models.so_vits_svc.voices import consent, find_voice
 from tasks.extend import extend
 from tasks.in_use import in_use
@@ -109,7 +110,7 @@ def extend_midi(
 def revoice_file(
     vocals: Path,
     out: Path,
-    voice: str = "lj",
+    voice: str = DEFAULT_VOICE,
     seed: int = 0,
     device: Device = "auto",
     settings: StageSettings = DEFAULTS,

@@ -16,6 +16,7 @@ from models.decoding import Tags
 from models.encoding import write_flac, write_mp3, write_wav
 from models.example_song import example_song
 from models.records import Wave
+from models.so_vits_svc import DEFAULT_VOICE
 
 pytestmark = [pytest.mark.weights, pytest.mark.usefixtures("prefect_server")]
 
@@ -88,7 +89,7 @@ def test_a_remix_is_all_it_should_be(first):
     assert len(mix) / rate == pytest.approx(SECONDS + 2 * bar_s, abs=0.6)
     assert np.abs(mix).max() <= 10 ** (-1 / 20)
     assert -14.5 <= first.loudness_lufs <= -13.5
-    assert manifest["voice"]["name"] == "lj"
+    assert manifest["voice"]["name"] == DEFAULT_VOICE
     assert all(len(sha) == 64 for sha in manifest["weights"].values())
     assert {stage["name"] for stage in manifest["stages"]} == set(STAGES)
 

@@ -9,6 +9,7 @@ import typer
 
 from flows.cli.remixing import AsJson, Backing, Options, Outro, Seed, Under, Voice
 from models.errors import BadInput
+from models.so_vits_svc import DEFAULT_VOICE
 
 if TYPE_CHECKING:
     from prefect.client.schemas.responses import DeploymentResponse
@@ -32,7 +33,7 @@ def add_to(app: typer.Typer) -> None:
 def add(
     folder: Annotated[Path, typer.Argument(help="A folder of songs; those in folders below it count too.")],
     every: Annotated[str, typer.Option(help='When, as cron says it: "0 2 * * *" is each night at two.')],
-    voice: Voice = "lj",
+    voice: Voice = DEFAULT_VOICE,
     name: Annotated[str, typer.Option(help="What the batch is called; by default as its folder.")] = "",
     timezone: Annotated[str, typer.Option(help="Whose clock, as Europe/Berlin; by default this machine's.")] = "",
     at_once: Annotated[int, typer.Option(min=1, max=64, help="How many songs at a time.")] = 2,

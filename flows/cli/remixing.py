@@ -13,6 +13,7 @@ from rich.table import Table
 
 from flows.cli.playing import Instruments, Soundfont, playing
 from models.errors import BadInput
+from models.so_vits_svc import DEFAULT_VOICE
 
 if TYPE_CHECKING:
     from tasks.publish import Remix
@@ -64,7 +65,7 @@ def add_to(app: typer.Typer) -> None:
 
 def run(
     songs: Annotated[list[Path], typer.Argument(help="Audio files: wav, flac, mp3, ogg, opus, m4a, aiff.")],
-    voice: Voice = "lj",
+    voice: Voice = DEFAULT_VOICE,
     out: Out = Path("remixes"),
     seed: Seed = 0,
     device: On = Device.auto,
@@ -109,7 +110,7 @@ def run(
 
 
 def demo(
-    voice: Voice = "lj",
+    voice: Voice = DEFAULT_VOICE,
     out: Out = Path("remixes"),
     seed: Seed = 0,
     device: On = Device.auto,

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from flows.cli.remixing import Along, AsJson, Backing, Behind, Device, On, Options, Outro, Seed, Under, Voice
 from models.errors import BadInput
+from models.so_vits_svc import DEFAULT_VOICE
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
@@ -34,7 +35,7 @@ def add_to(app: typer.Typer) -> None:
 
 def submit(
     songs: Annotated[list[Path], typer.Argument(help="Audio files.")],
-    voice: Voice = "lj",
+    voice: Voice = DEFAULT_VOICE,
     seed: Seed = 0,
     device: On = Device.auto,
     backing: Under = Backing.generated,

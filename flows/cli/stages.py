@@ -9,6 +9,7 @@ import typer
 from flows.cli.playing import Instruments, Soundfont, playing
 from flows.cli.remixing import AsJson, Device, On, Options, Seed, Separator, Voice, console
 from flows.cli.writing import Density, Follow, Temperature, TopP, Tracks, writing
+from models.so_vits_svc import DEFAULT_VOICE
 
 Song = Annotated[Path, typer.Argument(help="An audio file.")]
 Midi = Annotated[Path, typer.Argument(help="A MIDI file.")]
@@ -72,7 +73,7 @@ def extend(
 
 def revoice(
     vocals: Song,
-    voice: Voice = "lj",
+    voice: Voice = DEFAULT_VOICE,
     out: OutFile = None,
     seed: Seed = 0,
     device: On = Device.auto,
