@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.cli.remixing import AsJson, Device, On, Options, Seed, console
+from models.so_vits_svc import DEFAULT_VOICE
 
 
 def add_to(app: typer.Typer) -> None:
@@ -106,7 +107,7 @@ def pipeline(
     count: Annotated[int, typer.Option("--songs", min=1, help="How many songs are made where none is given.")] = 1,
     seconds: Seconds = 75.0,
     out: Annotated[Path, typer.Option(help="The folder that gets a folder for each song.")] = Path("remixes"),
-    voice: Annotated[str, typer.Option(help="Who sings.")] = "lj",
+    voice: Annotated[str, typer.Option(help="Who sings.")] = DEFAULT_VOICE,
     separator: Separator = "band-mask",
     seed: Seed = 0,
     device: On = Device.auto,

@@ -55,9 +55,9 @@ def serve(
 
 _WELCOME = """The service is up. Its pages: {ui}
 
-    remix submit song.mp3 --voice lj --follow     # uploads a song and remixes it
+    remix submit song.mp3 --voice knn --follow     # uploads a song and remixes it
     remix runs ; remix runs show ID ; remix runs cancel ID ; remix runs fetch ID --out DIR
-    remix batch add DIR --every "0 2 * * *" --voice lj ; remix batch list|pause|remove
+    remix batch add DIR --every "0 2 * * *" --voice knn ; remix batch list|pause|remove
 
 Logs: {logs}. Ctrl-C ends it; what was finished is kept."""
 
