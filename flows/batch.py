@@ -138,10 +138,15 @@ def on_cluster(songs: list[Path | str], choices: Choices, given: dict[str, Any])
 
 @task(name="song", task_run_name="{song}", cache_policy=NO_CACHE, persist_result=False)
 def song_on_cluster(song: Path | str, choices: Choices, given: dict[str, Any]) -> Outcome:
-    """One song of a batch, remixed in the cluster's process that runs this."""
+    """One song of a batch, remixed in the cluster's process that runs this.
+
+    The remix has a thread of its own: inside this task's transaction its stages would keep nothing, and hold their
+    locks, until the whole song is done.
+    """
 
     def remix(upload: Upload) -> Outcome:
-        state = remix_song(upload.sha256, **given, return_state=True)
+        with ThreadPoolExecutor(1) as apart:
+            state = apart.submit(remix_song, upload.sha256, **given, return_state=True).result()
         run_id = str(state.state_details.flow_run_id or "")
         return Outcome(upload.title, "remixed" if state.is_completed() else "failed", state.message or "", run_id)
 

@@ -62,9 +62,12 @@ def test_an_engine_that_is_not_installed_is_said_to_be(monkeypatch):
 @pytest.mark.service
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("engine", ["dask", "ray"])
-def test_a_batch_on_a_local_cluster_of_two_workers(engine, tmp_path):
+def test_a_batch_on_a_local_cluster_of_two_workers(engine, tmp_path, monkeypatch):
     if importlib.util.find_spec(f"prefect_{engine}") is None:
         pytest.skip(f"prefect-{engine} is not installed")
+    from prefect.settings import get_current_settings
+
+    monkeypatch.setenv("PREFECT_API_URL", str(get_current_settings().api.url))
     music = tmp_path / "music"
     music.mkdir()
     for number in range(2):

@@ -26,7 +26,8 @@ TEXT = "(document.body?.innerText ?? '')"
 
 def open_tab(tab: Tab, name: str) -> None:
     """Click one of the tabs of the run's page."""
-    found = f"[...document.querySelectorAll('a, button, [role=tab]')].find((e) => e.textContent.trim() === '{name}')"
+    leaves = "[...document.querySelectorAll('*')].filter((e) => !e.children.length)"
+    found = f"{leaves}.find((e) => e.textContent.trim() === '{name}')"
     tab.until(f"!!({found})", PATIENCE_S)
     tab.ask(f"({found}).click()")
 
