@@ -34,7 +34,7 @@ class ListenSettings:
     fastest_bpm: float = 205.0
     likely_bpm: float = 95.0
     tempo_cost: float = 20.0
-    prior_weight: float = 2.8
+    prior_weight: float = 2.0
     beat_cost: float = 0.4
     metres: tuple[int, ...] = (4, 3)
     bar_cost: float = 6.0

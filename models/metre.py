@@ -58,7 +58,7 @@ def pulse_score(heard: Onsets, beats: Doubles, downs: Doubles, likely_bpm: float
     turns = standard(near(heard.snare, beats) - near(heard.kick, beats)) * (-1.0) ** np.arange(len(beats))
     bars = bar_path(downs, _METRE, _JUMP)[1] / len(beats)
     octaves = np.log2(60 / float(np.median(np.diff(beats))) / likely_bpm)
-    alike = contrast + divided + 1.1 * onto + 0.6 * abs(float(turns.mean())) + 0.7 * bars
+    alike = contrast + divided + onto + 1.1 * abs(float(turns.mean())) + 0.8 * bars
     return float(alike - prior_weight * octaves**2)
 
 

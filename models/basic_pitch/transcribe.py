@@ -39,10 +39,10 @@ class TranscribeSettings:
     threads: int = 1
 
 
-BASS = TranscribeSettings(0.3, 0.3, lowest=26, highest=67, evidence=BASS_EVIDENCE, belief=0.25, single_voice=True)
+BASS = TranscribeSettings(0.3, 0.3, lowest=26, highest=67, evidence=BASS_EVIDENCE, belief=0.12, single_voice=True)
 """For a bass stem: low, one voice."""
 
-OTHER = TranscribeSettings(0.3, 0.25, lowest=33, highest=100, evidence=HARMONY_EVIDENCE, belief=0.22)
+OTHER = TranscribeSettings(0.3, 0.25, lowest=33, highest=100, evidence=HARMONY_EVIDENCE, belief=0.1)
 """For a stem of harmony: many voices."""
 
 MELODY = TranscribeSettings(0.3, 0.25, lowest=45, highest=88, evidence=MELODY_EVIDENCE, belief=0.05, single_voice=True)
