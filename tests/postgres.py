@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
 
@@ -58,38 +59,22 @@ class Postgres:
 
 
 @contextmanager
-def postgres(folder: Path, port: int, password: str) -> Iterator[Postgres]:
-    """A fresh database named remix, gone with the block."""
-    own = folder / "postgres"
-    own.mkdir(mode=0o755, parents=True)
-    secret = own / "password"
-    secret.write_text(password)
+def postgres(port: int, password: str) -> Iterator[Postgres]:
+    """A fresh database named remix, gone with the block; in a folder of its own, since pytest's are only root's."""
     user = _other_user()
-    if user:
-        for parent in (own, *own.parents):
-            if parent == Path("/tmp"):
-                break
-            parent.chmod(0o755)
-        shutil.chown(own, user["user"], user["group"])
-        shutil.chown(secret, user["user"], user["group"])
-    data = own / "data"
-    initialise = [
-        PROGRAMS[-1].with_name("initdb"),
-        "-D",
-        data,
-        "-U",
-        "remix",
-        "-A",
-        "scram-sha-256",
-        "--pwfile",
-        secret,
-    ]
-    subprocess.run(initialise, check=True, stdout=subprocess.DEVNULL, **user)
-    server = Postgres(data, port, password)
-    server.start()
-    try:
-        create = [PROGRAMS[-1].with_name("createdb"), "-h", "127.0.0.1", "-p", str(port), "-U", "remix", "remix"]
-        subprocess.run(create, check=True, env={**os.environ, "PGPASSWORD": password})
-        yield server
-    finally:
-        server.kill()
+    with TemporaryDirectory(prefix="postgres-") as folder:
+        own, secret = Path(folder), Path(folder) / "password"
+        secret.write_text(password)
+        if user:
+            shutil.chown(own, user["user"], user["group"])
+            shutil.chown(secret, user["user"], user["group"])
+        initdb = [PROGRAMS[-1].with_name("initdb"), "-D", own / "data", "-U", "remix", "-A", "scram-sha-256"]
+        subprocess.run([*initdb, "--pwfile", secret], check=True, stdout=subprocess.DEVNULL, **user)
+        server = Postgres(own / "data", port, password)
+        server.start()
+        try:
+            create = [PROGRAMS[-1].with_name("createdb"), "-h", "127.0.0.1", "-p", str(port), "-U", "remix", "remix"]
+            subprocess.run(create, check=True, env={**os.environ, "PGPASSWORD": password})
+            yield server
+        finally:
+            server.kill()

@@ -109,7 +109,7 @@ def test_its_commands_serve_a_song_on_postgres_behind_a_secret_even_when_postgre
         value = re.sub(r"^/run/secrets/(\w+)$", lambda found: str(files[found[1]]), value)
         return value.replace("/data/", f"{tmp_path}/home/")
 
-    with postgres(tmp_path, database, password) as db:
+    with postgres(database, password) as db:
         try:
             start("server")
             served.wait_for_server()
