@@ -70,11 +70,12 @@ def _separation(data: ReportInput, watch: Watch) -> Iterator[Figure]:
             "What is left of the song when all its stems are taken away; lower means that nothing was lost.",
             "Separation",
         )  # fmt: skip
-    if data.lead is not None:
-        residue = signals.vocal_residue_db(data.lead, data.backing, watch.span(0.5, 1))
+    singers = data.stems.get("vocals", data.lead)
+    if singers is not None:
+        residue = signals.vocal_residue_db(singers, data.backing, watch.span(0.5, 1))
         yield Figure(
             "Vocal residue", residue, "dB", word(residue, -20, -12),
-            "How much of the old singer still sounds in the band, against the singer alone; lower is cleaner.",
+            "How much of the old singing still sounds in the band, against the singing alone; lower is cleaner.",
             "Separation",
         )  # fmt: skip
 
