@@ -5,6 +5,16 @@
 The songs are the project's own, whose pitch is known; `--vocadito` is a folder in vocadito's layout, whose f0 people
 annotated. For each: median error in cents, share within 50 cents and over 300 (gross, octaves) where both are voiced,
 share of frames whose voicing differs, and seconds of processor time a minute of audio. Prints JSON.
+
+With --songs 1 --seconds 6, on a machine of two busy cores:
+
+|  | median cents | within 50 | gross | voicing differs | s a minute |
+| --- | --- | --- | --- | --- | --- |
+| ours | 2.3 | 0.983 | 0 | 0.083 | 0.5 |
+| dio | 3.4 | 0.974 | 0 | 0.082 | 1.8 |
+| harvest | 2.5 | 0.976 | 0 | 0.125 | 13.0 |
+| pyin | 6.6 | 0.975 | 0 | 0.132 | 43.2 |
+| crepe tiny | 8.5 | 0.990 | 0 | 0.107 | 89.3 |
 """
 
 import argparse
