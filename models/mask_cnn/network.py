@@ -1,4 +1,4 @@
-"""The student design this project replaces, kept for comparison: a CNN and a binary mask (see `mask-cnn.md`)."""
+"""The student design this project replaces, kept for comparison: a CNN and a binary mask."""
 
 from fractions import Fraction
 
