@@ -222,6 +222,16 @@ def test_an_empty_prompt_still_gives_a_band():
     assert new != extend(Score(()), other, start, 4, untrained(), PlaySettings(), 0, "cpu")
 
 
+def test_tracks_that_the_prompt_has_not_join_it():
+    score, grid = song()
+    melody = Score(tuple(t for t in score.tracks if t.name == "melody"))
+    longer, start, end = carried_on(grid, score.end_s, 4)
+    asked = PlaySettings(tracks=("melody", "bass", "drums"))
+    new = extend(melody, longer, start, 4, untrained(context=256), asked, 0, "cpu")
+    assert {t.name for t in new.tracks} == {"melody", "bass", "drums"}
+    assert all(start <= n.onset_s < end for t in new.tracks for n in t.notes)
+
+
 def test_what_was_not_heard_is_said():
     score, grid = song()
     assert shortcomings(score, grid, score.end_s, accompanied=True) == ()

@@ -1,7 +1,7 @@
 """Playing with a song: carrying it on for more bars, and writing a band around its melody."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from models.records import Grid, Score, Track
 
 BAND = ("drums", "bass", "piano", "guitar", "strings")
 """What plays where the prompt does not say."""
+JOINED_BARS = 8
+"""How many bars of the prompt the tracks that join it are first written for, unheard."""
 NOTHING = Score(())
 
 
@@ -77,6 +79,7 @@ def extend(
 
     `grid` already carries the beats of the new bars (`models.grid.carried_on`). Of the score only what begins before
     `start_s` seconds is heard; where that is nothing, a band plays from the key, the tempo and the song's last chords.
+    Tracks asked for that the prompt has not join it.
     Onsets lie in [start_s, end of the last bar]. Same seed, same notes on the same machine.
     """
     if bars <= 0:
@@ -87,9 +90,29 @@ def extend(
     families = settings.families(heard or [FAMILIES.index(name) for name in BAND])
     piece = laid.piece if heard else chords_again(laid.piece, first)
     piece, gap = without_silence(piece, first)
+    network, rng = network.to(device), np.random.default_rng(seed)
+    missing = [family for family in families if family not in heard] if heard else []
+    if missing:
+        piece = _joined_by(network, piece, first - gap, heard, missing, settings, rng)
     task = Task(piece, first - gap, piece.bars, families, chords=not heard and len(piece.chords) > 0)
-    rows = write_bars(network.to(device), task, settings.manner, np.random.default_rng(seed), watch)
+    rows = write_bars(network, task, settings.manner, rng, watch)
     return score_of(rows + np.array([gap, 0, 0, 0, 0]), laid, grid, score, start_s, end_s)
+
+
+def _joined_by(
+    network: MusicTransformer,
+    piece: Piece,
+    stop: int,
+    heard: list[int],
+    missing: list[int],
+    settings: PlaySettings,
+    rng: np.random.Generator,
+) -> Piece:
+    """The piece with the families that are to join written under the last bars before `stop`, so that they play on."""
+    start = max(stop - JOINED_BARS, 0)
+    task = Task(piece, start, stop, missing, heard, chords=len(piece.chords) > 0)
+    rows = write_bars(network, task, settings.manner, rng)
+    return replace(piece, notes=np.concatenate([piece.notes, rows]))
 
 
 def accompany(
