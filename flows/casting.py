@@ -73,7 +73,7 @@ def notes_on_voice(pitch: Contour, casting: Casting) -> tuple[str, ...]:
     said = []
     if casting.shift:
         way = "up" if casting.shift > 0 else "down"
-        said.append(f"The lead was moved {abs(casting.shift)} semitones {way} into the range of {casting.lead}.")
+        said.append(f"The lead was moved {abs(casting.shift)} semitones {way} for {casting.lead}.")
     reach = card(find_voice(casting.lead)).range
     outside = notes_outside(_f0(pitch), reach, casting.shift) if reach.seconds else {}
     if sum(outside.values()) >= 0.1:
