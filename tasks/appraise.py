@@ -28,7 +28,7 @@ def _voice(made: Remixed, voice: str = "") -> str:
     return voice_digest(find_voice(voice)) if voice else ""
 
 
-@stage("numpy", "scipy", "mir_eval", "resemblyzer", depends=_voice)
+@stage("librosa", "numpy", "scipy", "mir_eval", "resemblyzer", depends=_voice)
 def appraise(made: Remixed, voice: str = "") -> Appraisal:
     """Measure the remix: loudness, residue, pitch, key, groove, drift, and the founding paper's cross-correlation.
 
