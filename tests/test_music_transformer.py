@@ -18,6 +18,7 @@ from models.music_transformer import (
     shortcomings,
     tokens,
 )
+from models.music_transformer.lattice import lay, score_of
 from models.music_transformer.memory import Memory, Recollection, mixed
 from models.music_transformer.network import Batch
 from models.music_transformer.sampling import Manner, Task, write_bars
@@ -185,6 +186,20 @@ def test_onsets_lie_on_the_drifting_grid():
     new = accompany(score.track("melody"), grid, score.end_s, untrained(), PlaySettings(), 0, "cpu")
     places = np.concatenate([seconds_to_beats(grid, [n.onset_s for n in t.notes]) * TICKS for t in new.tracks])
     assert np.abs(places - np.round(places)).max() < 1e-6
+
+
+def test_what_was_struck_before_the_song_is_not_heaped_on_its_first_moment():
+    score, grid = song()
+    pickup = replace(grid, downbeats_s=grid.beats_s[1::4])  # the first bar begins three beats before the first beat
+    laid, _ = lay(score, pickup, score.end_s)
+    bass, drums = FAMILIES.index("bass"), FAMILIES.index("drums")
+    before, later = [0, 0], [1, 0]  # bar and tick: 1 s before the song, and in it
+    rows = np.array(
+        [[*before, drums, 36, 1], [*before, bass, 40, 2], [*before, bass, 43, 4 * TICKS], [*later, drums, 38, 1]]
+    )
+    made = score_of(rows, laid, pickup, Score(()), 0.0, score.end_s)
+    assert [note.pitch for note in made.track("drums").notes] == [38]
+    assert [(note.onset_s, note.pitch) for note in made.track("bass").notes] == [(0.0, 43)]
 
 
 @pytest.mark.parametrize("melody", [True, False])

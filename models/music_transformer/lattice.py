@@ -24,6 +24,9 @@ FAMILY_OF_PROGRAM = tuple(
 )  # fmt: skip
 """The family of each General MIDI program: organs and pads count as strings, winds and synth leads as melody."""
 
+_EARLY_S = 0.03
+"""How far before its bar a note may be and still be of it: rounding to the lattice, in seconds."""
+
 
 @dataclass(frozen=True)
 class Laid:
@@ -109,10 +112,14 @@ def family_of(track: Track) -> int:
 
 
 def score_of(rows: Ints, laid: Laid, grid: Grid, prompt: Score, start_s: float, end_s: float) -> Score:
-    """Rows of `Piece.notes` as tracks in seconds on the prompt's instruments, all inside [start_s, end_s]."""
+    """Rows of `Piece.notes` as tracks in seconds on the prompt's instruments, all inside [start_s, end_s].
+
+    The first bar may begin before `start_s`: what was struck there is not heard, what still sounds at `start_s` is.
+    """
     home = laid.starts[rows[:, 0]] + rows[:, 1] / TICKS
-    onset = np.maximum(beats_to_seconds(grid, home), start_s)
-    off = beats_to_seconds(grid, home + rows[:, 4] / TICKS)
+    struck, off = beats_to_seconds(grid, home), beats_to_seconds(grid, home + rows[:, 4] / TICKS)
+    onset = np.maximum(struck, start_s)
+    inside = (struck > start_s - _EARLY_S) | ((rows[:, 2] != DRUMS) & (off > start_s + _EARLY_S))
     loud = _loudness(prompt)
     tracks = []
     for family in sorted(set(rows[:, 2].tolist())):
@@ -125,7 +132,7 @@ def score_of(rows: Ints, laid: Laid, grid: Grid, prompt: Score, start_s: float, 
                 velocity=_velocity(loud.get(family, 80), int(rows[i, 1])),
             )
             for i in np.flatnonzero(rows[:, 2] == family)
-            if onset[i] < end_s
+            if inside[i] and onset[i] < end_s
         ]
         ordered = tuple(sorted(notes, key=lambda n: (n.onset_s, n.pitch)))
         tracks.append(Track(name, program, family == DRUMS, ordered))
