@@ -202,7 +202,7 @@ def test_killed_inside_any_stage_the_next_run_repeats_that_stage_alone(first, so
         assert stage not in done
     result = killed_in("no stage", song, tmp_path / "out", tmp_path / "home")
     assert result.returncode == 0, result.stderr
-    assert "mixdown" in result.stdout
+    assert "computed appraise\n" in result.stdout
     folder = next(path for path in (tmp_path / "out").iterdir())
     assert digest(folder / "mix.wav") == digest(first.folder / "mix.wav")
 
