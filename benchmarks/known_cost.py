@@ -1,13 +1,22 @@
-"""A flow whose cost is known, to measure the service around it: it waits, and notes when it began and ended."""
+"""Flows whose cost is known, to measure the service around them: they wait, and note when they began and ended."""
 
 import json
 import os
 import time
-from pathlib import Path
+from typing import Any
 
+import numpy as np
 from prefect import flow
+from prefect.runtime import flow_run
 
-import tasks  # noqa: F401  # telemetry off
+from models.records import Clip
+from models.registry import home
+from tasks.caching import stage
+from tasks.in_use import alone, in_use
+from tasks.store import Store
+
+STAGES = 5
+"""How many stages a song of known cost has, one after the other."""
 
 
 @flow(name="known-cost", persist_result=False)
@@ -16,6 +25,36 @@ def known_cost(number: int, seconds: float) -> None:
     started = time.time()
     time.sleep(seconds)
     note = {"number": number, "started": started, "ended": time.time(), "worker": os.environ.get("KNOWN_COST_WORKER")}
-    folder = Path(os.environ["REMIX_HOME"]) / "known-cost"
+    folder = home() / "known-cost"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{number:06d}.json").write_text(json.dumps(note))
+
+
+@stage("numpy")
+def wait(audio: Clip, number: int, seconds: float) -> Clip:
+    """A stage that waits, notes that it is done and leaves a clip, which is kept as any stage's is."""
+    time.sleep(seconds)
+    source = Store().source(audio)
+    made = Store().put([source.read(0, source.frames) * 0.9], audio.sample_rate)
+    note("computed", stage=f"{audio.sha256[:12]} {number}")
+    return made
+
+
+@flow(name="known-song", persist_result=False)
+def known_song(number: int, seconds: float) -> None:
+    """A song of known cost: stages that wait, each kept; another song for each number."""
+    with in_use(), alone(f"run-{flow_run.id}"):
+        note("began", song=number)
+        audio = Store().put([np.full((2, 1000), 1.0 / (number + 1), np.float32)], 44_100)
+        for place in range(STAGES):
+            audio = wait(audio, place, seconds / STAGES)
+        note("remixed", song=number)
+
+
+def note(what: str, **more: Any) -> None:
+    """Add a line to the notes of this home, at once and whole."""
+    line = {"what": what, "at": time.time(), "worker": os.environ.get("KNOWN_COST_WORKER"), **more}
+    folder = home() / "known-cost"
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "notes.jsonl", "ab", buffering=0) as notes:
+        notes.write((json.dumps(line) + "\n").encode())

@@ -56,12 +56,13 @@ def workers(count: int, songs: int, seconds: float) -> dict[str, Any]:
         finally:
             served.stop()
     spent = max(note["ended"] for note in notes) - min(note["started"] for note in notes)
-    last = {note["worker"]: sum(n["worker"] == note["worker"] for n in notes) for note in notes}
+    of_each = {note["worker"]: [n for n in notes if n["worker"] == note["worker"]] for note in notes}
     return {
         "workers": count,
         "songs": len(notes),
         "seconds_a_song": seconds,
-        "songs_a_worker": last,
+        "songs_a_worker": {worker: len(own) for worker, own in of_each.items()},
+        "seconds_between_songs": round(median(gap for own in of_each.values() for gap in gaps(own)), 1),
         "songs_an_hour": round(3600 * len(notes) / spent, 2),
     }
 
@@ -78,16 +79,21 @@ def queue(songs: int) -> dict[str, Any]:
             memory, database = server_bytes(served), database_bytes(served)
         finally:
             served.stop()
-    notes = sorted(notes, key=lambda note: float(note["started"]))
-    gaps = [after["started"] - before["ended"] for before, after in pairwise(notes)]
-    tenth = max(len(gaps) // 10, 1)
+    between = gaps(notes)
+    tenth = max(len(between) // 10, 1)
     return {
         "songs": songs,
-        "start_latency_first_tenth_s": round(median(gaps[:tenth]), 2),
-        "start_latency_last_tenth_s": round(median(gaps[-tenth:]), 2),
+        "start_latency_first_tenth_s": round(median(between[:tenth]), 2),
+        "start_latency_last_tenth_s": round(median(between[-tenth:]), 2),
         "server_memory_mb": [round(memory_before / 1e6), round(memory / 1e6)],
         "database_bytes_a_run": round((database - database_before) / songs),
     }
+
+
+def gaps(notes: list[dict[str, Any]]) -> list[float]:
+    """The seconds between each run's end and the next one's start."""
+    in_order = sorted(notes, key=lambda note: float(note["started"]))
+    return [after["started"] - before["ended"] for before, after in pairwise(in_order)]
 
 
 def started(folder: Path) -> Service:
