@@ -29,8 +29,8 @@ from models.records import Clip
 from models.registry import home
 from tasks import sung
 from tasks.fingerprint import code_digest, digest_of, versions
-from tasks.leases import LeaseLockManager
-from tasks.locking import FlockLockManager
+from tasks.leases import Leases
+from tasks.locking import Flocks, LockManager
 from tasks.progress import stage_watch
 from tasks.remote_store import StoreUnreachable, shared
 from tasks.resident import EngineLost, computed
@@ -120,11 +120,10 @@ def share(key: str) -> None:
         store.push(path, f"results/{key}")
 
 
-def _locks() -> FlockLockManager | LeaseLockManager:
+def _locks() -> LockManager:
     """The kernel's locks for one machine; leases in the shared store where there are several."""
-    if shared():
-        return LeaseLockManager(forget_if_damaged, share)
-    return FlockLockManager(lambda: home() / "locks", forget_if_damaged)
+    locks = Leases() if shared() else Flocks(lambda: home() / "locks")
+    return LockManager(locks, on_acquired=forget_if_damaged, on_release=share)
 
 
 def can_pass(task: Any, run: Any, state: Any) -> bool:

@@ -6,15 +6,14 @@ it every few seconds. A lease that nobody saw change for `LEASE_S` is dead, by t
 need not agree; its key is taken by the next number.
 """
 
-import asyncio
 import json
 import os
 import socket
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from tasks.locking import Release
 from tasks.remote_store import RemoteStore, StoreUnreachable, shared
 
 LEASE_S = 30.0
@@ -23,89 +22,13 @@ _POLL_S = 0.5
 _RELEASED = b"released"
 
 
-@dataclass
-class _Lease:
-    """One lock held by this process, kept alive until it is let go."""
+@dataclass(frozen=True)
+class Leases:
+    """Locks in the store that machines share, each dead when its owner was not heard of for `lease_s` seconds."""
 
-    store: RemoteStore
-    name: str
-    stop: threading.Event = field(default_factory=threading.Event)
-
-    def start(self) -> None:
-        threading.Thread(target=self._beat, daemon=True).start()
-
-    def _beat(self) -> None:
-        count = 0
-        while not self.stop.wait(_BEAT_S):
-            count += 1
-            try:
-                self.store.write(self.name, _owner(count))
-            except StoreUnreachable:
-                continue  # others take over if it lasts; what both then compute is the same
-
-    def release(self) -> None:
-        self.stop.set()
-        self.store.write(self.name, _RELEASED)
-
-
-@dataclass
-class LeaseLockManager:
-    """Prefect's `LockManager` protocol over leases; a call runs under each newly taken lock and before each release."""
-
-    on_acquired: Callable[[str], None]
-    on_release: Callable[[str], None]
     lease_s: float = LEASE_S
-    _held: dict[str, tuple[str, _Lease]] = field(default_factory=dict)
 
-    def acquire_lock(
-        self, key: str, holder: str, acquire_timeout: float | None = None, hold_timeout: float | None = None
-    ) -> bool:
-        if self.is_lock_holder(key, holder):
-            return True
-        lease = self._taken(key, acquire_timeout)
-        if lease is None:
-            return False
-        lease.start()
-        self._held[key] = (holder, lease)
-        try:
-            self.on_acquired(key)
-        except BaseException:
-            self._held.pop(key)[1].release()
-            raise
-        return True
-
-    async def aacquire_lock(
-        self, key: str, holder: str, acquire_timeout: float | None = None, hold_timeout: float | None = None
-    ) -> bool:
-        return await asyncio.to_thread(self.acquire_lock, key, holder, acquire_timeout, hold_timeout)
-
-    def release_lock(self, key: str, holder: str) -> None:
-        if not self.is_lock_holder(key, holder):
-            raise ValueError(f"{holder} does not hold the lock {key}")
-        try:
-            self.on_release(key)
-        finally:
-            self._held.pop(key)[1].release()
-
-    def is_locked(self, key: str) -> bool:
-        store = _store()
-        numbers = _numbers(store, key)
-        return bool(numbers) and store.read(_name(key, max(numbers))) not in (None, _RELEASED)
-
-    def is_lock_holder(self, key: str, holder: str) -> bool:
-        return key in self._held and self._held[key][0] == holder
-
-    def wait_for_lock(self, key: str, timeout: float | None = None) -> bool:
-        lease = self._taken(key, timeout)
-        if lease is not None:
-            lease.release()
-        return lease is not None
-
-    async def await_for_lock(self, key: str, timeout: float | None = None) -> bool:
-        return await asyncio.to_thread(self.wait_for_lock, key, timeout)
-
-    def _taken(self, key: str, timeout: float | None) -> _Lease | None:
-        """The lock, once it is free or dead; None when the time is up."""
+    def taken(self, key: str, timeout_s: float | None) -> Release | None:
         store, started = _store(), time.monotonic()
         seen: tuple[int, bytes | None] = (-1, None)
         seen_at = started
@@ -122,14 +45,39 @@ class LeaseLockManager:
                     for number in after:
                         if number <= last:
                             store.remove(_name(key, number))
-                    return _Lease(store, _name(key, last + 1))
+                    return _kept_alive(store, _name(key, last + 1))
                 store.remove(_name(key, last + 1))  # a number from the past: others have gone further
-            if timeout is not None and time.monotonic() - started >= timeout:
+            if timeout_s is not None and time.monotonic() - started >= timeout_s:
                 return None
             time.sleep(_POLL_S)
 
-    def __deepcopy__(self, memo: dict[int, object]) -> "LeaseLockManager":
-        return self  # Prefect copies cache policies; the locks a process holds are one set
+    def is_taken(self, key: str) -> bool:
+        store = _store()
+        numbers = _numbers(store, key)
+        return bool(numbers) and store.read(_name(key, max(numbers))) not in (None, _RELEASED)
+
+
+def _kept_alive(store: RemoteStore, name: str) -> Release:
+    """Rewrite a lease every few seconds until what is returned is called."""
+    over = threading.Event()
+
+    def beat() -> None:
+        count = 0
+        while not over.wait(_BEAT_S):
+            count += 1
+            try:
+                store.write(name, _owner(count))
+            except StoreUnreachable:
+                continue  # others take over if it lasts; what both then compute is the same
+
+    def release() -> None:
+        over.set()
+        beating.join()  # a beat on its way must not come after the last word
+        store.write(name, _RELEASED)
+
+    beating = threading.Thread(target=beat, daemon=True)
+    beating.start()
+    return release
 
 
 def _store() -> RemoteStore:

@@ -1,7 +1,8 @@
-"""A lock for Prefect's transactions that the kernel frees when its holder dies: flock on a file a key.
+"""Locks for Prefect's transactions whose holder may die: the kernel's on one machine, leases where machines share a store.
 
 Prefect's own FileSystemLockManager writes no expiry, so a killed process leaves its keys locked for ever. Here the lock
-is the open file itself. The moment a key is locked is also when its record is verified, before Prefect looks for it.
+is an open file under flock, which the kernel frees at its holder's death, or a lease (`tasks.leases`). The moment a key
+is locked is also when its record is verified, before Prefect looks for it.
 """
 
 import asyncio
@@ -11,30 +12,46 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
+
+Release = Callable[[], None]
 
 _POLL_S = 0.05
 
 
-@dataclass
-class FlockLockManager:
-    """Prefect's `LockManager` protocol over flock; `on_acquired(key)` runs under each newly taken lock."""
+class Locks(Protocol):
+    """Locks by key that exclude threads, processes or machines from each other, and outlive no holder."""
 
-    folder: Callable[[], Path]
+    def taken(self, key: str, timeout_s: float | None) -> Release | None:
+        """Take a key as soon as it is free; returns what lets go of it, or None when the time was up before."""
+
+    def is_taken(self, key: str) -> bool:
+        """Whether somebody holds a key now."""
+
+
+@dataclass
+class LockManager:
+    """Prefect's `LockManager` protocol over locks; a call runs under each newly taken lock, one before each release."""
+
+    locks: Locks
     on_acquired: Callable[[str], None]
-    _held: dict[str, tuple[str, int]] = field(default_factory=dict)
+    on_release: Callable[[str], None] = lambda key: None
+    _held: dict[str, tuple[str, Release]] = field(default_factory=dict)
 
     def acquire_lock(
         self, key: str, holder: str, acquire_timeout: float | None = None, hold_timeout: float | None = None
     ) -> bool:
         if self.is_lock_holder(key, holder):
             return True
-        deadline = None if acquire_timeout is None else time.monotonic() + acquire_timeout
-        while (descriptor := self._try(key)) is None:
-            if deadline is not None and time.monotonic() >= deadline:
-                return False
-            time.sleep(_POLL_S)
-        self._held[key] = (holder, descriptor)
-        self.on_acquired(key)
+        release = self.locks.taken(key, acquire_timeout)
+        if release is None:
+            return False
+        self._held[key] = (holder, release)
+        try:
+            self.on_acquired(key)
+        except BaseException:
+            self._held.pop(key)[1]()
+            raise
         return True
 
     async def aacquire_lock(
@@ -45,28 +62,51 @@ class FlockLockManager:
     def release_lock(self, key: str, holder: str) -> None:
         if not self.is_lock_holder(key, holder):
             raise ValueError(f"{holder} does not hold the lock {key}")
-        os.close(self._held.pop(key)[1])
+        try:
+            self.on_release(key)
+        finally:
+            self._held.pop(key)[1]()
 
     def is_locked(self, key: str) -> bool:
-        descriptor = self._try(key)
-        if descriptor is None:
-            return True
-        os.close(descriptor)
-        return False
+        return self.locks.is_taken(key)
 
     def is_lock_holder(self, key: str, holder: str) -> bool:
         return key in self._held and self._held[key][0] == holder
 
     def wait_for_lock(self, key: str, timeout: float | None = None) -> bool:
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while self.is_locked(key):
-            if deadline is not None and time.monotonic() >= deadline:
-                return False
-            time.sleep(_POLL_S)
-        return True
+        release = self.locks.taken(key, timeout)
+        if release is not None:
+            release()
+        return release is not None
 
     async def await_for_lock(self, key: str, timeout: float | None = None) -> bool:
         return await asyncio.to_thread(self.wait_for_lock, key, timeout)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "LockManager":
+        return self  # Prefect copies cache policies; the locks a process holds are one set
+
+
+@dataclass(frozen=True)
+class Flocks:
+    """Locks on one machine: an open file a key in a folder, under flock."""
+
+    folder: Callable[[], Path]
+
+    def taken(self, key: str, timeout_s: float | None) -> Release | None:
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while (descriptor := self._try(key)) is None:
+            if deadline is not None and time.monotonic() >= deadline:
+                return None
+            time.sleep(_POLL_S)
+        held = descriptor
+        return lambda: os.close(held)
+
+    def is_taken(self, key: str) -> bool:
+        descriptor = self._try(key)
+        if descriptor is None:
+            return True
+        os.close(descriptor)
+        return False
 
     def _try(self, key: str) -> int | None:
         """An open, locked descriptor, or None while somebody else (or another thread) holds the key."""
@@ -79,6 +119,3 @@ class FlockLockManager:
             os.close(descriptor)
             return None
         return descriptor
-
-    def __deepcopy__(self, memo: dict[int, object]) -> "FlockLockManager":
-        return self  # Prefect copies cache policies; the locks a process holds are one set

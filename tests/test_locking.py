@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks.locking import FlockLockManager
+from tasks.locking import Flocks, LockManager
 
 
-def manager(folder: Path, acquired: list[str] | None = None) -> FlockLockManager:
-    return FlockLockManager(lambda: folder, (acquired if acquired is not None else []).append)
+def manager(folder: Path, acquired: list[str] | None = None) -> LockManager:
+    return LockManager(Flocks(lambda: folder), (acquired if acquired is not None else []).append)
 
 
 def _hold(folder: Path, ready) -> None:
@@ -56,5 +56,15 @@ def test_the_record_is_verified_once_under_each_new_lock(tmp_path):
     mine = manager(tmp_path, acquired)
     mine.acquire_lock("key", "one")
     mine.acquire_lock("key", "one")
-    mine.wait_for_lock("other")
+    assert mine.wait_for_lock("other")
+    assert not mine.is_locked("other")
     assert acquired == ["key"]
+
+
+def test_a_record_that_cannot_be_looked_at_leaves_its_key_free(tmp_path):
+    def full(key: str) -> None:
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space"):
+        LockManager(Flocks(lambda: tmp_path), full).acquire_lock("key", "one")
+    assert manager(tmp_path).acquire_lock("key", "two", acquire_timeout=0)

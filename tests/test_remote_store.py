@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from tasks import leases, remote_store
-from tasks.leases import LeaseLockManager
+from tasks.leases import Leases
+from tasks.locking import LockManager
 from tasks.remote_store import RemoteStore, StoreUnreachable, shared
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -87,8 +88,7 @@ def test_objects_come_back_and_of_several_creators_one_wins(store, tmp_path):
 def test_a_lease_is_held_by_one_and_a_dead_owners_is_taken_over(store, monkeypatch):
     monkeypatch.setattr(leases, "_POLL_S", 0.05)
     seen: list[str] = []
-    one = LeaseLockManager(seen.append, lambda key: None, lease_s=1.0)
-    two = LeaseLockManager(seen.append, lambda key: None, lease_s=1.0)
+    one, two = LockManager(Leases(1.0), seen.append), LockManager(Leases(1.0), seen.append)
     monkeypatch.setattr(leases, "_BEAT_S", 0.2)
     assert one.acquire_lock("key", "first")
     assert one.acquire_lock("key", "first")
@@ -96,7 +96,9 @@ def test_a_lease_is_held_by_one_and_a_dead_owners_is_taken_over(store, monkeypat
     assert two.is_locked("key")
     one.release_lock("key", "first")
     assert two.acquire_lock("key", "second", acquire_timeout=20)
-    two._held["key"][1].stop.set()  # its owner is gone: no heartbeat, no release
+    two.release_lock("key", "second")
+    assert store.create(leases._name("key", 99), b"an owner that is gone: no heartbeat, no release")
+    assert two.is_locked("key")
     assert one.acquire_lock("key", "first", acquire_timeout=20)
     one.release_lock("key", "first")
     assert not one.is_locked("key")
@@ -105,14 +107,12 @@ def test_a_lease_is_held_by_one_and_a_dead_owners_is_taken_over(store, monkeypat
 
 def test_of_many_that_want_a_dead_lease_one_has_it_at_a_time(store, monkeypatch):
     monkeypatch.setattr(leases, "_POLL_S", 0.02)
-    dead = LeaseLockManager(lambda key: None, lambda key: None, lease_s=0.5)
-    assert dead.acquire_lock("key", "dead")
-    dead._held["key"][1].stop.set()
+    assert store.create(leases._name("key", 1), b"an owner that is gone")
     inside, most, turns, lock = 0, 0, 0, threading.Lock()
 
     def want(number: int) -> None:
         nonlocal inside, most, turns
-        manager = LeaseLockManager(lambda key: None, lambda key: None, lease_s=0.5)
+        manager = LockManager(Leases(0.5), lambda key: None)
         assert manager.acquire_lock("key", str(number), acquire_timeout=60)
         with lock:
             inside, turns = inside + 1, turns + 1
