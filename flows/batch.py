@@ -17,27 +17,12 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from flows.casting import KEEP_SINGER
 from flows.clusters import Engine, task_runner
-from flows.serving import (
-    BUILT_IN,
-    BackingVoiceName,
-    Outro,
-    Seed,
-    SeparatorName,
-    SplitterName,
-    TransformerName,
-    VoiceName,
-    check_names,
-    honest,
-    marker_of,
-    remix_song,
-    remixed_by,
-    settings_of,
-)
-from flows.settings import Backing, Choices, Device
+from flows.forms import DEFAULTS, Form
+from flows.serving import honest, marker_of, remix_song, remixed_by
+from flows.settings import Choices
+from flows.spreading import spread
 from models.errors import BadInput
-from models.so_vits_svc import DEFAULT_VOICE
 from tasks.folders import songs_in
 from tasks.uploads import Upload, decoded_apart, hand_in
 
@@ -59,23 +44,13 @@ class Outcome:
 
 @flow(name="batch-remix", flow_run_name="{folder} sung by {voice}", persist_result=False)
 @honest
+@spread
 def batch_remix(
     folder: FolderName = "inbox",
     songs: list[str] = [],  # noqa: B006  # Prefect shows it in the form; nothing writes into it
     at_once: AtOnce = 2,
     deployment: Literal["remix", "remix-gpu"] = "remix",
-    voice: VoiceName = DEFAULT_VOICE,
-    backing: Backing = "generated",
-    outro_bars: Outro = 8,
-    seed: Seed = 0,
-    device: Device = "auto",
-    separator: SeparatorName = "band-mask",
-    splitter: SplitterName = "lead-backing",
-    transformer: TransformerName = "small",
-    soundfont: str = BUILT_IN,
-    backing_voice: BackingVoiceName = KEEP_SINGER,
-    transpose_backing: bool = False,
-    options: list[str] = [],  # noqa: B006
+    form: Form = DEFAULTS,
     engine: Engine = "pool",
 ) -> State[Any]:
     """Remix every song of a folder, each by a run of its own on the work pool, at most so many at once.
@@ -87,57 +62,29 @@ def batch_remix(
         songs: Digests of uploaded songs, instead of a folder's; leave empty for the folder.
         at_once: How many songs of this batch are worked on at a time.
         deployment: Which pool's workers remix: remix for cpu, remix-gpu for gpu.
-        voice: Who sings: an installed voice, or none to keep the singer.
-        backing: What plays under the voice: a band written by the Music Transformer (generated), the transcribed score
-            on new instruments, or the original stems.
-        outro_bars: How many bars (0 to 64) the transformer plays on after each song.
-        seed: Where every random choice starts; equal seeds give equal mixes.
-        device: Where networks compute; auto takes CUDA where there is one.
-        separator: The network that takes songs apart.
-        splitter: The network that takes lead and backing vocals apart; none leaves all to the lead.
-        transformer: The Music Transformer that plays.
-        soundfont: built-in, or the name of a file in the service's folder `soundfonts`.
-        backing_voice: Who sings behind the lead: an installed voice, the same as the lead, or none to leave them.
-        transpose_backing: Whether band and backing singers follow the lead into another key.
-        options: Any other option as stage.option=value, one a line (master.target_lufs=-16 is in LUFS).
         engine: Who works: the work pool's workers, or a cluster of this machine by Dask or Ray (extras).
     """
-    choices = Choices(
-        voice=voice,
-        seed=seed,
-        device=device,
-        backing=backing,
-        outro_bars=outro_bars,
-        separator=separator,
-        splitter=splitter,
-        transformer=transformer,
-        settings=settings_of(soundfont, options),
-        backing_voice=backing_voice,
-        transpose_backing=transpose_backing,
-    )
-    check_names(choices)
-    given = {key: value for key, value in asdict(choices).items() if key != "settings"}
-    given |= {"soundfont": soundfont, "options": options}
+    choices = form.choices()
     if engine != "pool":
         cluster = on_cluster.with_options(task_runner=task_runner(engine, at_once))
-        return ended(cluster(_listed(folder, songs), choices, given))
+        return ended(cluster(_listed(folder, songs), form))
     batch = str(flow_run.id)
 
     def remix(upload: Upload) -> Outcome:
-        return _run_of(upload, deployment, given, batch)
+        return _run_of(upload, deployment, form, batch)
 
     return ended(outcomes(_listed(folder, songs), choices, remix, at_once))
 
 
 @flow(name="batch-on-cluster", persist_result=False, validate_parameters=False)
-def on_cluster(songs: list[Path | str], choices: Choices, given: dict[str, Any]) -> list[Outcome]:
+def on_cluster(songs: list[Path | str], form: Form) -> list[Outcome]:
     """The songs of a batch as tasks of a cluster, as many at once as it has workers."""
-    futures = [song_on_cluster.submit(song, choices, given) for song in songs]
+    futures = [song_on_cluster.submit(song, form) for song in songs]
     return [future.result() for future in futures]
 
 
 @task(name="song", task_run_name="{song}", cache_policy=NO_CACHE, persist_result=False)
-def song_on_cluster(song: Path | str, choices: Choices, given: dict[str, Any]) -> Outcome:
+def song_on_cluster(song: Path | str, form: Form) -> Outcome:
     """One song of a batch, remixed in the cluster's process that runs this.
 
     The remix has a thread of its own: inside this task's transaction its stages would keep nothing, and hold their
@@ -146,11 +93,11 @@ def song_on_cluster(song: Path | str, choices: Choices, given: dict[str, Any]) -
 
     def remix(upload: Upload) -> Outcome:
         with ThreadPoolExecutor(1) as apart:
-            state = apart.submit(remix_song, upload.sha256, **given, return_state=True).result()
+            state = apart.submit(remix_song, upload.sha256, **asdict(form), return_state=True).result()
         run_id = str(state.state_details.flow_run_id or "")
         return Outcome(upload.title, "remixed" if state.is_completed() else "failed", state.message or "", run_id)
 
-    return _outcome(song, choices, remix)
+    return _outcome(song, form.choices(), remix)
 
 
 def outcomes(
@@ -205,12 +152,12 @@ def _listed(folder: str, songs: list[str]) -> list[Path | str]:
     return list(songs) if songs else list(songs_in(folder))
 
 
-def _run_of(upload: Upload, deployment: str, given: dict[str, Any], batch: str) -> Outcome:
+def _run_of(upload: Upload, deployment: str, form: Form, batch: str) -> Outcome:
     """A run on the work pool for one song, waited for. A batch that is taken up again finds its own runs."""
     run: Any = run_deployment(
         f"remix/{deployment}",
-        parameters={"song": upload.sha256, **given},
-        flow_run_name=f"{upload.title} sung by {given['voice']}",
+        parameters={"song": upload.sha256, **asdict(form)},
+        flow_run_name=f"{upload.title} sung by {form.voice}",
         idempotency_key=f"{batch}-{upload.sha256}",
         poll_interval=POLL_S,
         as_subflow=True,

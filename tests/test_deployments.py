@@ -1,5 +1,6 @@
 """prefect.yaml's deployments: each has a form for people, and none of its parameters can be a path or a URL."""
 
+from dataclasses import fields
 from importlib import import_module
 from typing import Any
 
@@ -7,8 +8,9 @@ import pytest
 import yaml
 from prefect.utilities.callables import parameter_schema
 
+from flows.forms import Form, check_names, settings_of
 from flows.service import POOLS, ROOT
-from flows.serving import check_names, marker_of, settings_of
+from flows.serving import marker_of
 from flows.settings import Choices
 from models.errors import BadInput
 
@@ -54,6 +56,24 @@ def test_names_are_of_what_is_installed(name):
         settings_of(name, [])
     with pytest.raises(BadInput, match="by its name in the folder soundfonts"):
         settings_of("built-in", [f"render.soundfont={name}"])
+
+
+def test_all_that_a_remix_can_be_given_is_in_the_forms_and_in_the_commands(home):
+    import inspect
+
+    from flows.cli.batches import add
+    from flows.cli.runs import submit
+
+    chosen = {f.name for f in fields(Choices)} - {"settings"}
+    assert chosen < {f.name for f in fields(Form)}
+    for name in ("remix", "batch-remix"):
+        deployment = next(d for d in DEPLOYMENTS if d["name"] == name)
+        assert {f.name for f in fields(Form)} <= set(parameter_schema(the_flow(deployment)).properties)
+    for command in (submit, add):
+        assert {f.name for f in fields(Form)} <= set(inspect.signature(command).parameters)
+    assert Form(voice="world", seed=3, options=["master.target_lufs=-16"]).choices().settings.master.target_lufs == -16
+    with pytest.raises(BadInput, match="SoundFont"):
+        Form(soundfont="/etc/passwd").choices()
 
 
 def test_a_remix_is_known_by_its_sound_and_choices_and_not_by_its_device(home):

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli.remixing import AsJson, Backing, Options, Outro, Seed, Under, Voice
+from flows.cli.choosing import Wanted
+from flows.cli.remixing import AsJson
+from flows.spreading import spread
 from models.errors import BadInput
-from models.so_vits_svc import DEFAULT_VOICE
 
 if TYPE_CHECKING:
     from prefect.client.schemas.responses import DeploymentResponse
@@ -30,17 +31,15 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(folders, name="folders", rich_help_panel="Service")
 
 
+@spread
 def add(
     folder: Annotated[Path, typer.Argument(help="A folder of songs; those in folders below it count too.")],
     every: Annotated[str, typer.Option(help='When, as cron says it: "0 2 * * *" is each night at two.')],
-    voice: Voice = DEFAULT_VOICE,
+    wanted: Wanted,
     name: Annotated[str, typer.Option(help="What the batch is called; by default as its folder.")] = "",
     timezone: Annotated[str, typer.Option(help="Whose clock, as Europe/Berlin; by default this machine's.")] = "",
     at_once: Annotated[int, typer.Option(min=1, max=64, help="How many songs at a time.")] = 2,
-    backing: Under = Backing.generated,
-    outro_bars: Outro = 8,
-    seed: Seed = 0,
-    options: Options = None,
+    gpu: Annotated[bool, typer.Option("--gpu", help="Have workers of the pool gpu remix.")] = False,
 ) -> None:
     """Have a folder remixed by the clock; what was remixed is skipped, and no batch starts while its last one works."""
     from flows.service import use_api
@@ -48,21 +47,17 @@ def add(
     use_api()
     from prefect.client.orchestration import get_client
 
-    from flows.serving import check_names, settings_of
-    from flows.settings import Choices
     from tasks.folders import register
 
     called = name or re.sub(r"[^A-Za-z0-9 _-]+", "-", folder.resolve().name).strip("-")
     zone = timezone or _own_zone()
     _check_time(every, zone)
-    check_names(Choices(voice=voice, outro_bars=outro_bars))
-    settings_of("built-in", options or [])
+    chosen = wanted.parameters()
     register(called, folder)
-    chosen: dict[str, Any] = {"folder": called, "voice": voice, "at_once": at_once, "backing": backing.value}
-    chosen |= {"outro_bars": outro_bars, "seed": seed, "options": options or []}
+    chosen |= {"folder": called, "at_once": at_once, "deployment": "remix-gpu" if gpu else "remix"}
     with get_client(sync_client=True) as client:
         _schedule(client, called, every, zone, chosen)
-    print(f"{called}: {folder} sung by {voice}, {every} ({zone})")
+    print(f"{called}: {folder} sung by {wanted.voice}, {every} ({zone})")
 
 
 def list_batches(as_json: AsJson = False) -> None:

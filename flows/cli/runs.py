@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.cli.remixing import Along, AsJson, Backing, Behind, Device, On, Options, Outro, Seed, Under, Voice
+from flows.cli.choosing import Wanted
+from flows.cli.remixing import AsJson
+from flows.spreading import spread
 from models.errors import BadInput
-from models.so_vits_svc import DEFAULT_VOICE
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
@@ -28,22 +29,15 @@ def add_to(app: typer.Typer) -> None:
     app.command(rich_help_panel="Service")(submit)
     group = typer.Typer(help="The service's runs: without a command, the latest ones.", invoke_without_command=True)
     group.callback()(runs)
-    for command in (show, cancel, fetch):
+    for command in (show, cancel, retry, fetch):
         group.command()(command)
     app.add_typer(group, name="runs", rich_help_panel="Service")
 
 
+@spread
 def submit(
     songs: Annotated[list[Path], typer.Argument(help="Audio files.")],
-    voice: Voice = DEFAULT_VOICE,
-    seed: Seed = 0,
-    device: On = Device.auto,
-    backing: Under = Backing.generated,
-    outro_bars: Outro = 8,
-    separator: Annotated[str, typer.Option(help="The network that takes songs apart.")] = "band-mask",
-    backing_voice: Behind = "none",
-    transpose_backing: Along = False,
-    options: Options = None,
+    wanted: Wanted,
     gpu: GPU = False,
     follow: Annotated[bool, typer.Option("--follow", help="Show the progress until all are done.")] = False,
     as_json: AsJson = False,
@@ -52,23 +46,11 @@ def submit(
     from flows.service import use_api
 
     use_api()
-    from flows.serving import check_names, settings_of
-    from flows.settings import Choices
     from tasks.uploads import hand_in
 
-    chosen: dict[str, Any] = {
-        "voice": voice,
-        "seed": seed,
-        "backing": backing.value,
-        "outro_bars": outro_bars,
-        "separator": separator,
-    }
-    chosen |= {"backing_voice": backing_voice, "transpose_backing": transpose_backing}
-    check_names(Choices(voice=voice, outro_bars=outro_bars, separator=separator, backing_voice=backing_voice))
-    settings_of("built-in", options or [])
-    parameters = chosen | {"device": device.value, "options": options or []}
+    parameters = wanted.parameters()
     uploads = [hand_in(song) for song in songs]
-    made = [_started(upload.sha256, f"{upload.title} sung by {voice}", parameters, gpu) for upload in uploads]
+    made = [_started(upload.sha256, f"{upload.title} sung by {wanted.voice}", parameters, gpu) for upload in uploads]
     if as_json:
         print(json.dumps([{"id": str(run.id), "name": run.name, "page": page_of(run)} for run in made]))
     else:
@@ -147,6 +129,21 @@ def cancel(run_id: RunId) -> None:
     state: State[Any] = Cancelled(message="Cancelled before it began.") if waits else Cancelling()
     with get_client(sync_client=True) as client:
         client.set_flow_run_state(run.id, state)
+    print(f"{run.name}: {state.name}")
+
+
+def retry(run_id: RunId) -> None:
+    """Start a run that failed or was cancelled again, under its own id; what it finished is not done again."""
+    run = _found(run_id)
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.objects import State
+    from prefect.states import Scheduled
+
+    if not run.state or run.state.is_completed() or not run.state.is_final():
+        raise BadInput(f"The run {run.name!r} cannot be tried again: {run.state_name}.")
+    state: State[Any] = Scheduled(name="AwaitingRetry", message="It is tried again, as was asked for.")
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(run.id, state, force=True)
     print(f"{run.name}: {state.name}")
 
 
