@@ -36,8 +36,8 @@ from tasks.revoice import revoice
 from tasks.separate import ALL_LEAD, part_voices, separate
 from tasks.transcribe import transcribe
 
-LEAST_VOICED_S = 1.0
-"""Less sung pitch than this, in seconds, is residue: the song has no vocals."""
+LEAST_SUNG_S, LEAST_SUNG = 2.0, 0.1
+"""A song in which nobody sings so many seconds, nor that part of it, has no vocals."""
 
 
 @flow(
@@ -101,8 +101,8 @@ def remix_of(taken: Song, song: Path, out: Path, choices: Choices) -> Remix:
     stems = separate(taken.audio, separator, settings.separate, seed, on)
     hearing = listen.submit(stems.drums, stems.bass, stems.other, settings.listen)
     voices = part_voices(stems.vocals, splitter, settings.part_voices, seed, on)
-    pitch = follow_pitch(voices.lead_vocals, settings.follow_pitch)
-    sings = pitch.voiced_s >= LEAST_VOICED_S
+    pitch = follow_pitch(voices.lead_vocals, taken.audio, settings.follow_pitch)
+    sings = pitch.sung_s >= min(LEAST_SUNG_S, LEAST_SUNG * taken.audio.duration_s)
     casting = cast(pitch, sings, choices)
     sung_by = casting.behind if casting.lead == KEEP_SINGER else casting.lead
     singing = (
@@ -118,7 +118,7 @@ def remix_of(taken: Song, song: Path, out: Path, choices: Choices) -> Remix:
     lead = singing.result() if singing else voices.lead_vocals
     behind = sing_behind(voices, casting, choices, on)
     mix = mixdown(lead, behind, voices, heard, band, settings.mixdown, settings.master)
-    new_pitch = follow_pitch(lead, settings.follow_pitch)
+    new_pitch = follow_pitch(lead, taken.audio, settings.follow_pitch)
     made = Remixed(taken.audio, stems, voices, grid, score, pitch, lead, new_pitch, band, mix)
     appraisal = appraise(made, casting.lead if singing else "")
     credits = Credits(

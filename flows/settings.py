@@ -7,6 +7,7 @@ from typing import Any, Literal, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from models.demucs.split import SplitSettings
+from models.demucs.voices import PartingSettings
 from models.errors import BadInput, unknown_name
 from models.listening import ListenSettings
 from models.mastering import MasterSettings
@@ -27,7 +28,7 @@ class StageSettings:
     """The options of each stage, named as the stages are."""
 
     separate: SplitSettings = field(default_factory=SplitSettings)
-    part_voices: SplitSettings = field(default_factory=SplitSettings)
+    part_voices: PartingSettings = field(default_factory=PartingSettings)
     listen: ListenSettings = field(default_factory=ListenSettings)
     follow_pitch: PitchSettings = field(default_factory=PitchSettings)
     transcribe: ScoreSettings = field(default_factory=ScoreSettings)

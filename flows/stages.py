@@ -41,7 +41,7 @@ def separate_file(
 ) -> tuple[Path, ...]:
     """Take a song apart into FLAC files named for the stems: drums, bass, other, vocals, lead and backing vocals."""
     with in_use():
-        stems, voices = _apart(song, separator, splitter, seed, resolved(device), settings)
+        stems, voices = _apart(ingest(song).audio, separator, splitter, seed, resolved(device), settings)
         named = {
             "drums": stems.drums,
             "bass": stems.bass,
@@ -66,9 +66,10 @@ def transcribe_file(
 ) -> Path:
     """Write a song down as MIDI: bass, harmony, drums and the sung melody, on the song's own beats."""
     with in_use():
-        stems, voices = _apart(song, separator, splitter, seed, resolved(device), settings)
+        audio = ingest(song).audio
+        stems, voices = _apart(audio, separator, splitter, seed, resolved(device), settings)
         grid = listen(stems.drums, stems.bass, stems.other, settings.listen)
-        pitch = follow_pitch(voices.lead_vocals, settings.follow_pitch)
+        pitch = follow_pitch(voices.lead_vocals, audio, settings.follow_pitch)
         score = transcribe(
             stems.drums, stems.bass, stems.other, voices.lead_vocals, pitch, settings.transcribe, stems.parts
         )
@@ -77,12 +78,12 @@ def transcribe_file(
 
 
 def _apart(
-    song: Path, separator: str, splitter: str, seed: int, on: str, settings: StageSettings
+    audio: Clip, separator: str, splitter: str, seed: int, on: str, settings: StageSettings
 ) -> tuple[Stems, Voices]:
     chosen = usable(separator)
     for note in chosen.notes:
         print(note, file=sys.stderr)
-    stems = separate(ingest(song).audio, chosen.separator, settings.separate, seed, on)
+    stems = separate(audio, chosen.separator, settings.separate, seed, on)
     return stems, part_voices(stems.vocals, splitter, settings.part_voices, seed, on)
 
 

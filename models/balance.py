@@ -14,6 +14,8 @@ from models.records import Grid
 FLOOR_LUFS = -60.0
 """What is quieter than this over a section is not there: it has no balance to take."""
 LEAST_SUNG_S = 0.5
+LEAST_SUNG = 0.2
+"""The part of a section (0..1) that must be sung for the backing's level to be taken there alone."""
 LEAST_SECTION_S = 2.0
 ALONE_LUFS = -20.0
 Powers = NDArray[np.float64]
@@ -68,7 +70,7 @@ def balance(
 ) -> SectionGains:
     """The gains that give each section of the new mix the original's levels of voice and backing.
 
-    Levels are taken while the original sings; the backing's in all of a section where it does not. A section with
+    Levels are taken while the original sings; the backing's in all of a section where it hardly does. A section with
     nothing to compare takes its neighbour's gain, one after the original's end (`original_s`) the level of the last
     before it. Where the original lacks voice or backing altogether the voice is put `over_db` above the backing.
     Sections stay within `range_db` of the median. `bounds_s` are the sections' starts and the end of the last, in
@@ -88,7 +90,7 @@ def balance(
         sung = active[here]
         if sung.sum() * step_s >= LEAST_SUNG_S:
             voice[section] = _difference(_level(original.voice[here][sung]), _level(new.voice[here][sung]))
-        else:
+        if sung.mean() < LEAST_SUNG:
             sung = np.ones_like(sung)
         backing[section] = _difference(_level(original.backing[here][sung]), _level(new.backing[here][sung]))
     return _completed(voice, backing, new, over_db, range_db)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import soxr
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
 
 from models.progress import UNWATCHED, Watch
 from models.records import Samples, Source
@@ -30,7 +31,8 @@ class PitchSettings:
     `floor_hz` and `ceiling_hz` bound the voice; `gate_db` is the level below the song's loud frames (95th percentile)
     under which a frame counts as residue and has no pitch; `silence_dbfs` the absolute one. The four costs are
     Boersma's: of low candidates, of octave jumps, of changes of voicing (the last two a 10 ms step), and the strength
-    that an unvoiced frame starts with.
+    that an unvoiced frame starts with. A voice more than `residue_db` below its song's mean level is left over from
+    something else.
     """
 
     floor_hz: float = 60.0
@@ -42,6 +44,7 @@ class PitchSettings:
     jump_cost: float = 0.35
     voicing_cost: float = 0.14
     unvoiced_strength: float = 0.45
+    residue_db: float = 15.0
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,53 @@ def track_f0(source: Source, settings: PitchSettings, watch: Watch = UNWATCHED) 
     strength[level_db < gate] = -np.inf
     track = _cheapest_path(hz, strength, settings, watch.span(0.9, 1.0))
     return F0(track, settings.hop_s)
+
+
+@dataclass(frozen=True)
+class Periodicity:
+    """How far each frame repeats at one period, `strength` 0 to 1, and its `power`; both float32, shape (frames,)."""
+
+    strength: Floats
+    power: Floats
+
+
+def periodicity(source: Source, hop_s: float, watch: Watch = UNWATCHED) -> Periodicity:
+    """Boersma's harmonic strength of a source, one frame each `hop_s` seconds: near 1 for one voice alone."""
+    settings = PitchSettings(hop_s=hop_s)
+    frames = int(np.floor(source.frames / source.sample_rate / hop_s)) + 1
+    strength, power = np.zeros(frames, np.float32), np.zeros(frames, np.float32)
+    step = max(int(_BLOCK_S / hop_s), 1)
+    for start in range(0, frames, step):
+        watch.at(start / frames)
+        stop = min(start + step, frames)
+        windows = _windows(source, settings, start, stop)
+        power[start:stop] = np.mean(windows**2, axis=1)
+        strength[start:stop] = np.clip(_candidates(windows, settings)[1].max(axis=1), 0, 1)
+    return Periodicity(strength, power)
+
+
+def sung_s(voice: Source, song: Source, f0: F0, within_db: float) -> float:
+    """How long somebody sings, in seconds: where there is a pitch, and the voice stands out of its song.
+
+    It does where its level over 0.4 s is at most `within_db` below the mean level of the song.
+    """
+    powers = _powers(voice, f0.hop_s, len(f0.hz))
+    level = uniform_filter1d(powers, round(0.4 / f0.hop_s) | 1, mode="constant")
+    song_level = _powers(song, f0.hop_s, len(f0.hz)).mean()
+    heard = (f0.hz > 0) & (level > 0) & (level >= song_level * 10 ** (-within_db / 10))
+    return float(heard.sum() * f0.hop_s)
+
+
+def _powers(source: Source, hop_s: float, frames: int) -> NDArray[np.float64]:
+    """The mean power of each hop, all channels together. Shape: (frames,)."""
+    found = np.zeros(frames)
+    step = max(int(_BLOCK_S / hop_s), 1)
+    for first in range(0, frames, step):
+        edges = np.round(np.arange(first, min(first + step, frames) + 1) * hop_s * source.sample_rate).astype(int)
+        heard = np.square(source.read(edges[0], edges[-1]), dtype=np.float64).mean(axis=0)
+        sums = np.add.reduceat(heard, edges[:-1] - edges[0])
+        found[first : first + len(sums)] = sums / np.diff(edges)
+    return found
 
 
 def _window_frames(settings: PitchSettings) -> int:

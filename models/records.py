@@ -110,15 +110,14 @@ class Voices:
 
 @dataclass(frozen=True)
 class Contour:
-    """A pitch track as it is kept: `hz` each `hop_s` seconds from 0, 0 where unvoiced."""
+    """A pitch track as it is kept: `hz` each `hop_s` seconds from 0, 0 where unvoiced.
+
+    `sung_s` is how long it is more than residue of a separation, in seconds.
+    """
 
     hz: tuple[float, ...]
     hop_s: float
-
-    @property
-    def voiced_s(self) -> float:
-        """How long there is a pitch, in seconds."""
-        return sum(h > 0 for h in self.hz) * self.hop_s
+    sung_s: float
 
 
 @dataclass(frozen=True)

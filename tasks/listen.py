@@ -2,7 +2,7 @@
 
 from models import listening
 from models.listening import ListenSettings
-from models.pitch import PitchSettings, track_f0
+from models.pitch import PitchSettings, sung_s, track_f0
 from models.records import Clip, Contour, Grid
 from tasks.caching import stage
 from tasks.progress import stage_watch
@@ -17,7 +17,9 @@ def listen(drums: Clip, bass: Clip, other: Clip, settings: ListenSettings) -> Gr
 
 
 @stage("numpy", "scipy", "soxr")
-def follow_pitch(voice: Clip, settings: PitchSettings) -> Contour:
-    """Follow the sung pitch (f0) of a voice."""
-    f0 = track_f0(Store().source(voice), settings, stage_watch("follow_pitch"))
-    return Contour(tuple(round(float(h), 3) for h in f0.hz), f0.hop_s)
+def follow_pitch(voice: Clip, song: Clip, settings: PitchSettings) -> Contour:
+    """Follow the sung pitch (f0) of a voice taken from that song, and say how long it sings."""
+    source = Store().source(voice)
+    f0 = track_f0(source, settings, stage_watch("follow_pitch"))
+    sung = sung_s(source, Store().source(song), f0, settings.residue_db)
+    return Contour(tuple(round(float(h), 3) for h in f0.hz), f0.hop_s, round(sung, 3))

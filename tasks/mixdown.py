@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from models.balance import sections_of
 from models.loudness import measure
 from models.mastering import MasterSettings, master, plan_master
 from models.mixing import MixSettings, Original, Part, mix
@@ -9,8 +10,6 @@ from models.records import Band, Clip, Mix, Stems, Take, Voices
 from tasks.caching import stage
 from tasks.progress import stage_watch
 from tasks.store import Store
-
-BARS_A_SECTION = 8
 
 
 @stage("numpy", "scipy")
@@ -32,7 +31,7 @@ def mixdown(
     original = Original(
         [store.source(voices.lead_vocals), choir],
         [store.source(clip) for clip in (stems.drums, stems.bass, stems.other)],
-        more.grid.downbeats_s[::BARS_A_SECTION],
+        sections_of(more.grid, voices.lead_vocals.duration_s),
     )
     return _mastered(sung, played, original, settings, mastering)
 

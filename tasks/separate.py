@@ -8,6 +8,7 @@ import numpy as np
 from models import registry
 from models.demucs.load import load, separator_path
 from models.demucs.split import SplitSettings, split
+from models.demucs.voices import PartingSettings, company, kept_together
 from models.records import Clip, Part, Samples, Stems, Voices
 from tasks.caching import stage
 from tasks.networks import NETWORKS
@@ -57,15 +58,18 @@ def _splitter(splitter: str, **inputs: Any) -> str:
     return registry.file_digest(registry.verified(registry.find("vocal_splitter", splitter)))
 
 
-@stage("torch", "demucs", "numpy", depends=_splitter, resident=True)
-def part_voices(vocals: Clip, splitter: str, settings: SplitSettings, seed: int, device: str) -> Voices:
-    """Take the vocals apart into lead, backing and room; where no backing is heard everything stays lead."""
+@stage("torch", "demucs", "numpy", "scipy", "soxr", depends=_splitter, resident=True)
+def part_voices(vocals: Clip, splitter: str, settings: PartingSettings, seed: int, device: str) -> Voices:
+    """Take the vocals apart into lead, backing and room; where one voice sings alone everything stays lead."""
     if splitter == ALL_LEAD:
         silence = _silence_like(vocals)
         return Voices(vocals, silence, silence)
     network = NETWORKS.kept(load, registry.verified(registry.find("vocal_splitter", splitter)), device)
-    blocks = split(Store().source(vocals), network, settings, seed, device, stage_watch("part_voices"))
-    return Voices(*Store().put_together(blocks, vocals.sample_rate))
+    source, watch = Store().source(vocals), stage_watch("part_voices")
+    believed = company(source, settings, watch.span(0.0, 0.1))
+    blocks = split(source, network, settings, seed, device, watch.span(0.1, 1.0))
+    parts = kept_together(blocks, believed, vocals.sample_rate)
+    return Voices(*Store().put_together(parts, vocals.sample_rate))
 
 
 def _silence_like(clip: Clip) -> Clip:

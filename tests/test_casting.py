@@ -14,7 +14,9 @@ from tasks.transpose import transpose
 
 
 def contour(*pitches: float) -> Contour:
-    return Contour(tuple(float(440 * 2 ** ((p - 69) / 12)) for p in pitches for _ in range(100)), 0.01)
+    return Contour(
+        tuple(float(440 * 2 ** ((p - 69) / 12)) for p in pitches for _ in range(100)), 0.01, float(len(pitches))
+    )
 
 
 def choices(shift: int | None = None, **chosen: object) -> Choices:

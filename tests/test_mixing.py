@@ -8,7 +8,7 @@ import pyloudnorm
 import pytest
 from numpy.typing import NDArray
 
-from models.balance import sections_of
+from models.balance import Pair, balance, sections_of
 from models.errors import BadInput, Cancelled
 from models.example_song import ExampleSong, example_song
 from models.mixing import MixSettings, Original, Part, mix, mix_buses
@@ -306,3 +306,13 @@ def test_equal_inputs_give_equal_bytes_and_reading_is_in_blocks() -> None:
 def test_a_part_that_does_not_fit_is_refused(source: Wave) -> None:
     with pytest.raises(BadInput, match="mono or stereo at 44100 Hz"):
         list(mix([], [Part(source)], Original(), 100, RATE, MixSettings()))
+
+
+def test_a_word_at_a_sections_start_does_not_decide_how_loud_the_band_is() -> None:
+    step_s, bounds = 0.1, (0.0, 10.0, 20.0)
+    voice, old, new = np.zeros(200), np.full(200, 0.01), np.full(200, 0.01)
+    voice[:80] = 0.01  # the first section is sung, of the second the first 0.8 s
+    voice[100:108] = 0.01
+    new[100:108] = 0.0001  # where the new band happens to rest
+    gains = balance(Pair(voice, old), Pair(voice, new), bounds, 20.0, step_s, 0.0, 18.0)
+    assert abs(gains.backing_db[1]) < 1

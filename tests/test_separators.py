@@ -155,7 +155,7 @@ def test_each_part_of_other_is_written_down_for_itself(monkeypatch, tmp_path):
     monkeypatch.setenv("REMIX_HOME", str(tmp_path))
     drums, bass, other, vocals = (Store().put([row], 44100) for row in own_song(0, 4.0))
     parts = (Part("other", bass), Part("guitar", other), Part("piano", other))
-    silence = Contour((0.0,) * 400, 0.01)
+    silence = Contour((0.0,) * 400, 0.01, 0.0)
     score = transcribe.fn(drums, bass, other, vocals, silence, ScoreSettings(), parts)
     assert [track.name for track in score.tracks] == ["bass", "other", "guitar", "piano", "melody", "drums"]
     guitar, piano = score.track("guitar"), score.track("piano")

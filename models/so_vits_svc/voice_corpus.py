@@ -1,7 +1,7 @@
 """What a voice learns from: recordings of one speaker, and the same words sung by WORLD.
 
 Singing by one's voice is rare, speech is not: the recording's envelope is kept, its vowels are drawn out and its pitch
-is replaced by a melody with glides and vibrato, over a wider range than anybody speaks in.
+is replaced by a melody with glides and vibrato, over the range in which somebody who speaks that high would sing.
 """
 
 from collections.abc import Sequence
@@ -24,6 +24,8 @@ from models.so_vits_svc.voices import Range
 Floats = NDArray[np.float32]
 
 _HOP_S = 0.005
+_TONIC_ABOVE_SPEECH = (-5.0, 9.0)
+"""Where the tonic of a melody of an octave lies, in semitones above the median of the speech."""
 PITCH = PitchSettings(hop_s=_HOP_S)
 
 
@@ -50,7 +52,8 @@ def sung_version(audio: Floats, rate: int, rng: np.random.Generator) -> Floats:
     voiced = uniform_filter1d((now > 0).astype(np.float64), 9)
     length = np.cumsum(1 + (rng.uniform(1.2, 2.5) - 1) * voiced)
     frames = np.clip(np.searchsorted(length, np.arange(int(length[-1]))), 0, len(now) - 1)
-    melody = _melody(len(frames), rng)
+    spoken = float(np.median(now[now > 0])) if (now > 0).any() else 200.0
+    melody = _melody(len(frames), spoken, rng)
     hz = np.where(now[frames] > 0, melody, 0.0)
     sung = pyworld.synthesize(
         hz, np.ascontiguousarray(envelope[frames]), np.ascontiguousarray(noise[frames]), rate, 5.0
@@ -58,10 +61,10 @@ def sung_version(audio: Floats, rate: int, rng: np.random.Generator) -> Floats:
     return np.asarray(sung / max(np.abs(sung).max(), 1e-6) * 0.7, np.float32)
 
 
-def _melody(frames: int, rng: np.random.Generator) -> NDArray[np.float64]:
+def _melody(frames: int, spoken_hz: float, rng: np.random.Generator) -> NDArray[np.float64]:
     """A pitch in hertz for each 5 ms: notes of a major scale, gliding, with vibrato on the long ones."""
     scale = np.array([0, 2, 4, 5, 7, 9, 11, 12])
-    tonic = rng.uniform(53, 72)
+    tonic = 69 + 12 * np.log2(spoken_hz / 440) + rng.uniform(*_TONIC_ABOVE_SPEECH)
     semitones = np.zeros(frames)
     depth = np.zeros(frames)
     start, place = 0, int(rng.integers(8))

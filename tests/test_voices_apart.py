@@ -1,0 +1,51 @@
+"""Who sings alone keeps everything; the splitter is believed where several sing; residue is no singing."""
+
+import numpy as np
+
+from models.demucs.voices import Company, PartingSettings, company, kept_together
+from models.example_song.song import example_song
+from models.pitch import F0, PitchSettings, sung_s, track_f0
+from models.records import Wave
+
+RATE = 44100
+
+
+def lead(seed: int, seconds: float = 9.0) -> Wave:
+    return example_song(seed, seconds).stems["lead_vocals"]
+
+
+def test_one_voice_is_not_taken_for_a_choir_and_a_choir_is_heard() -> None:
+    one = lead(0)
+    believed = company(one, PartingSettings())
+    assert believed.belief.max() < 0.2
+    # three singers at once, each on another melody
+    others = [lead(seed).samples for seed in (1, 2)]
+    choir = Wave(one.samples + sum(others), one.sample_rate)
+    heard = company(choir, PartingSettings()).belief
+    assert heard[60:-60].mean() > 0.7
+
+
+def test_nothing_is_lost_when_a_voice_is_kept_together() -> None:
+    rng = np.random.default_rng(0)
+    parts = rng.standard_normal((3, 2, 3 * RATE)).astype(np.float32)
+    belief = Company(np.repeat(np.float32([0, 1]), 30), 0.05)
+    blocks = [parts[..., :RATE], parts[..., RATE : 2 * RATE + 7], parts[..., 2 * RATE + 7 :]]
+    kept = np.concatenate(list(kept_together(blocks, belief, RATE)), axis=-1)
+    np.testing.assert_allclose(kept.sum(axis=0), parts.sum(axis=0), atol=1e-5)
+    assert not kept[1, :, :RATE].any()
+    np.testing.assert_array_equal(kept[1, :, -RATE:], parts[1, :, -RATE:])
+
+
+def test_silence_has_no_choir() -> None:
+    assert not company(Wave(np.zeros((2, 2 * RATE), np.float32), RATE), PartingSettings()).belief.any()
+
+
+def test_a_voice_far_below_its_song_is_residue() -> None:
+    voice = lead(0)
+    f0 = track_f0(voice, PitchSettings())
+    voiced = float((f0.hz > 0).sum() * f0.hop_s)
+    assert voiced > 3
+    assert abs(sung_s(voice, voice, f0, 15.0) - voiced) < 0.1 * voiced
+    loud = Wave(voice.samples * 100, voice.sample_rate)
+    assert sung_s(voice, loud, f0, 15.0) == 0
+    assert sung_s(voice, voice, F0(np.zeros_like(f0.hz), f0.hop_s), 15.0) == 0
