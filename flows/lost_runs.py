@@ -1,16 +1,19 @@
 """Runs whose process is gone are taken up again: every worker sweeps, so one living worker is enough.
 
-A running flow sends a heartbeat event every 30 s (Prefect's own). A run that sent none for `LOST_AFTER_S`, or that was
-reported as killed, is scheduled anew under its own id: it goes on where it was, since finished stages are kept. With a
-sweep every `EVERY_S` and a worker asking every 10 s, that is within two minutes.
+A running flow sends a heartbeat event every 30 s (Prefect's own). A run that sent none for `LOST_AFTER_S` and has no
+process on the machine of whoever looks, or that was reported as killed, is scheduled anew under its own id: it goes on
+where it was, since finished stages are kept. With a sweep every `EVERY_S` and a worker asking every 10 s, that is
+within two minutes.
 """
 
 import os
 import re
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +29,8 @@ from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFi
 from prefect.states import Cancelled, Failed, Scheduled
 from prefect.types._datetime import now
 
+from flows.supervising import say
+
 EVERY_S = 15.0
 LOST_AFTER_S = 75.0
 MOST_STARTS = 6
@@ -33,6 +38,8 @@ MOST_STARTS = 6
 
 _WORKING = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 _UUID = "prefect.flow-run."
+_RUN = b"PREFECT__FLOW_RUN_ID="
+"""What Prefect's worker tells the process of a run in its environment."""
 
 
 @dataclass
@@ -58,7 +65,7 @@ class Sweep:
             since = now("UTC") - timedelta(seconds=self.lost_after_s)
             working = [run for run in _runs(client, _WORKING) if run.state and run.state.timestamp < since]
             heard = _heard(client, [run.id for run in working], since)
-            silent = [run for run in working if run.id not in heard]
+            silent = [run for run in working if run.id not in heard | living_here()]
         return [run.name for run in (*crashed, *silent) if take_up(client, run)]
 
 
@@ -125,9 +132,19 @@ def _heard(client: SyncPrefectClient, ids: list[UUID], since: Any) -> set[UUID]:
     return heard
 
 
+def living_here() -> set[UUID]:
+    """The runs that have a process on this machine: on a busy one a start takes long and heartbeats come late."""
+    found = set()
+    for process in Path("/proc").iterdir():
+        with suppress(OSError, ValueError):  # it ended, or is not ours to look at, or is no process
+            variables = (process / "environ").read_bytes().split(b"\0")
+            found |= {UUID(v.removeprefix(_RUN).decode()) for v in variables if v.startswith(_RUN)}
+    return found
+
+
 def sweep_forever(stop: threading.Event) -> None:
     """Sweep until told to stop; `$REMIX_LOST_AFTER_S` is how long a run may be silent, in seconds."""
     sweep = Sweep(float(os.environ.get("REMIX_LOST_AFTER_S", LOST_AFTER_S)))
     while not stop.wait(EVERY_S):
         for name in sweep.once():
-            print(f"taken up again: {name}", flush=True)
+            say(f"taken up again: {name}")

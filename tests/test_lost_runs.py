@@ -1,5 +1,7 @@
 """Lost runs are taken up again: on a real server, with runs whose processes never were."""
 
+import os
+import subprocess
 import time
 from datetime import timedelta
 
@@ -10,7 +12,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.states import Cancelling, Completed, Crashed, Failed, Pending, Running
 from prefect.types._datetime import now
 
-from flows.lost_runs import MOST_STARTS, Sweep
+from flows.lost_runs import MOST_STARTS, Sweep, living_here
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -82,6 +84,27 @@ def test_a_run_that_sends_heartbeats_is_not_lost(client, run_in):
         time.sleep(0.2)
     assert sweep.once() == []
     assert client.read_flow_run(alive).state.type == StateType.RUNNING
+
+
+def test_a_run_whose_process_lives_here_is_not_lost_however_silent(client, run_in):
+    run = run_in(Running())
+    sweep = Sweep(lost_after_s=0.5)
+    sweep._answers_since -= 3600
+    environment = os.environ | {"PREFECT__FLOW_RUN_ID": str(run)}
+    process = subprocess.Popen(["sleep", "600"], env=environment)
+    try:
+        end = time.monotonic() + 60
+        while run not in living_here():
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        sweep.once()
+        meanwhile = client.read_flow_run(run).state
+    finally:
+        process.kill()
+        process.wait()
+    assert meanwhile.type == StateType.RUNNING
+    sweep.once()
+    assert client.read_flow_run(run).state.name == "AwaitingRetry"
 
 
 def test_a_server_that_is_away_says_nothing_of_any_run(monkeypatch):
