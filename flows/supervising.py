@@ -5,11 +5,18 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
 _PATIENCE_S = 20.0
+
+
+def say(words: str) -> None:
+    """Print into a log; when its disk is full, the words are lost and nothing else."""
+    with suppress(OSError):
+        print(words, flush=True)
 
 
 @dataclass

@@ -262,11 +262,15 @@ def _seconds_path(key: str) -> Path:
 
 
 def _keep_seconds(key: str, seconds: float) -> None:
+    """Note what a stage cost; where there is no room for the note, the stage is none the worse."""
     path = _seconds_path(key)
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
-    partial.write_text(json.dumps(seconds))
-    os.replace(partial, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(seconds))
+        os.replace(partial, path)
+    except OSError:
+        partial.unlink(missing_ok=True)
 
 
 def _seconds_kept(key: str) -> float:

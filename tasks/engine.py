@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Listener
 from pathlib import Path
@@ -121,17 +121,19 @@ def _for_several(network: Any) -> Any:
 
 def _answer(connection: Connection, calls: "SimpleQueue[_Call]") -> None:
     """Have one stage computed for one run, in its turn."""
-    with connection:
-        try:
-            call = _Call(connection, *connection.recv())
-            calls.put(call)
-            connection.send(("done", call.answer.result()))
-        except (Cancelled, EOFError, OSError):
-            return
-        except (BadInput, MemoryError) as error:
-            connection.send(("error", error))
-        except Exception as error:
-            connection.send(("error", _portable(error)))
+    with connection, suppress(EOFError, OSError):  # whoever asked is gone
+        call = _Call(connection, *connection.recv())
+        calls.put(call)
+        connection.send(_outcome(call))
+
+
+def _outcome(call: _Call) -> tuple[str, Any]:
+    try:
+        return "done", call.answer.result()
+    except (BadInput, Cancelled, MemoryError) as error:
+        return "error", error
+    except Exception as error:
+        return "error", _portable(error)
 
 
 @contextmanager
@@ -148,6 +150,8 @@ def _slot(limit: str | None) -> Iterator[None]:
 
 def _portable(error: Exception) -> Exception:
     """The error as the asking process can read it; what ran out of a GPU's memory is a MemoryError there."""
+    if isinstance(error, OSError) and error.errno:
+        return OSError(error.errno, error.strerror)
     words = f"{type(error).__name__}: {error}"
     return MemoryError(words) if type(error).__name__ == "OutOfMemoryError" else RuntimeError(words)
 
@@ -159,7 +163,9 @@ def _end_with(parent: int) -> None:
 
 
 def _note(**what: object) -> None:
+    """Add a line to the log; a full disk costs the line and not the work."""
     path = home() / "logs" / "engine.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a") as log:
-        log.write(json.dumps({"pid": os.getpid(), "at": time.time(), **what}) + "\n")
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "a") as log:
+            log.write(json.dumps({"pid": os.getpid(), "at": time.time(), **what}) + "\n")

@@ -63,8 +63,11 @@ def hand_in(file: Path) -> Upload:
         folder.mkdir(parents=True, exist_ok=True)
         target = folder / file_name(file.name)
         partial = _folder() / f"{uuid.uuid4().hex}.part"
-        shutil.copyfile(file, partial)
-        os.replace(partial, target)
+        try:
+            shutil.copyfile(file, partial)
+            os.replace(partial, target)
+        finally:
+            partial.unlink(missing_ok=True)
     except OSError as error:
         raise BadInput(f"{file} cannot be handed in: {error.strerror}.") from None
     if store := shared():

@@ -1,11 +1,15 @@
 """The resident engine as a process of its own, asked by this one."""
 
+import errno
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
+from multiprocessing import Pipe
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
@@ -14,7 +18,10 @@ from models.demucs.split import SplitSettings
 from models.errors import BadInput, Cancelled
 from models.example_song import example_song
 from models.progress import Watch
+from models.records import Clip
 from tasks import resident
+from tasks.caching import stage
+from tasks.engine import _Call, _outcome, take_turns
 from tasks.networks import Networks
 from tasks.separate import separate
 from tasks.store import Store
@@ -59,6 +66,43 @@ def test_it_computes_loads_once_reports_and_outlives_bad_input_and_a_caller_that
     log = [json.loads(line) for line in (home / "logs" / "engine.jsonl").read_text().splitlines()]
     assert [row["network"] for row in log if row["event"] == "load"] == ["band-mask"]
     assert {row["pid"] for row in log} == {engine.pid}
+
+
+@pytest.mark.usefixtures("prefect_server", "home")
+def test_a_turn_holds_the_limit_and_without_that_limit_nothing_is_computed():
+    from prefect.client.orchestration import get_client
+
+    limit = "gpu of this test"
+
+    @stage("numpy")
+    def slots_taken(audio: Clip) -> Clip:
+        """How many slots of the limit are taken, as a number of frames."""
+        with get_client(sync_client=True) as client:
+            found = client.read_global_concurrency_limit_by_name(limit)
+        return Clip(audio.sha256, audio.sample_rate, audio.channels, found.active_slots)
+
+    calls: SimpleQueue[_Call] = SimpleQueue()
+    threading.Thread(target=take_turns, args=(calls, limit), daemon=True).start()
+
+    def asked() -> Clip:
+        _listening, connection = Pipe()
+        call = _Call(connection, "slots_taken", {"audio": Clip("0" * 64, 44_100, 2, 0)})
+        calls.put(call)
+        return call.answer.result(timeout=120)
+
+    with pytest.raises(Exception, match="oncurrency"):
+        asked()
+    with get_client(sync_client=True) as client:
+        client.upsert_global_concurrency_limit_by_name(limit, 1)
+        assert asked().frames == 1
+        assert client.read_global_concurrency_limit_by_name(limit).active_slots == 0
+
+
+def test_why_a_disk_was_full_reaches_the_run_that_asked():
+    call = _Call(Pipe()[0], "none", {})
+    call.answer.set_exception(OSError(errno.ENOSPC, "No space left on device", "a file"))
+    kind, error = _outcome(call)
+    assert (kind, error.errno) == ("error", errno.ENOSPC)
 
 
 def test_without_an_engine_the_stage_is_computed_here(monkeypatch, tmp_path):

@@ -83,13 +83,13 @@ def worker(pool: Pool = "cpu", limit: Limit = None, name: Annotated[str, typer.O
         raise BadInput(f"There is no work pool {pool!r}; there are {' and '.join(POOLS)}.")
     wait_for(use_api())
     from flows.lost_runs import sweep_forever
-    from flows.supervising import Supervised
+    from flows.supervising import Supervised, say
     from tasks.resident import SOCKET
 
     if os.environ.get("PREFECT_LOGGING_LEVEL") == "CRITICAL":  # this command line's own default, for terminals
         os.environ["PREFECT_LOGGING_LEVEL"] = "INFO"
     os.environ[SOCKET] = str(home() / f"engine-{os.getpid()}.sock")
-    children = Supervised(home() / "logs", lambda words: print(words, flush=True))
+    children = Supervised(home() / "logs", say)
     called = name or f"{socket.gethostname()}-{os.getpid()}"
     command = [
         sys.executable,
