@@ -19,8 +19,10 @@ serve: .venv/installed
 
 soak: .venv/installed
 	.venv/bin/python -m benchmarks.soak kills --count 50
+	.venv/bin/python -m benchmarks.soak kills --count 10 --real
 	.venv/bin/python -m benchmarks.soak files --count 200
-	.venv/bin/python -m benchmarks.scale workers
+	.venv/bin/python -m benchmarks.scale workers --seconds 180
+	.venv/bin/python -m benchmarks.scale workers --real
 	.venv/bin/python -m benchmarks.scale queue --songs 1000
 
 check: .venv/installed

@@ -1,8 +1,10 @@
 """Songs an hour against workers, and the queue under load, on this machine: `python -m benchmarks.scale --help`.
 
-A song is a flow run of known cost (it waits), so what is measured is the service: server, queue, workers, processes.
+A song is a flow run of known cost (it waits), so what is measured is the service: server, queue, workers, processes;
+with --real it is a song of 4 s, remixed by the real engines, which share this machine's cores.
 `workers` tells how much more two and four workers do than one; `queue` how long runs wait to be started at the
-beginning and at the end of many, and what the server's memory and database grow by.
+beginning and at the end of many, and what the server's memory and database grow by. In the queue a run is a small
+program that begins and ends (`benchmarks.light_run`), or with --whole a process of Prefect's as a song has it.
 """
 
 import argparse
@@ -10,15 +12,20 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from datetime import UTC, datetime
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import UUID
 
 import psutil
 
+from models.encoding import write_wav
+from models.example_song import example_song
 from tests.service import ROOT, Service
 
 
@@ -29,18 +36,23 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="a song's cost")
     parser.add_argument("--songs", type=int, default=4, help="songs a worker (workers), songs in all (queue)")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--real", action="store_true", help="real songs of 4 s for the workers")
+    parser.add_argument("--at-once", type=int, default=4, help="runs that the queue's worker has at a time")
+    parser.add_argument("--whole", action="store_true", help="runs of the queue are whole processes of Prefect's")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "scale.json")
     given = parser.parse_args()
     if given.what == "workers":
-        rows: Any = [workers(count, given.songs, given.seconds) for count in given.workers]
+        measured = real_workers if given.real else partial(workers, seconds=given.seconds)
+        rows: Any = [measured(count, given.songs) for count in given.workers]
         for row in rows:
             row["efficiency"] = round(
                 row["songs_an_hour"] / rows[0]["songs_an_hour"] / row["workers"] * rows[0]["workers"], 3
             )
     else:
-        rows = queue(given.songs)
-    keep(given.out, given.what, rows)
+        rows = queue(given.songs, given.at_once, given.whole)
     print(json.dumps(rows, indent=1))
+    special = " of whole processes" if given.whole else " on real songs" if given.real else ""
+    keep(given.out, given.what + special, rows)
 
 
 def workers(count: int, songs: int, seconds: float) -> dict[str, Any]:
@@ -67,27 +79,79 @@ def workers(count: int, songs: int, seconds: float) -> dict[str, Any]:
     }
 
 
-def queue(songs: int) -> dict[str, Any]:
-    """Runs that all wait in the queue: the time between one's end and the next one's start, first and last tenth."""
+def real_workers(count: int, songs: int) -> dict[str, Any]:
+    """How many real songs an hour so many workers finish, each with an engine of its own and one run at a time."""
+    from prefect.client.orchestration import SyncPrefectClient
+
     with TemporaryDirectory() as folder:
-        served = started(Path(folder))
+        paths = [Path(folder) / f"song {number}.wav" for number in range(count * songs)]
+        for number, path in enumerate(paths):
+            write_wav(example_song(seconds=4.0, seed=number).mix, path)
+        served = Service(Path(folder) / "home")
+        try:
+            served.start_server()
+            done = served.remix("deploy", "--songs", str(count))
+            assert done.returncode == 0, done.stderr
+            ids = served.submit(*paths)
+            for number in range(count):
+                served.start_worker(f"worker-{number}", "--limit", "1")
+            over = served.until_over(ids, patience_s=300 + 300 * songs)
+            with SyncPrefectClient(served.api) as client:
+                runs: Any = [client.read_flow_run(UUID(one)) for one in ids]
+        finally:
+            served.stop()
+    spent = max(run.end_time for run in runs) - min(run.start_time for run in runs)
+    return {
+        "workers": count,
+        "songs": len(runs),
+        "ended": dict(Counter(run["state"] for run in over.values())),
+        "seconds_a_song": round(median(run.total_run_time.total_seconds() for run in runs), 1),
+        "songs_an_hour": round(3600 * len(runs) / spent.total_seconds(), 2),
+    }
+
+
+def queue(songs: int, at_once: int, whole: bool) -> dict[str, Any]:
+    """Runs that all wait in the queue: the time until a place that became free is taken, first and last tenth."""
+    with TemporaryDirectory() as folder:
+        served = started(Path(folder), LIGHT if not whole else {})
         try:
             memory_before, database_before = server_bytes(served), database_bytes(served)
             submit(served, songs, 0.0)
-            served.start_worker("worker", "--limit", "1")
+            served.start_worker("worker", "--limit", str(at_once))
             notes = finished(served, songs, patience_s=600 + 60 * songs)
             memory, database = server_bytes(served), database_bytes(served)
         finally:
             served.stop()
-    between = gaps(notes)
-    tenth = max(len(between) // 10, 1)
+    waited = latencies(notes, at_once)
+    tenth = max(len(waited) // 10, 1)
+    first, last = median(waited[:tenth]), median(waited[-tenth:])
     return {
-        "songs": songs,
-        "start_latency_first_tenth_s": round(median(between[:tenth]), 2),
-        "start_latency_last_tenth_s": round(median(between[-tenth:]), 2),
+        "songs": len({note["number"] for note in notes}),
+        "at_once": at_once,
+        "start_latency_first_tenth_s": round(first, 2),
+        "start_latency_last_tenth_s": round(last, 2),
+        "last_to_first": round(last / first, 2),
+        "songs_an_hour": round(3600 * len(notes) / (max(ends(notes)) - min(note["started"] for note in notes))),
         "server_memory_mb": [round(memory_before / 1e6), round(memory / 1e6)],
         "database_bytes_a_run": round((database - database_before) / songs),
     }
+
+
+LIGHT = {"command": f"{sys.executable} -m benchmarks.light_run"}
+
+
+def latencies(notes: list[dict[str, Any]], at_once: int) -> list[float]:
+    """For each run that had to wait for a place, in order of their starts, the seconds from its being free.
+
+    >>> latencies([{"started": 0, "ended": 4}, {"started": 1, "ended": 3}, {"started": 5, "ended": 6}], at_once=2)
+    [2]
+    """
+    starts, free = sorted(note["started"] for note in notes)[at_once:], ends(notes)
+    return [start - end for start, end in zip(starts, free, strict=False)]
+
+
+def ends(notes: list[dict[str, Any]]) -> list[Any]:
+    return sorted(note["ended"] for note in notes)
 
 
 def gaps(notes: list[dict[str, Any]]) -> list[float]:
@@ -96,8 +160,8 @@ def gaps(notes: list[dict[str, Any]]) -> list[float]:
     return [after["started"] - before["ended"] for before, after in pairwise(in_order)]
 
 
-def started(folder: Path) -> Service:
-    """A server with a deployment of the known cost, and no worker."""
+def started(folder: Path, how: dict[str, str] | None = None) -> Service:
+    """A server with a deployment of the known cost, and no worker; `how` are variables of its runs' processes."""
     served = Service(folder / "home", environment={"PYTHONPATH": str(ROOT), "PREFECT_WORKER_QUERY_SECONDS": "2"})
     served.start_server()
     from prefect.client.orchestration import SyncPrefectClient
@@ -109,7 +173,12 @@ def started(folder: Path) -> Service:
         client.create_work_pool(WorkPoolCreate(name="cpu", type="process"))
         flow_id = client.create_flow(known_cost)
         client.create_deployment(
-            flow_id, "known-cost", work_pool_name="cpu", entrypoint="benchmarks.known_cost.known_cost", path=str(ROOT)
+            flow_id,
+            "known-cost",
+            work_pool_name="cpu",
+            entrypoint="benchmarks.known_cost.known_cost",
+            path=str(ROOT),
+            job_variables=how,
         )
     return served
 

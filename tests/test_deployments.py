@@ -1,5 +1,8 @@
 """prefect.yaml's deployments: each has a form for people, and none of its parameters can be a path or a URL."""
 
+import os
+import subprocess
+import sys
 from dataclasses import fields
 from importlib import import_module
 from typing import Any
@@ -94,10 +97,16 @@ def test_secrets_come_from_files_and_a_missing_one_is_said(tmp_path, monkeypatch
     monkeypatch.setenv("REMIX_AUTH_FILE", str(tmp_path / "auth"))
     monkeypatch.setenv("REMIX_DATABASE_PASSWORD_FILE", str(tmp_path / "database"))
     secrets_from_files()
-    import os
-
     assert os.environ["PREFECT_SERVER_API_AUTH_STRING"] == os.environ["PREFECT_API_AUTH_STRING"] == "remix:word"
     assert os.environ["PREFECT_API_DATABASE_CONNECTION_URL"].startswith("postgresql+asyncpg://remix:secret@")
     monkeypatch.setenv("REMIX_AUTH_FILE", str(tmp_path / "none"))
     with pytest.raises(BadInput, match="cannot be read"):
         secrets_from_files()
+
+
+def test_nothing_is_reported_to_anybody_unless_an_operator_says_so():
+    program = "import tasks, os; from prefect.settings import get_current_settings as s; "
+    program += "print(os.environ['DO_NOT_TRACK'], s().server.analytics_enabled)"
+    left = {k: v for k, v in os.environ.items() if k not in ("DO_NOT_TRACK", "PREFECT_SERVER_ANALYTICS_ENABLED")}
+    done = subprocess.run([sys.executable, "-c", program], env=left, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.split() == ["1", "False"], done.stderr

@@ -192,6 +192,17 @@ def test_what_one_machine_made_is_a_hit_on_another(store, tmp_path):
 
     assert machine(tmp_path / "one") == ["computed", f"heard {float(np.float32(0.1) * 2)}"]
     assert machine(tmp_path / "two") == [f"heard {float(np.float32(0.1) * 2)}"]
+    wipe(store, "blobs")
+    assert machine(tmp_path / "three") == ["computed", f"heard {float(np.float32(0.1) * 2)}"]
+    assert machine(tmp_path / "four") == [f"heard {float(np.float32(0.1) * 2)}"], "what was wiped is there again"
+
+
+def wipe(store: RemoteStore, prefix: str) -> None:
+    for key in store.keys(prefix):
+        if Path(key).suffix:
+            store.remove(key)
+        else:
+            wipe(store, key)
 
 
 @pytest.mark.usefixtures("prefect_server", "home")

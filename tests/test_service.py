@@ -111,10 +111,16 @@ def test_a_batch_skips_what_is_done_and_one_failure_stops_nothing(served, over, 
     assert (row["every"], row["paused"]) == ("0 2 * * *", False)
     assert row["time zone"]
     assert served.remix("batch", "run", "nightly").returncode == 0
+    (batch,) = (run["id"] for run in served.told("runs") if run["name"] == "nightly sung by none")
+    assert served.remix("batch", "run", "nightly").returncode == 0
+    (second,) = (
+        run["id"] for run in served.told("runs") if run["name"] == "nightly sung by none" and run["id"] != batch
+    )
     served.remix("batch", "pause", "nightly")
     assert served.told("batch", "list")[0]["paused"]
-    batch = next(run["id"] for run in served.told("runs") if run["name"] == "nightly sung by none")
-    assert served.until_over([batch])[batch]["message"] == "1 remixed, 2 skipped, 1 failed."
+    runs = served.until_over([batch, second])
+    assert runs[batch]["message"] == "1 remixed, 2 skipped, 1 failed."
+    assert runs[second]["state"] == "Cancelled", "no second one starts while one works"
     tables = _post(
         served, "/artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [batch]}, "type": {"any_": ["table"]}}}
     )
