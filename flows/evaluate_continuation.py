@@ -1,7 +1,8 @@
 """How well the Music Transformer plays on and accompanies, beside baselines: `remix eval continuation [--midi DIR]`.
 
 Each song gives an 8-bar prompt and the 16 bars that follow it; `models.music_transformer.evaluation` says what is
-measured. Rows: `model`, `real`, `markov`, `repeat`, `other_song`.
+measured. Rows: `model`, `real`, `markov`, `repeat`, `other_song`. `whole_songs`: a band for up to 48 bars of each song
+from its melody and chords alone, and the song's own.
 """
 
 import json
@@ -13,6 +14,7 @@ from typing import Any
 from models import registry
 from models.errors import BadInput
 from models.music_transformer import PlaySettings, corpus, evaluation, load
+from models.music_transformer.accompaniment import accompaniments
 from models.music_transformer.tokens import Piece
 from models.progress import UNWATCHED, Watch
 
@@ -51,7 +53,8 @@ def evaluate_continuation(
     material = own_songs() if midi is None else _collections(midi, sources, entry.path) or midi_files(midi)
     held = spread(material.held, songs)
     split = 1 - 0.5 * (noisy > 0)
-    found = evaluation.continuation(network, held, material.learnt, settings, seed, watch.span(0, split))
+    found = evaluation.continuation(network, held, material.learnt, settings, seed, watch.span(0, 0.6 * split))
+    found["whole_songs"] = accompaniments(network, held, settings, seed, watch.span(0.6 * split, split))
     found |= {"material": material.what, "transformer": transformer, "sha256": entry.sha256}
     if noisy:
         from flows.noisy_prompts import heard_trials, with_melody

@@ -37,11 +37,10 @@ def test_the_chord_that_sounds_leans_from_its_tick_on():
 
 def test_leaning_changes_which_note_not_whether_one():
     rng = np.random.default_rng(0)
-    logits = rng.standard_normal(tokens.VOCABULARY)
-    before = logits.copy()
-    leaned(logits, key_lean(piece(), 0), 1.0)
-    np.testing.assert_array_equal(logits[: tokens.NOTE], before[: tokens.NOTE])
-    odds = [np.exp(x[tokens.NOTE :]) for x in (before, logits)]
+    before = np.exp(rng.standard_normal(tokens.VOCABULARY))
+    after = leaned(before, key_lean(piece(), 0), 1.0)
+    np.testing.assert_array_equal(after[: tokens.NOTE], before[: tokens.NOTE])
+    odds = [x[tokens.NOTE :] for x in (before, after)]
     assert odds[1].sum() == pytest.approx(odds[0].sum())
     inside = np.isin(CLASS_OF, SCALE)
     assert odds[1][inside].sum() > 1.1 * odds[0][inside].sum()

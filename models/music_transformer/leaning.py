@@ -43,13 +43,12 @@ def chord_leans(piece: Piece, bar: int) -> NDArray[np.float64]:
     return leans
 
 
-def leaned(logits: NDArray[np.float64], lean: NDArray[np.float64], strength: float) -> None:
-    """Add a lean (12,) times `strength` to the logits of pitched notes (vocabulary,), in place.
+def leaned(odds: NDArray[np.float64], lean: NDArray[np.float64], strength: float) -> NDArray[np.float64]:
+    """The odds of each event with a lean (12,) times `strength` on those of pitched notes. Shape: (vocabulary,).
 
     Which pitch class is likelier changes; how likely any pitched note is does not.
     """
-    notes = logits[tokens.NOTE :]
-    top = notes.max()
-    before = np.log(np.exp(notes - top).sum())
-    notes += strength * lean[CLASS_OF]
-    notes += before - np.log(np.exp(notes - top).sum())
+    notes = odds[tokens.NOTE :]
+    moved = notes * np.exp(strength * lean[CLASS_OF])
+    total = moved.sum()
+    return np.concatenate([odds[: tokens.NOTE], moved * (notes.sum() / total) if total > 0 else notes])

@@ -35,7 +35,7 @@ class PlaySettings:
 
     temperature: float = 0.9
     top_p: float = 0.95
-    follow: float = 0.85
+    follow: float = 0.7
     harmony: float = 0.6
     density: float = 1.0
     tracks: tuple[str, ...] = ()

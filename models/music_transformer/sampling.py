@@ -12,10 +12,13 @@ from models.music_transformer.leaning import chord_leans, key_lean, leaned
 from models.music_transformer.memory import Memory, mixed
 from models.music_transformer.network import Batch, Cache, MusicTransformer
 from models.music_transformer.tokens import Events, Ints, Piece, decode, encode
+from models.music_transformer.variety import Variety, usual_notes
 from models.progress import UNWATCHED, Watch
 
 MOST_EVENTS = 160
 """A bar that has come to this many events is closed."""
+COPIED, WEARY = 24, 0.9
+"""After so many events in a row as the memory has them, about a bar, it is trusted by this factor less each event."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,9 @@ class _Writer:
         self.piece = task.piece
         self.families = np.isin(np.arange(len(tokens.FAMILIES)), list(task.write))
         self.memory = Memory()
+        self.variety = Variety(task.piece.shift, usual_notes(task.piece, task.start, task.write, manner.density))
+        self.begin = 0
+        self.copied = 0
         self.cache: Cache | None = None
         self.first = 0
         self.silent = False
@@ -77,6 +83,8 @@ class _Writer:
             past = self._encoded(0, task.start)
             for i in np.flatnonzero(past.written | (past.token == tokens.BAR)):
                 self.memory.hear(int(past.token[i]), int(past.duration[i]), int(past.tick[i]))
+                self.variety.hear(int(past.token[i]), int(past.time[i]))
+        self.begin = int(task.piece.bar_beats[: task.start].sum()) * tokens.TICKS
 
     def bar(self, bar: int) -> Ints:
         """Write one bar and return its notes."""
@@ -92,6 +100,8 @@ class _Writer:
         new = decode(self._events(hidden, begin, int(body.room[-1])), self.piece.shift)[0]
         new[:, 0] = bar
         self.silent = not len(new)
+        self.begin += int(body.room[-1])
+        self.variety.bar_over()
         self.piece = replace(self.piece, notes=np.concatenate([self.piece.notes, new]))
         return new
 
@@ -109,6 +119,7 @@ class _Writer:
             length = self._draw_length(hidden, token) if token >= tokens.NOTE else 0
             drawn.append((token, length, tick))
             self.memory.hear(token, length, tick)
+            self.variety.hear(token, self.begin + tick)
             step = np.array([[token, length, tick, begin + tick, room]])
             assert self.cache is not None
             hidden = self.network(Batch(*torch.from_numpy(step).to(self.device).T[..., None]), self.cache)[0, -1]
@@ -124,10 +135,15 @@ class _Writer:
         # more density: the odds of one more note against moving on, or of moving on against closing the bar
         logits[tokens.DRUM :] += np.log(self.manner.density)
         logits[tokens.BAR] -= np.log(self.manner.density)
-        leaned(logits, self.leans[tick], self.manner.harmony)
         odds = _softmax(np.where(legal, logits, -np.inf))
         trust = self.network.config.event_trust
-        return self._pick(mixed(odds, self.memory.recall_event(), trust, self.manner.follow))
+        recalled = self.memory.recall_event()
+        weary = WEARY ** max(self.copied - COPIED, 0)
+        odds = mixed(odds, recalled, trust, self.manner.follow * weary)
+        odds = leaned(odds, self.leans[tick], self.manner.harmony)
+        drawn = self._pick(self.variety.tempered(odds, self.begin + tick))
+        self.copied = self.copied + 1 if recalled.place == 0 and recalled.share[drawn] >= 0.5 else 0
+        return drawn
 
     def _draw_length(self, hidden: torch.Tensor, token: int) -> int:
         assert self.cache is not None

@@ -1,0 +1,141 @@
+"""What keeps a track from sticking to one note: how long and how often it has just played each, as odds against more.
+
+A network that hears its own last bars, and a memory that takes them up again, can agree on one note for ever. Songs do
+not: what is left alone here is what ninety in a hundred training songs of that family do.
+"""
+
+from collections import deque
+from collections.abc import Collection, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.music_transformer import tokens
+from models.music_transformer.tokens import FAMILIES, Piece
+
+_TOKENS = {family: np.flatnonzero(family == tokens.FAMILY_OF) for family in range(len(FAMILIES))}
+
+_LEFT_ALONE = {"bass": 8, "piano": 4, "guitar": 6, "strings": 4, "melody": 6}
+"""So many onsets in a row with the same pitch are nothing unusual."""
+_TIRING = 0.8
+"""Nats against a pitch for each onset more."""
+_RECENT, _USUAL, _OVERUSED = 24, 0.3, 12.0
+"""Of the last notes of a track a pitch may have this share; nats against it for all of them beyond that."""
+_NOTES_A_BAR = {"drums": 14.0, "bass": 5.0, "piano": 7.0, "guitar": 7.0, "strings": 4.0, "melody": 6.0}
+"""What a family plays in a bar where nothing says otherwise."""
+_HEARD_BARS, _BAR_SHARE = 8, 0.25
+"""How many bars of a prompt tell how busy it is; how much the last bar counts in how busy it has been lately."""
+_LEEWAY, _HARDEST = 1.5, 8.0
+"""Within this factor of the usual nothing is pushed; the most that odds are multiplied or divided by."""
+_COMPASS = {"bass": (28, 38, 60, 8), "piano": (28, 62, 96, 11), "guitar": (40, 58, 84, 9), "strings": (36, 67, 96, 11)}
+"""Lowest, middle and highest sounding pitch of each family and the spread around the middle; a melody lies anywhere."""
+
+
+class Variety:
+    """What each family has just played; a written event at a time through `hear`, bars closed by `bar_over`.
+
+    `usual`: how many notes a bar each family is to play, about.
+    """
+
+    def __init__(self, shift: int, usual: Mapping[int, float]) -> None:
+        self.tracks = {family: _Track(_LEFT_ALONE[name]) for family, name in enumerate(FAMILIES) if name in _LEFT_ALONE}
+        self.fitting = _fitting(shift)
+        self.usual = dict(usual)
+        self.lately = dict(usual)
+        self.counts = dict.fromkeys(usual, 0)
+
+    def hear(self, token: int, moment: int) -> None:
+        """Learn a note that begins at `moment` (any number that grows from onset to onset); others are ignored."""
+        family = int(tokens.FAMILY_OF[token])
+        if family in self.counts:
+            self.counts[family] += 1
+        if family in self.tracks:
+            self.tracks[family].hear(token, moment)
+
+    def bar_over(self) -> None:
+        """Take the bar that ends here into account."""
+        for family, count in self.counts.items():
+            self.lately[family] += _BAR_SHARE * (count - self.lately[family])
+            self.counts[family] = 0
+
+    def tempered(self, odds: NDArray[np.float64], moment: int) -> NDArray[np.float64]:
+        """The odds of each event at `moment`: of each family what there has not been enough of is likelier.
+
+        So is a family that has played less than usual, and a bar's end where all have played more.
+        Shape: (vocabulary,).
+        """
+        fresh = odds * self.fitting
+        for track in self.tracks.values():
+            for token, nats in track.enough(moment).items():
+                fresh[token] *= np.exp(-nats)
+        for family, usual in self.usual.items():
+            own = _TOKENS[family]
+            total = fresh[own].sum()
+            kept = odds[own].sum() / total if total > 0 else 0.0
+            fresh[own] = (fresh[own] * kept if kept else odds[own]) * _push(usual, self.lately[family])
+        fresh[tokens.BAR] *= _push(sum(self.lately.values()), sum(self.usual.values()))
+        return fresh
+
+
+def _push(wanted: float, is_now: float) -> float:
+    """By which factor to make likelier what is not as often as it is wanted; 1 within a factor of `_LEEWAY`."""
+    ratio = (wanted + 0.1) / (is_now + 0.1)
+    return float(np.clip(ratio / np.clip(ratio, 1 / _LEEWAY, _LEEWAY), 1 / _HARDEST, _HARDEST))
+
+
+def usual_notes(piece: Piece, before: int, write: Collection[int], density: float) -> dict[int, float]:
+    """How many notes a bar each family of `write` is to play: as in the last bars before `before`, else as bands do."""
+    last = piece.notes[(piece.notes[:, 0] >= before - _HEARD_BARS) & (piece.notes[:, 0] < before)]
+    bars = max(min(before, _HEARD_BARS), 1)
+    heard = np.bincount(last[:, 2], minlength=len(FAMILIES)) / bars
+    bands = {FAMILIES.index(name): notes for name, notes in _NOTES_A_BAR.items()}
+    return {f: density * float(min(heard[f] or bands[f], 2 * bands[f])) for f in write}
+
+
+class _Track:
+    """One family's last notes."""
+
+    def __init__(self, left_alone: int) -> None:
+        self.left_alone = left_alone
+        self.recent: deque[int] = deque(maxlen=_RECENT)
+        self.moment = -1
+        self.sounding: set[int] = set()
+        self.in_a_row: dict[int, int] = {}
+
+    def hear(self, token: int, moment: int) -> None:
+        if moment != self.moment:
+            self.in_a_row = self._before(moment)
+            self.moment, self.sounding = moment, set()
+        self.sounding.add(token)
+        self.recent.append(token)
+
+    def _before(self, moment: int) -> dict[int, int]:
+        """How many onsets in a row up to `moment` had each pitch."""
+        if moment == self.moment:
+            return self.in_a_row
+        return {token: self.in_a_row.get(token, 0) + 1 for token in self.sounding}
+
+    def enough(self, moment: int) -> dict[int, float]:
+        """Nats against each pitch that there has been enough of."""
+        against = {
+            token: _TIRING * (count - self.left_alone)
+            for token, count in self._before(moment).items()
+            if count > self.left_alone
+        }
+        for token in set(self.recent):
+            over = self.recent.count(token) / _RECENT - _USUAL
+            if over > 0:
+                against[token] = against.get(token, 0.0) + _OVERUSED * over
+        return against
+
+
+def _fitting(shift: int) -> NDArray[np.float64]:
+    """How well each note lies for its family's instruments, 0 (not at all) to 1, in a piece moved by `shift`."""
+    fits = np.ones(tokens.VOCABULARY)
+    for family, name in enumerate(FAMILIES):
+        if name in _COMPASS:
+            own = _TOKENS[family]
+            pitch = (own - tokens.NOTE) % tokens.PITCHES + tokens.LOWEST_PITCH - shift
+            lowest, centre, highest, width = _COMPASS[name]
+            fits[own] = np.exp(-0.5 * ((pitch - centre) / width) ** 2) * ((pitch >= lowest) & (pitch <= highest))
+    return fits

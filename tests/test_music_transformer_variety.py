@@ -1,0 +1,122 @@
+"""A track does not get stuck, whatever the network and the memory would like best."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from models.music_transformer import Config, MusicTransformer, tokens
+from models.music_transformer.accompaniment import accompaniments, in_chord, longest_run, variety
+from models.music_transformer.play import PlaySettings
+from models.music_transformer.sampling import Manner, Task, write_bars
+from models.music_transformer.tokens import FAMILIES, Piece
+from models.music_transformer.variety import Variety, usual_notes
+
+DRUMS, BASS, PIANO, GUITAR, _, MELODY = range(len(FAMILIES))
+MANNER = Manner(0.9, 0.95, 0.7, 1.0, 0.6)
+
+
+def piece(bars: int = 24, notes=(), chords=(), shift: int = 0) -> Piece:
+    rows, named = (np.array(list(x), np.int64).reshape(-1, n) for x, n in ((notes, 5), (chords, 3)))
+    return Piece(4, 120.0, shift, np.full(bars, 4), rows, named)
+
+
+@pytest.fixture
+def stuck(monkeypatch) -> MusicTransformer:
+    """A network that would play F3 on the guitar for ever."""
+    torch.manual_seed(0)
+    network = MusicTransformer(replace(Config.debug(), context=256)).eval()
+    plain = network.token_logits
+    favourite = tokens.NOTE + (GUITAR - 1) * tokens.PITCHES + 53 - tokens.LOWEST_PITCH
+
+    def logits(hidden, table):
+        found = plain(hidden, table).clone()
+        found[..., tokens.NOTE :] -= 6.0
+        found[..., favourite] += 14.0
+        return found
+
+    monkeypatch.setattr(network, "token_logits", logits)
+    return network
+
+
+def test_a_network_that_is_stuck_on_one_note_is_freed(stuck):
+    rows = write_bars(stuck, Task(piece(), 0, 24, [GUITAR]), MANNER, np.random.default_rng(0))
+    assert len(rows) > 60
+    assert longest_run(rows) <= 24
+    assert np.bincount(rows[:, 3]).max() / len(rows) < 0.9
+    assert len(set(rows[rows[:, 0] >= 16, 3].tolist())) >= 4
+
+
+def test_a_prompt_that_is_stuck_is_not_taken_up_for_ever(stuck):
+    heard = [(bar, tick, GUITAR, 53, 3) for bar in range(8) for tick in range(0, 48, 6)]
+    rows = write_bars(stuck, Task(piece(notes=heard), 8, 24, [GUITAR]), MANNER, np.random.default_rng(0))
+    assert longest_run(rows) <= 24
+
+
+def test_what_was_played_often_or_long_becomes_unlikelier_and_nothing_else():
+    odds = np.full(tokens.VOCABULARY, 1.0)
+    note = tokens.NOTE + (PIANO - 1) * tokens.PITCHES + 60 - tokens.LOWEST_PITCH
+    heard = Variety(0, {PIANO: 8.0})
+    fresh = heard.tempered(odds, 0)
+    for moment in range(4):
+        heard.hear(note, moment)
+    assert heard.tempered(odds, 4)[note] == fresh[note], "a figure may be repeated"
+    for moment in range(4, 12):
+        heard.hear(note, moment)
+    tired = heard.tempered(odds, 12)
+    assert tired[note] < 0.05 * fresh[note]
+    assert tired[note + 1] > fresh[note + 1]
+    own = tokens.FAMILY_OF == PIANO
+    assert tired[own].sum() == pytest.approx(odds[own].sum())
+    np.testing.assert_allclose(tired[~own], fresh[~own])
+
+
+def test_notes_that_an_instrument_does_not_have_are_not_written():
+    fresh = Variety(-3, {BASS: 4.0}).tempered(np.full(tokens.VOCABULARY, 1.0), 0)
+    sounding = np.arange(tokens.PITCHES) + tokens.LOWEST_PITCH + 3
+    bass = fresh[tokens.FAMILY_OF == BASS] > 0
+    assert sounding[bass].min() == 28
+    assert sounding[bass].max() == 60
+
+
+def test_a_family_that_fell_silent_is_called_back_and_one_that_rattles_held_back():
+    odds = np.full(tokens.VOCABULARY, 1.0)
+    heard = Variety(0, {DRUMS: 8.0, BASS: 4.0})
+    for moment in range(8 * 40):
+        heard.hear(tokens.DRUM + moment % 5, moment)
+        if moment % 40 == 39:
+            heard.bar_over()
+    now = heard.tempered(odds, 999)
+    assert now[tokens.FAMILY_OF == BASS].sum() > 2 * odds[tokens.FAMILY_OF == BASS].sum()
+    assert now[tokens.FAMILY_OF == DRUMS].sum() < 0.5 * odds[tokens.FAMILY_OF == DRUMS].sum()
+    assert now[tokens.BAR] > 1
+
+
+def test_how_busy_a_family_is_follows_the_prompt():
+    heard = piece(notes=[(bar, 6 * i, PIANO, 60 + i, 6) for bar in range(8) for i in range(4)])
+    assert usual_notes(heard, 8, [PIANO], 1.0) == {PIANO: 4.0}
+    assert usual_notes(heard, 8, [PIANO], 2.0) == {PIANO: 8.0}
+    assert usual_notes(heard, 0, [BASS, DRUMS], 1.0).keys() == {BASS, DRUMS}
+
+
+def test_figures_tell_a_stuck_band_from_a_varied_one():
+    chords = [(bar, 0, 1 + 6 * (5 * (bar % 2))) for bar in range(24)]  # C and F major by turns
+    song = piece(chords=chords)
+    same = np.array([(bar, tick, PIANO, 60, 6) for bar in range(24) for tick in range(0, 48, 12)])
+    figures = variety(same, song)
+    assert (figures["longest_run"], figures["commonest_pitch"], figures["pitch_classes_a_bar"]) == (96, 1, 1)
+    varied = same + np.array([[0, 0, 0, (0, 4, 7, 12)[i % 4] + 5 * (i // 4 % 2), 0] for i in range(96)])
+    figures = variety(varied, song)
+    assert (figures["longest_run"], figures["in_chord"], figures["notes_a_bar"]) == (1, 1, 4)
+    assert in_chord(same + np.array([0, 0, 0, 1, 0]), song) == 0
+
+
+def test_bands_for_whole_songs_are_measured_beside_the_songs_own():
+    torch.manual_seed(0)
+    network = MusicTransformer(replace(Config.debug(), context=256)).eval()
+    notes = [(bar, 12 * i, MELODY, 72 + i, 12) for bar in range(4) for i in range(4)]
+    notes += [(bar, 0, PIANO, 60, 48) for bar in range(4)]
+    found = accompaniments(network, [piece(4, notes, [(0, 0, 1)]), piece(4)], PlaySettings())
+    assert found["real"]["longest_run"]["mean"] == 4
+    assert found["model"]["notes_a_bar"]["mean"] > 0
