@@ -90,6 +90,10 @@ def load_voice(folder: Path, device: str) -> Voice:
     raise BadInput(f"The voice {folder.name!r} wants an engine that is not known: {described.engine!r}.")
 
 
+_FAIR = 0.2
+"""The part of what a voice sings most that makes a semitone a usual one of its."""
+
+
 def auto_key(f0: F0, voice: Voice) -> int:
     """The shift in semitones that brings a song's pitch best into the voice's range: octaves if one will do."""
     return key_for(f0, voice.card.range)
@@ -115,9 +119,9 @@ def key_for(f0: F0, reach: Range) -> int:
 
 
 def _comfort(reach: Range) -> NDArray[np.float64]:
-    """How at home the voice is on each semitone of its range, 0 to 1: its heard seconds, smoothed and compressed."""
+    """How at home the voice is on each semitone of its range, 0 to 1: fully wherever it was heard for a fair time."""
     heard = np.convolve(reach.seconds, [0.25, 0.5, 0.25], mode="same")
-    return np.asarray(np.sqrt(np.minimum(heard / max(np.percentile(heard, 90), 1e-9), 1.0)))
+    return np.asarray(np.minimum(heard / max(_FAIR * np.percentile(heard, 90), 1e-9), 1.0))
 
 
 def notes_outside(f0: F0, reach: Range, key_shift: int) -> dict[int, float]:

@@ -69,7 +69,8 @@ class SovitsVoice:
             noise.to(self.device),
         )
         harmonics = self.network.dec.m_source.l_linear.in_features
-        sines = networks.excitation(f0[None], self.hop, self.sample_rate, harmonics, rng).to(self.device)
+        source_rate = int(self.network.sampling_rate)  # 44,100 where the config's model states none, as in the fork
+        sines = networks.excitation(f0[None], self.hop, source_rate, harmonics, rng).to(self.device)
         timbre = self.network.emb_g(speaker).transpose(1, 2)
         sung = networks.decode_in_windows(self.network.dec, z, sines, timbre)[0].cpu().numpy()
         return np.asarray(np.pad(sung, (0, max(len(audio) - len(sung), 0)))[: len(audio)], np.float32)

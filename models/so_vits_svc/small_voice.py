@@ -42,6 +42,7 @@ def small_config(speaker: str, ssl_dim: int = 128) -> dict[str, Any]:
             "gin_channels": 64,
             "ssl_dim": ssl_dim,
             "n_speakers": 1,
+            "sampling_rate": 22050,
             "type_": "hifi-gan",
         },
         "spk": {speaker: 0},
