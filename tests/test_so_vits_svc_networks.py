@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from models.errors import BadInput
-from models.so_vits_svc import networks
+from models.so_vits_svc import networks, voice_training
 from models.so_vits_svc.content import (
     CONTENT_RATE,
     content,
@@ -266,3 +266,27 @@ def test_an_encoder_with_contentvecs_names_and_projection_is_read_alike(tmp_path
 
 def test_importing_the_fork_leaves_logging_as_it_was() -> None:
     assert not any("rich" in type(handler).__module__.lower() for handler in logging.root.handlers)
+
+
+def test_converting_sings_from_the_source_that_training_heard(
+    network: networks.Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trained from a source an octave off, the decoder doubles every pitch, and all is sung an octave too high."""
+    audio, _ = a_phrase(64)
+    heard: list[torch.Tensor] = []
+    before = networks.excitation
+
+    def listened(f0: torch.Tensor, hop: int, rate: int, harmonics: int, rng: torch.Generator) -> torch.Tensor:
+        heard.append(before(f0, hop, rate, harmonics, rng)[0, :, 0])
+        return heard[-1][None, :, None].expand(1, -1, harmonics)
+
+    monkeypatch.setattr(networks, "excitation", listened)
+    singer = voice(network)
+    singer.sing(audio, np.full(64, 220, np.float32), np.full(64, 220, np.float32), 0.0, 0)
+    voice_training.synthesise(
+        network, torch.zeros(1, 8, 64), torch.full((1, 64), 220.0), torch.Generator().manual_seed(0)
+    )
+    assert len(heard) == 2
+    for source in heard:
+        peak = int(torch.fft.rfft(source).abs().argmax()) * singer.sample_rate / len(source)
+        assert abs(peak - 220) < 2 * singer.sample_rate / len(source)
