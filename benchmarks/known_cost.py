@@ -27,7 +27,8 @@ def known_cost(number: int, seconds: float) -> None:
     note = {"number": number, "started": started, "ended": time.time(), "worker": os.environ.get("KNOWN_COST_WORKER")}
     folder = home() / "known-cost"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{number:06d}.json").write_text(json.dumps(note))
+    (folder / f"{number:06d}.part").write_text(json.dumps(note))
+    (folder / f"{number:06d}.part").rename(folder / f"{number:06d}.json")
 
 
 @stage("numpy")

@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--real", action="store_true", help="real songs of 4 s for the workers")
     parser.add_argument("--at-once", type=int, default=4, help="runs that the queue's worker has at a time")
+    parser.add_argument("--minutes", type=float, default=600.0, help="work on the queue for no longer than this")
     parser.add_argument("--whole", action="store_true", help="runs of the queue are whole processes of Prefect's")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "scale.json")
     given = parser.parse_args()
@@ -49,7 +50,7 @@ def main() -> None:
                 row["songs_an_hour"] / rows[0]["songs_an_hour"] / row["workers"] * rows[0]["workers"], 3
             )
     else:
-        rows = queue(given.songs, given.at_once, given.whole)
+        rows = queue(given.songs, given.at_once, given.whole, given.minutes)
     print(json.dumps(rows, indent=1))
     special = " of whole processes" if given.whole else " on real songs" if given.real else ""
     keep(given.out, given.what + special, rows)
@@ -110,15 +111,21 @@ def real_workers(count: int, songs: int) -> dict[str, Any]:
     }
 
 
-def queue(songs: int, at_once: int, whole: bool) -> dict[str, Any]:
-    """Runs that all wait in the queue: the time until a place that became free is taken, first and last tenth."""
+def queue(songs: int, at_once: int, whole: bool, minutes: float = 600.0) -> dict[str, Any]:
+    """Runs that all wait in the queue: the time until a place that became free is taken, first and last tenth.
+
+    When the minutes are over, those that had their turn by then are counted.
+    """
     with TemporaryDirectory() as folder:
         served = started(Path(folder), LIGHT if not whole else {})
         try:
             memory_before, database_before = server_bytes(served), database_bytes(served)
             submit(served, songs, 0.0)
             served.start_worker("worker", "--limit", str(at_once))
-            notes = finished(served, songs, patience_s=600 + 60 * songs)
+            end = time.monotonic() + 60 * minutes
+            while len(notes_in(served)) < songs and time.monotonic() < end:
+                time.sleep(1)
+            notes = notes_in(served)
             memory, database = server_bytes(served), database_bytes(served)
         finally:
             served.stop()
@@ -126,6 +133,7 @@ def queue(songs: int, at_once: int, whole: bool) -> dict[str, Any]:
     tenth = max(len(waited) // 10, 1)
     first, last = median(waited[:tenth]), median(waited[-tenth:])
     return {
+        "queued": songs,
         "songs": len({note["number"] for note in notes}),
         "at_once": at_once,
         "start_latency_first_tenth_s": round(first, 2),
@@ -133,7 +141,7 @@ def queue(songs: int, at_once: int, whole: bool) -> dict[str, Any]:
         "last_to_first": round(last / first, 2),
         "songs_an_hour": round(3600 * len(notes) / (max(ends(notes)) - min(note["started"] for note in notes))),
         "server_memory_mb": [round(memory_before / 1e6), round(memory / 1e6)],
-        "database_bytes_a_run": round((database - database_before) / songs),
+        "database_mb": [round(database_before / 1e6, 1), round(database / 1e6, 1)],
     }
 
 
@@ -195,12 +203,17 @@ def submit(served: Service, songs: int, seconds: float) -> None:
 
 def finished(served: Service, songs: int, patience_s: float) -> list[dict[str, Any]]:
     """The notes of all runs, once they are there."""
-    folder, end = served.home / "known-cost", time.monotonic() + patience_s
-    while len(list(folder.glob("*.json"))) < songs:
+    end = time.monotonic() + patience_s
+    while len(notes_in(served)) < songs:
         if time.monotonic() > end:
-            raise TimeoutError(f"{len(list(folder.glob('*.json')))} of {songs} runs ended; {served.logs()}")
+            raise TimeoutError(f"{len(notes_in(served))} of {songs} runs ended; {served.logs()}")
         time.sleep(1)
-    return [json.loads(path.read_text()) for path in folder.glob("*.json")]
+    return notes_in(served)
+
+
+def notes_in(served: Service) -> list[dict[str, Any]]:
+    """What the runs that are over have noted."""
+    return [json.loads(path.read_text()) for path in (served.home / "known-cost").glob("*.json")]
 
 
 def server_bytes(served: Service) -> int:
