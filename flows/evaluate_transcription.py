@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from flows.known_songs import STEMS, known_songs
-from models.basic_pitch.network import posteriors
+from flows.known_songs import STEMS, known_songs, mixed
+from models.basic_pitch.belief import InSong
+from models.basic_pitch.network import Posteriors, posteriors
 from models.basic_pitch.transcribe import notes_in
 from models.drum_notes import drum_notes
 from models.errors import BadInput
@@ -49,8 +50,9 @@ def evaluate_transcription(
     for song in known_songs(midi, part, songs, seconds, separator):
         truth = {track.name: track.notes for track in song.piece.score.tracks}
         for stems, waves in (("true", song.true), ("separated", song.separated)):
+            heard = _heard(waves, settings)
             for name in STEMS:
-                scores = _scores(name, truth[name], waves[name], settings, pitch)
+                scores = _scores(name, truth[name], waves[name], settings, pitch, heard)
                 rows.append({"song": song.piece.name, "stems": stems, "stem": name, "scores": scores})
     report: dict[str, Any] = {"songs": len({row["song"] for row in rows}), "separator": separator}
     kinds = ("separated", "true")
@@ -60,25 +62,40 @@ def evaluate_transcription(
     return report | {"by_song": rows}
 
 
+def _heard(waves: dict[str, Wave], settings: ScoreSettings) -> dict[str, Posteriors]:
+    """Basic Pitch's posteriors of each pitched stem, and of all stems together, the "mix"."""
+    sources = {name: waves[name] for name in STEMS if name != "drums"} | {"mix": mixed(waves)}
+    return {name: posteriors(wave, settings.other.batch, settings.other.threads) for name, wave in sources.items()}
+
+
 def _scores(
-    name: str, truth: tuple[Note, ...], wave: Wave, settings: ScoreSettings, pitch: PitchSettings
+    name: str,
+    truth: tuple[Note, ...],
+    wave: Wave,
+    settings: ScoreSettings,
+    pitch: PitchSettings,
+    heard: dict[str, Posteriors],
 ) -> dict[str, dict[str, float]]:
     """What was measured of one stem; each row has precision, recall and f1."""
     if name == "drums":
         return {piece: asdict(score) for piece, score in drum_onsets(truth, drum_notes(wave, settings.drums)).items()}
-    found = _written(name, wave, settings, pitch)
+    found = _written(name, wave, settings, pitch, heard)
     scores = {f"{who} onset": asdict(note_onsets(truth, notes)) for who, notes in found.items()}
     more = {f"{who} onset and offset": asdict(note_onsets_and_offsets(truth, notes)) for who, notes in found.items()}
     return scores | more
 
 
-def _written(name: str, wave: Wave, settings: ScoreSettings, pitch: PitchSettings) -> dict[str, tuple[Note, ...]]:
+def _written(
+    name: str, wave: Wave, settings: ScoreSettings, pitch: PitchSettings, heard: dict[str, Posteriors]
+) -> dict[str, tuple[Note, ...]]:
     """A pitched stem written down as a remix does it, and by Basic Pitch's defaults, from the same posteriors."""
-    found = posteriors(wave, settings.other.batch, settings.other.threads)
+    found = heard[name]
     if name == "vocals":
         ours = melody_in(found, track_f0(wave, pitch), wave, settings.vocals)
+    elif name == "bass":
+        ours = notes_in(found, wave, settings.bass)
     else:
-        ours = notes_in(found, wave, settings.bass if name == "bass" else settings.other)
+        ours = notes_in(found, wave, settings.other, InSong(heard["mix"], heard["bass"], heard["vocals"]))
     return {"ours": ours, "basic_pitch": basic_pitch_notes(found)}
 
 
@@ -103,7 +120,8 @@ def _sung(path: Path, settings: ScoreSettings, pitch: PitchSettings) -> dict[str
     """One sung clip against each of its annotators."""
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     wave = Wave(np.ascontiguousarray(samples.T), rate)
-    found = _written("vocals", wave, settings, pitch)
+    heard = {"vocals": posteriors(wave, settings.other.batch, settings.other.threads)}
+    found = _written("vocals", wave, settings, pitch, heard)
     notes = path.parent.parent / "Annotations" / "Notes"
     by = {
         annotation.stem.rsplit("_notes", 1)[-1]: {

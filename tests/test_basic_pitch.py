@@ -4,6 +4,7 @@ from functools import cache
 import numpy as np
 import soundfile
 
+from models.basic_pitch.belief import InSong
 from models.basic_pitch.network import RATE, posteriors
 from models.basic_pitch.transcribe import BASS, OTHER, transcribe
 from models.progress import Watch
@@ -100,3 +101,23 @@ def test_velocities_follow_the_loudness_of_the_stem():
     found = transcribe(Wave(fading, RATE), OTHER)
     first, last = ([n.velocity for n in found if lo < n.onset_s < hi] for lo, hi in ((0, 1.5), (4.5, 6)))
     assert np.mean(last) < 0.7 * np.mean(first)
+
+
+def test_the_rest_of_the_song_tells_what_leaked_from_it():
+    piano, truth = piece(0, SCALE)
+    bass, _ = piece(33, LINE)
+    leaky = Wave(piano.samples + 0.25 * bass.samples, RATE)
+    mix = Wave(piano.samples + bass.samples, RATE)
+    nothing = Wave(np.zeros_like(mix.samples), RATE)
+    rest = InSong(*(posteriors(wave, 8, threads=1) for wave in (mix, bass, nothing)))
+    alone, in_song = (matches(truth, transcribe(leaky, OTHER, song=song)) for song in (None, rest))
+    assert in_song[0] >= alone[0] >= 9
+    assert in_song[1] - in_song[0] < 0.9 * (alone[1] - alone[0])
+
+
+def test_silence_in_a_song_holds_no_notes():
+    silence = Wave(np.zeros((2, 3 * RATE), np.float32), RATE)
+    heard = posteriors(silence, 8, threads=1)
+    assert transcribe(silence, OTHER, song=InSong(heard, heard, heard)) == ()
+    short = posteriors(Wave(np.zeros((1, 5), np.float32), RATE), 8, threads=1)
+    assert transcribe(silence, OTHER, song=InSong(short, short, short)) == ()

@@ -5,7 +5,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from models.basic_pitch.belief import BASS_EVIDENCE, HARMONY_EVIDENCE, MELODY_EVIDENCE, Evidence, beliefs
+from models.basic_pitch.belief import (
+    BASS_EVIDENCE,
+    HARMONY_EVIDENCE,
+    HARMONY_IN_SONG,
+    MELODY_EVIDENCE,
+    Evidence,
+    InSong,
+    SongEvidence,
+    beliefs,
+    beliefs_in_song,
+)
 from models.basic_pitch.network import LOWEST_PITCH, Posteriors, posteriors
 from models.mono import levels_db, velocity
 from models.progress import UNWATCHED, Watch
@@ -13,6 +23,7 @@ from models.records import Note, Source
 
 Floats = NDArray[np.float32]
 _LEVEL_HOP_S = 0.01
+_SAME_S = 0.03
 
 
 @dataclass(frozen=True)
@@ -21,9 +32,10 @@ class TranscribeSettings:
 
     A note starts where the onset posterior peaks above `onset_threshold` and lasts while the frame posterior stays
     above `frame_threshold` (but for gaps of up to `gap_s`); shorter ones than `minimum_s` are dropped, and so are those
-    that the `evidence` (None: whatever it says) makes less likely than `belief`. Pitches outside `lowest`..`highest`
-    (MIDI) are not looked for. `single_voice`: at most one note at a time. `batch` windows of 2 s are computed at once
-    on `threads` CPU threads.
+    that the `evidence` (None: whatever it says) makes less likely than `belief`. Where the rest of the song is known,
+    notes are looked for in its mix, too, and `song_evidence` and `song_belief` judge. Pitches outside
+    `lowest`..`highest` (MIDI) are not looked for. `single_voice`: at most one note at a time. `batch` windows of 2 s
+    are computed at once on `threads` CPU threads.
     """
 
     onset_threshold: float = 0.5
@@ -34,6 +46,8 @@ class TranscribeSettings:
     highest: int = 108
     evidence: Evidence | None = None
     belief: float = 0.0
+    song_evidence: SongEvidence | None = None
+    song_belief: float = 0.0
     single_voice: bool = False
     batch: int = 8
     threads: int = 1
@@ -42,39 +56,77 @@ class TranscribeSettings:
 BASS = TranscribeSettings(0.3, 0.3, lowest=26, highest=67, evidence=BASS_EVIDENCE, belief=0.12, single_voice=True)
 """For a bass stem: low, one voice."""
 
-OTHER = TranscribeSettings(0.3, 0.25, lowest=33, highest=100, evidence=HARMONY_EVIDENCE, belief=0.1)
+OTHER = TranscribeSettings(
+    onset_threshold=0.25,
+    frame_threshold=0.2,
+    lowest=33,
+    highest=100,
+    evidence=HARMONY_EVIDENCE,
+    belief=0.1,
+    song_evidence=HARMONY_IN_SONG,
+    song_belief=0.25,
+)
 """For a stem of harmony: many voices."""
 
 MELODY = TranscribeSettings(0.3, 0.25, lowest=45, highest=88, evidence=MELODY_EVIDENCE, belief=0.05, single_voice=True)
 """For what a separator left of a melody: the middle of the keyboard, one voice."""
 
 
-def transcribe(source: Source, settings: TranscribeSettings, watch: Watch = UNWATCHED) -> tuple[Note, ...]:
+def transcribe(
+    source: Source, settings: TranscribeSettings, watch: Watch = UNWATCHED, song: InSong | None = None
+) -> tuple[Note, ...]:
     """The notes of a stem, sorted by onset, then pitch; none for silence. Velocities follow the stem's loudness.
 
     Reads the source block by block; memory grows by 3.6 MB a minute of audio.
     """
     found = posteriors(source, settings.batch, settings.threads, watch.span(0.0, 0.9))
-    notes = notes_in(found, source, settings)
+    notes = notes_in(found, source, settings, song)
     watch.at(1.0)
     return notes
 
 
-def notes_in(found: Posteriors, source: Source, settings: TranscribeSettings) -> tuple[Note, ...]:
-    """The notes of a stem whose posteriors are known."""
+def notes_in(
+    found: Posteriors, source: Source, settings: TranscribeSettings, song: InSong | None = None
+) -> tuple[Note, ...]:
+    """The notes of a stem whose posteriors are known, and those of the rest of its `song` where they are."""
     notes = decode(found, settings)
+    if song is not None and settings.song_evidence is not None and len(found.frames):
+        notes = _with_more(notes, decode(song.mix, settings))
     if not notes:
         return ()
-    level = levels_db(source, _LEVEL_HOP_S, int(notes[-1].onset_s / _LEVEL_HOP_S) + 12)
+    level = levels_db(source, _LEVEL_HOP_S, int(max(n.onset_s for n in notes) / _LEVEL_HOP_S) + 12)
     loud_db = float(np.percentile(level, 95))
     onsets = [int(n.onset_s / _LEVEL_HOP_S) for n in notes]
     heard = np.array([float(level[i : i + 10].max()) for i in onsets])
-    if settings.evidence is not None:
-        kept = np.flatnonzero(beliefs(found, notes, (heard - loud_db) / 20, settings.evidence) >= settings.belief)
-        notes, heard = tuple(notes[i] for i in kept), heard[kept]
+    likely = _likely(found, notes, (heard - loud_db) / 20, settings, song)
+    notes, heard = tuple(notes[i] for i in likely), heard[likely]
     strengths = {(n.onset_s, n.pitch): velocity(float(db), loud_db) for n, db in zip(notes, heard, strict=True)}
     line = _one_at_a_time(notes, settings.minimum_s) if settings.single_voice else notes
     return tuple(replace(n, velocity=strengths[n.onset_s, n.pitch]) for n in line)
+
+
+def _likely(
+    found: Posteriors,
+    notes: tuple[Note, ...],
+    loudness: NDArray[np.float64],
+    settings: TranscribeSettings,
+    song: InSong | None,
+) -> NDArray[np.intp]:
+    """Which of the notes are believed."""
+    if song is not None and settings.song_evidence is not None:
+        believed = beliefs_in_song(found, song, notes, loudness, settings.song_evidence) >= settings.song_belief
+    elif settings.evidence is not None:
+        believed = beliefs(found, notes, loudness, settings.evidence) >= settings.belief
+    else:
+        believed = np.ones(len(notes), bool)
+    return np.flatnonzero(believed)
+
+
+def _with_more(notes: tuple[Note, ...], others: tuple[Note, ...]) -> tuple[Note, ...]:
+    """The notes, and of the others those that no note of their pitch begins beside. Sorted by onset, then pitch."""
+    begun = {(round(n.onset_s / _SAME_S) + step, n.pitch) for n in notes for step in (-1, 0, 1)}
+    new = tuple(n for n in others if (round(n.onset_s / _SAME_S), n.pitch) not in begun)
+    return tuple(sorted(notes + new, key=lambda n: (n.onset_s, n.pitch)))
 
 
 def decode(found: Posteriors, settings: TranscribeSettings) -> tuple[Note, ...]:
