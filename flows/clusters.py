@@ -7,6 +7,12 @@ from prefect.task_runners import TaskRunner
 from models.errors import BadInput
 
 Engine = Literal["pool", "dask", "ray"]
+PACKAGES = {
+    "dask": "prefect-dask==0.3.7 dask distributed partd locket toolz tblib zict sortedcontainers tornado "
+    "importlib-metadata==8.7.0 zipp",
+    "ray": "prefect-ray==0.6.0 ray",
+}
+"""What an engine needs beside this project, as pip takes it without the dependencies that these name."""
 
 
 def task_runner(engine: Engine, at_once: int) -> TaskRunner[Any]:
@@ -21,5 +27,5 @@ def task_runner(engine: Engine, at_once: int) -> TaskRunner[Any]:
 
         return cast(TaskRunner[Any], Ray(init_kwargs={"num_cpus": at_once, "include_dashboard": False}))
     except ImportError:
-        words = f"The engine {engine} is not installed: pip install --no-deps prefect-{engine} {engine}"
+        words = f"The engine {engine} is not installed: pip install --no-deps {PACKAGES[engine]}"
         raise BadInput(words) from None
