@@ -33,4 +33,4 @@ def main() -> None:
         for name in ("PREFECT_LOGGING_LEVEL", "PREFECT_SERVER_LOGGING_LEVEL", "PREFECT_INTERNAL_LOGGING_LEVEL"):
             os.environ.setdefault(name, "CRITICAL")
     leaving.stop_on_interrupt()
-    sys.exit(leaving.guarded(app, debug))
+    leaving.exit_with(lambda: leaving.guarded(app, debug))

@@ -1,11 +1,14 @@
 """How the command ends: exit codes, one sentence for a person, and gone within seconds of Ctrl-C."""
 
+import atexit
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
+from typing import NoReturn
 
 from models.errors import BadInput, Cancelled
 
@@ -33,6 +36,24 @@ def guarded(command: Callable[[], None], debug: bool) -> int:
             raise
         print(f"A fault of ours: {type(error).__name__}: {error}. Say --debug to see where.", file=sys.stderr)
         return FAULT
+
+
+def exit_with(command: Callable[[], int]) -> NoReturn:
+    """End the process with the code that the command returns.
+
+    Every exit handler runs; what is left out is the second that an interpreter with torch in it takes to tear down.
+    """
+    code = FAULT
+
+    def end() -> None:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+
+    atexit.register(end)  # the first to be registered is the last to run
+    code = command()
+    sys.exit(code)
 
 
 def stop_on_interrupt() -> None:

@@ -1,4 +1,4 @@
 """The voice: so-vits-svc-fork's networks, driven, trained and judged by our own code."""
 
-DEFAULT_VOICE = "knn"
-"""Who sings where nobody is named: of the shipped voices the one whose figures are best (`remix eval voice`)."""
+DEFAULT_VOICE = "lj"
+"""Who sings where nobody is named: the shipped so-vits-svc voice (its figures: `remix eval voice`)."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from models import registry
 from models.errors import BadInput
 from models.so_vits_svc import networks
+from models.so_vits_svc.breath import breathed
 from models.so_vits_svc.content import CONTENT_RATE, Encoder, content, content_at, frame_geometry, load_encoder
 from models.so_vits_svc.voices import Card
 
@@ -73,6 +74,8 @@ class SovitsVoice:
         sines = networks.excitation(f0[None], self.hop, source_rate, harmonics, rng).to(self.device)
         timbre = self.network.emb_g(speaker).transpose(1, 2)
         sung = networks.decode_in_windows(self.network.dec, z, sines, timbre)[0].cpu().numpy()
+        if self.card.unvoiced_f0 == "zero":
+            sung = breathed(sung, sung_hz > 0, self.hop, self.sample_rate, seed)
         return np.asarray(np.pad(sung, (0, max(len(audio) - len(sung), 0)))[: len(audio)], np.float32)
 
     def _content(self, audio: NDArray[np.float32], frames: int) -> torch.Tensor:
