@@ -8,7 +8,8 @@ from scipy.signal import oaconvolve
 
 from flows.evaluate_separation import expected
 from flows.separator_material import load_library
-from models.demucs.split import SplitSettings, split
+from models.demucs.split import split
+from models.demucs.voices import PartingSettings, company, kept_together
 from models.records import Samples, Wave
 from models.reverb import room
 from models.separation_data import RATE, Library, Piece, crop
@@ -54,8 +55,12 @@ def dried(network: torch.nn.Module, unseen: Library) -> dict[str, float]:
 
 
 def _estimated(network: torch.nn.Module, mix: Samples) -> Samples:
-    """What the network makes of a mix. Shapes: (2, frames) -> (sources, 2, frames)."""
-    return np.concatenate(list(split(Wave(mix, RATE), network, SplitSettings(), seed=0, device="cpu")), axis=2)
+    """What the network makes of a mix, as it is used. Shapes: (2, frames) -> (sources, 2, frames)."""
+    heard, settings = Wave(mix, RATE), PartingSettings()
+    blocks = split(heard, network, settings, seed=0, device="cpu")
+    if "lead_vocals" in network.sources:  # type: ignore[operator]
+        blocks = kept_together(blocks, company(heard, settings), RATE)
+    return np.concatenate(list(blocks), axis=2)
 
 
 def true_sources(song: Piece, names: list[str]) -> Samples:

@@ -205,6 +205,7 @@ def test_the_key_moves_by_octaves_into_the_range() -> None:
     assert key_for(a_track([45, 48, 52]), reach) == 12
     assert key_for(a_track([84, 88, 91]), reach) == -12
     assert key_for(a_track([]), reach) == 0
+    assert key_for(a_track([40, 60, 62, 64, 65, 67, 69, 71]), reach) == 0, "one hum below it moves no song"
 
 
 def test_the_key_moves_by_less_only_where_no_octave_will_do() -> None:

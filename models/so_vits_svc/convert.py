@@ -92,6 +92,8 @@ def load_voice(folder: Path, device: str) -> Voice:
 
 _FAIR = 0.2
 """The part of what a voice sings most that makes a semitone a usual one of its."""
+_MOST = 0.75
+"""The part of a song that a voice must be at home on for the song to stay in its key."""
 
 
 def auto_key(f0: F0, voice: Voice) -> int:
@@ -100,7 +102,10 @@ def auto_key(f0: F0, voice: Voice) -> int:
 
 
 def key_for(f0: F0, reach: Range) -> int:
-    """`auto_key` for a range: the octave that covers the song best, another interval only where none covers half."""
+    """`auto_key` for a range: none where it covers most of the song, else the octave that covers it best.
+
+    Another interval only where no octave covers half.
+    """
     sung = f0.hz[f0.hz > 0]
     if not len(sung) or not reach.seconds:
         return 0
@@ -112,6 +117,8 @@ def key_for(f0: F0, reach: Range) -> int:
         inside = (place >= 0) & (place < len(comfort))
         return float(np.where(inside, comfort[np.clip(place, 0, len(comfort) - 1)], 0).mean()) - 0.01 * abs(shift)
 
+    if covered(0) >= _MOST:
+        return 0
     octave = max((0, -12, 12, -24, 24), key=covered)
     if covered(octave) >= 0.5:
         return octave
