@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pretty_midi
 import pytest
 import soundfile
 
@@ -105,6 +106,36 @@ def test_the_mix_is_the_songs_voice_in_time_and_not_the_song(first, song):
     assert np.sqrt((stems["new_voice"] ** 2).mean()) > 1e-3
     total = stems["drums"] + stems["bass"] + stems["other"] + stems["vocals"]
     assert np.sqrt(((total - original.mean(1)) ** 2).mean()) < 0.05 * np.sqrt((original**2).mean())
+
+
+def test_every_stage_leaves_its_mark(first):
+    """What would be silent, empty or unchanged if its stage did nothing."""
+    stems = {
+        path.stem: soundfile.read(path, always_2d=True)[0].mean(1) for path in (first.folder / "stems").glob("*.flac")
+    }
+    mix = soundfile.read(first.folder / "mix.wav")[0].mean(1)
+    level = {name: float(np.sqrt((sound**2).mean())) for name, sound in stems.items()}
+    assert min(level[name] for name in ("drums", "bass", "other", "vocals", "lead_vocals", "new_voice")) > 1e-3
+    room_and_rest = stems["vocals"] - stems["lead_vocals"] - stems["backing_vocals"]
+    assert np.sqrt((room_and_rest**2).mean()) < level["vocals"], "the parts of the vocals are parts of them"
+    frames = round(SECONDS * 44_100)
+    band, voice = stems["new_band"], stems["new_voice"][:frames]
+    assert min(np.sqrt((band[:frames] ** 2).mean()), np.sqrt((band[frames + 44_100 :] ** 2).mean())) > 1e-3
+    for part in (band[:frames], voice):
+        share = float((mix[:frames] * part).sum() / np.sqrt((mix[:frames] ** 2).sum() * (part**2).sum()))
+        assert share > 0.2, "both are heard in the mix"
+    lead = stems["lead_vocals"][:frames]
+    alike = float((lead * voice).sum() / np.sqrt((lead**2).sum() * (voice**2).sum()))
+    assert abs(alike) < 0.9, "somebody else sings"
+    score = pretty_midi.PrettyMIDI(str(first.folder / "score.mid"))
+    assert {track.name for track in score.instruments} >= {"bass", "other", "melody", "drums"}
+    assert min(len(track.notes) for track in score.instruments) >= 4
+    generated = pretty_midi.PrettyMIDI(str(first.folder / "extended.mid"))
+    starts = np.array([note.start for track in generated.instruments for note in track.notes])
+    assert (starts < SECONDS).sum() > 20, "the song is accompanied"
+    assert (starts > SECONDS).sum() > 10, "and played on"
+    figures = json.loads((first.folder / "manifest.json").read_text())["figures"]
+    assert {figure["group"] for figure in figures} >= {"Level", "Separation", "Voice"}
 
 
 def test_a_second_run_computes_nothing_and_writes_the_same(first, song, tmp_path):
