@@ -10,6 +10,7 @@ import os
 import re
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -35,6 +36,9 @@ EVERY_S = 15.0
 LOST_AFTER_S = 75.0
 MOST_STARTS = 6
 """A run that was lost so often is at fault itself (it eats all memory, say), and ends Failed."""
+
+MOST_FAULTS = 3
+"""A run whose process ended so often on its own would do so again; once or twice its server may have been away."""
 
 _WORKING = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 _UUID = "prefect.flow-run."
@@ -76,7 +80,7 @@ def take_up(client: SyncPrefectClient, run: FlowRun) -> bool:
         return False
     if current.state.type == StateType.CANCELLING:
         client.set_flow_run_state(run.id, Cancelled(message="Cancelled; its worker is gone."), force=True)
-    elif current.state.type == StateType.CRASHED and _by_itself(current.state.message or ""):
+    elif _faults(client.read_flow_run_states(run.id)) >= MOST_FAULTS:
         words = "The run ended by a fault of its own before it could say which; its worker's log runs.log tells more."
         client.set_flow_run_state(run.id, Failed(message=words), force=True)
     elif current.run_count >= MOST_STARTS:
@@ -90,16 +94,15 @@ def take_up(client: SyncPrefectClient, run: FlowRun) -> bool:
     return True
 
 
-def _by_itself(message: str) -> bool:
-    """Whether a crashed process ended on its own, with a small exit code, and was not killed: so it would end again.
+def _faults(states: Sequence[State[Any]]) -> int:
+    """How often a run's process ended on its own, with a small exit code, and was not killed.
 
-    >>> _by_itself("Process exited with status code: 1. Process exited with a general error.")
-    True
-    >>> _by_itself("Process exited with status code: -9.")
-    False
+    >>> one, other = "Process exited with status code: 1. Process exited with a general error.", "status code: -9."
+    >>> _faults([State(type="CRASHED", message=one), State(type="CRASHED", message=other), State(type="RUNNING")])
+    1
     """
-    code = re.search(r"status code: (-?\d+)", message)
-    return code is not None and 0 < int(code[1]) < 128
+    codes = (re.search(r"status code: (-?\d+)", s.message or "") for s in states if s.type == StateType.CRASHED)
+    return sum(0 < int(code[1]) < 128 for code in codes if code)
 
 
 def _runs(client: SyncPrefectClient, types: list[StateType]) -> list[FlowRun]:

@@ -233,7 +233,7 @@ def draw_curves(work: Path) -> Path:
         "losses.jsonl": ("mel", "spectral", "features"),
         "examined.jsonl": ("like_target", "phones", "naturalness"),
     }
-    figure, axes = pyplot.subplots(2, 3, figsize=(13, 6.5))
+    figure, axes = pyplot.subplots(2, 3, figsize=(13, 6.5), layout="constrained")
     for row_of_axes, (file, keys) in zip(axes, wanted.items(), strict=True):
         for axis, key in zip(row_of_axes, keys, strict=True):
             shown = [row for row in _rows(work / file) if key in row]
