@@ -80,7 +80,7 @@ def take_up(client: SyncPrefectClient, run: FlowRun) -> bool:
         return False
     if current.state.type == StateType.CANCELLING:
         client.set_flow_run_state(run.id, Cancelled(message="Cancelled; its worker is gone."), force=True)
-    elif _faults(client.read_flow_run_states(run.id)) >= MOST_FAULTS:
+    elif _faults([current.state]) and _faults(client.read_flow_run_states(run.id)) >= MOST_FAULTS:
         words = "The run ended by a fault of its own before it could say which; its worker's log runs.log tells more."
         client.set_flow_run_state(run.id, Failed(message=words), force=True)
     elif current.run_count >= MOST_STARTS:

@@ -48,15 +48,17 @@ def test_a_sweep_takes_up_what_is_lost_and_nothing_else(client, run_in):
     states = {"running": Running(), "pending": Pending(), "crashed": Crashed()}
     lost = {name: run_in(state) for name, state in states.items()}
     words = "Process exited with status code: 1. Process exited with a general error."
-    faulty, unlucky = run_in(Crashed(message=words)), run_in(Crashed(message=words))
+    faulty, unlucky, killed = (run_in(Crashed(message=words)) for _ in range(3))
     for _ in range(MOST_FAULTS - 1):
         client.set_flow_run_state(faulty, Crashed(message=words), force=True)
+        client.set_flow_run_state(killed, Crashed(message=words), force=True)
+    client.set_flow_run_state(killed, Crashed(message="Process exited with status code: -9."), force=True)
     over = {"failed": run_in(Failed()), "completed": run_in(Completed())}
     cancelling, hopeless = run_in(Cancelling(), starts=1), run_in(Running(), starts=MOST_STARTS)
     sweep = Sweep(lost_after_s=0.5)
     sweep._answers_since += 3600  # as if it had only just begun to answer
     crashed_only = sweep.once()
-    assert len(crashed_only) == 3, "silence counts only once the server has answered for as long"
+    assert len(crashed_only) == 4, "silence counts only once the server has answered for as long"
     sweep._answers_since -= 7200
     time.sleep(0.6)
     assert len(sweep.once()) == 4
@@ -65,6 +67,7 @@ def test_a_sweep_takes_up_what_is_lost_and_nothing_else(client, run_in):
     assert client.read_flow_run(cancelling).state.type == StateType.CANCELLED
     assert client.read_flow_run(faulty).state.type == StateType.FAILED
     assert client.read_flow_run(unlucky).state.name == "AwaitingRetry", "its server may have been away"
+    assert client.read_flow_run(killed).state.name == "AwaitingRetry", "whatever went before, now it was killed"
     ended = client.read_flow_run(hopeless)
     assert ended.state.type == StateType.FAILED
     assert f"lost {ended.run_count} times" in ended.state.message
