@@ -23,19 +23,18 @@ def digest_of(value: Any) -> str:
 
     Raises TypeError for anything else: a path or an object with an address has no place in a key.
     """
-    return hashlib.sha256(json.dumps(_plain(value), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=_as_dict).encode()).hexdigest()
 
 
-def _plain(value: Any) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        return {"record": type(value).__name__, **{f.name: _plain(getattr(value, f.name)) for f in fields(value)}}
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    raise TypeError(f"a {type(value).__name__} cannot be part of a cache key")
+def _as_dict(record: Any) -> dict[str, Any]:
+    if not is_dataclass(record) or isinstance(record, type):
+        raise TypeError(f"a {type(record).__name__} cannot be part of a cache key")
+    return {"record": type(record).__name__, **{name: getattr(record, name) for name in _fields(type(record))}}
+
+
+@cache
+def _fields(kind: type) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(kind))
 
 
 def code_digest(module: str, root: Path = ROOT) -> str:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import Any, cast
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -22,14 +22,14 @@ from models.decoding import Tags, read_tags
 from models.encoding import write_bytes, write_flac, write_mp3, write_wav
 from models.errors import BadInput
 from models.midi import to_midi
-from models.records import Clip, Remixed
+from models.records import Clip, Grid, Remixed, Score
 from models.registry import file_digest
 from models.report import StageRun as ReportedStage
 from models.report import page
 from models.so_vits_svc.voices import consent, find_voice
 from tasks.appraise import Appraisal, report_input
-from tasks.caching import StageRun
-from tasks.fingerprint import digest_of, versions
+from tasks.caching import StageRun, unsearched
+from tasks.fingerprint import code_digest, digest_of, versions
 from tasks.progress import stage_watch
 from tasks.store import Store
 from tasks.summary import summarise
@@ -88,11 +88,19 @@ class Remix:
     stages: tuple[StageRun, ...]
 
 
-@task(name="publish", task_run_name="publish", cache_policy=NO_CACHE, persist_result=False)
 def publish(
     song: Path, out: Path, made: Remixed, appraisal: Appraisal, credits: Credits, stages: tuple[StageRun, ...]
 ) -> Remix:
     """Write the remix's folder: mix, stems, MIDI, report and manifest; refuses a voice whose consent is gone by now."""
+    given, options = unsearched((song, out, made, appraisal, credits, stages), {})
+    return cast(Remix, published(*given, **options))
+
+
+@task(name="publish", task_run_name="publish", cache_policy=NO_CACHE, persist_result=False)
+def published(
+    song: Path, out: Path, made: Remixed, appraisal: Appraisal, credits: Credits, stages: tuple[StageRun, ...]
+) -> Remix:
+    """`publish` as Prefect runs it."""
     if credits.voice not in ("", "none"):
         consent(find_voice(credits.voice))
     tags = read_tags(song)
@@ -140,6 +148,11 @@ def _fill(
     watch = stage_watch("publish")
     previous = _files_of(folder)
     files = {name: (clip.sha256, _writer(name, clip, tags, credits)) for name, clip in _audio(made).items()}
+    for name, score, grid in (
+        ("score.mid", made.score, made.grid),
+        ("extended.mid", made.band.generated, made.band.continuation.grid),
+    ):
+        files[name] = (digest_of([score, grid, code_digest(to_midi.__module__)]), _midi_writer(score, grid))
     written: dict[str, dict[str, str]] = {}
     cover = sha256(tags.cover or b"").hexdigest()
 
@@ -150,16 +163,15 @@ def _fill(
         elif name in SUNG:
             content = digest_of([content, credits.voice])
         path, before = folder / name, previous.get(name, {})
-        if before.get("content") != content or not path.is_file() or file_digest(path) != before.get("sha256"):
+        there = file_digest(path) if before.get("content") == content and path.is_file() else ""
+        if not there or there != before.get("sha256"):
             writer(path)
-        written[name] = {"content": content, "sha256": file_digest(path)}
+            there = file_digest(path)
+        written[name] = {"content": content, "sha256": there}
         watch.at(0.9 * len(written) / len(files))
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(write, files))
-    more = made.band.continuation
-    write_bytes(to_midi(made.score, made.grid), folder / "score.mid")
-    write_bytes(to_midi(made.band.generated, more.grid), folder / "extended.mid")
     _write_report(folder, made, appraisal, tags, credits, stages)
     _write_manifest(folder, song, made, appraisal, credits, stages, written)
     watch.at(1.0)
@@ -191,6 +203,10 @@ def _writer(name: str, clip: Clip, tags: Tags, credits: Credits) -> Callable[[Pa
     if name.endswith(".wav"):
         return lambda path: write_wav(source, path, comment=comment)
     return lambda path: write_flac(source, path, comment=comment)
+
+
+def _midi_writer(score: Score, grid: Grid) -> Callable[[Path], None]:
+    return lambda path: write_bytes(to_midi(score, grid), path)
 
 
 def _comment(credits: Credits) -> str:

@@ -1,11 +1,15 @@
 import json
 import threading
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter
 from prefect.runtime import flow_run
+from prefect.utilities import collections
 
 from models.records import Clip, Take
 from tasks import caching
@@ -48,6 +52,25 @@ def both(gain: float = 2.0, seconds: float = 1.0, device: str = "cpu", level: fl
 @flow
 def both_in_a_flow():
     return both(), ledger(str(flow_run.id))
+
+
+@dataclass(frozen=True)
+class Kept:
+    take: Take
+    many: tuple[LouderSettings, ...]
+
+
+@stage("numpy")
+def length_of(kept: Kept) -> Clip:
+    """The clip of a record in a record."""
+    return kept.take.audio
+
+
+@flow
+def through_a_record(kept: LouderSettings):
+    audio = Store().put([np.full((2, 5000), 0.1, np.float32)], 44_100)
+    length_of(Kept(louder(audio, kept, "cpu"), (kept,) * 1000))
+    return flow_run.id
 
 
 @pytest.fixture(autouse=True)
@@ -165,3 +188,20 @@ def test_a_failing_stage_leaves_no_result_and_frees_its_lock(monkeypatch):
             louder(audio, LouderSettings(), "cpu")
     assert stats().results == 0
     assert louder(audio, LouderSettings(), "cpu").start_s == 0.0
+
+
+def test_the_graph_of_a_run_shows_what_fed_a_stage_though_prefect_searches_no_record(monkeypatch):
+    searched = Counter()
+    search = collections.visit_collection
+
+    def counting(expr, *args, **kwargs):
+        searched[type(expr).__name__] += 1
+        return search(expr, *args, **kwargs)
+
+    monkeypatch.setattr(collections, "visit_collection", counting)
+    run_id = through_a_record(LouderSettings())
+    with get_client(sync_client=True) as client:
+        runs = {run.name: run for run in client.read_task_runs(flow_run_filter=FlowRunFilter(id={"any_": [run_id]}))}
+    fed = {given.id for values in runs["length_of"].task_inputs.values() for given in values}
+    assert runs["louder"].id in fed
+    assert searched["LouderSettings"] < 10, "not one by one"

@@ -145,6 +145,19 @@ def test_a_second_run_computes_nothing_and_writes_the_same(first, song, tmp_path
     assert digest(again.folder / "mix.wav") == digest(first.folder / "mix.wav")
 
 
+def test_publishing_again_mends_what_was_spoilt_and_leaves_the_rest_alone(first, song, tmp_path):
+    folder = remixed(song, tmp_path).folder
+    files = [*(folder / name for name in ("mix.wav", "mix.mp3", "score.mid", "extended.mid")), *folder.glob("stems/*")]
+    before = {path: (path.stat().st_mtime_ns, digest(path)) for path in files}
+    for spoilt in ("extended.mid", "mix.mp3"):
+        (folder / spoilt).write_bytes(b"spoilt")
+    (folder / "score.mid").unlink()
+    assert remixed(song, tmp_path).folder == folder
+    assert {path: digest(path) for path in files} == {path: was for path, (_, was) in before.items()}
+    written = {path.name for path in files if path.stat().st_mtime_ns != before[path][0]}
+    assert written == {"extended.mid", "mix.mp3", "score.mid"}
+
+
 def test_names_tags_and_lossless_formats_do_not_matter(first, song, tmp_path):
     samples, rate = soundfile.read(song, dtype="float32")
     wave = Wave(samples.T.copy(), rate)

@@ -11,7 +11,7 @@ import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import tasks as _environment  # noqa: F401 (sets PREFECT_HOME)
@@ -35,8 +35,15 @@ def server() -> Iterator[Callable[[], None]]:
         address = f"http://127.0.0.1:{free.getsockname()[1]}/api"
     process = _started(address.split(":")[2].removesuffix("/api"))
     os.environ["PREFECT_API_URL"] = address
+    settings = ExitStack()
+
+    def ready() -> None:
+        _answers(process, address)
+        settings.enter_context(_without_heartbeats())
+
     try:
-        yield lambda: _answers(process, address)
+        with settings:
+            yield ready
     finally:
         del os.environ["PREFECT_API_URL"]
         process.terminate()
@@ -81,6 +88,13 @@ def _started(port: str) -> "subprocess.Popen[bytes]":
 
 def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _without_heartbeats() -> AbstractContextManager[object]:
+    """Nobody watches a temporary server for lost runs, and a flow ends up to a second later for its heartbeat."""
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    return temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
 
 
 def _answers(process: "subprocess.Popen[bytes]", address: str) -> None:
