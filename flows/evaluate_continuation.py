@@ -13,8 +13,9 @@ from typing import Any
 
 from models import registry
 from models.errors import BadInput
-from models.music_transformer import PlaySettings, corpus, evaluation, load
+from models.music_transformer import PlaySettings, corpus, evaluation
 from models.music_transformer.accompaniment import accompaniments
+from models.music_transformer.network import load
 from models.music_transformer.tokens import Piece
 from models.progress import UNWATCHED, Watch
 

@@ -36,7 +36,8 @@ def play_on(name: str, tracks: tuple[str, ...], out: Path, transformer: str) -> 
     from models import registry
     from models.example_song.composition import compose
     from models.grid import carried_on
-    from models.music_transformer import PlaySettings, extend, load
+    from models.music_transformer import PlaySettings, extend
+    from models.music_transformer.network import load
     from models.music_transformer.play import BAND
     from models.score import joined
 
@@ -57,7 +58,8 @@ def accompany_melody(name: str, kept: tuple[str, ...], out: Path, transformer: s
     """One accompaniment: the song's melody and what is kept of it over the new band."""
     from models import registry
     from models.example_song.composition import compose
-    from models.music_transformer import PlaySettings, accompany, load
+    from models.music_transformer import PlaySettings, accompany
+    from models.music_transformer.network import load
     from models.score import joined, with_track
 
     seed = int(name.split("_")[1])

@@ -5,6 +5,8 @@ song -- ingest -- separate -+- part_voices -- follow_pitch -- revoice ----------
                             +- transcribe ---+- accompany -- extend -- render -----------------+
 """
 
+import ctypes
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -201,9 +203,19 @@ def weights_used(separator: str, splitter: str, transformer: str, *voices: str) 
 
 def resolved(device: Device) -> str:
     """The device to compute on: "auto" is CUDA where there is one; raises `BadInput` for CUDA where there is none."""
-    import torch
-
-    there = torch.cuda.is_available()
+    there = device != "cpu" and has_cuda()
     if device == "cuda" and not there:
         raise BadInput("This machine has no CUDA device that torch can use; leave --device at auto, or say cpu.")
-    return "cuda" if there and device != "cpu" else "cpu"
+    return "cuda" if there else "cpu"
+
+
+def has_cuda() -> bool:
+    """Whether torch can use a CUDA device; torch, which takes seconds to import, is not asked where no driver is."""
+    if sys.platform == "linux":
+        try:
+            ctypes.CDLL("libcuda.so.1")
+        except OSError:
+            return False
+    import torch
+
+    return torch.cuda.is_available()

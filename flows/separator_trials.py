@@ -13,13 +13,13 @@ import soundfile
 
 from flows.separator_material import band_stems, load_library, read
 from models.records import Samples
-from models.separation_data import RATE, Library, crop, in_room
+from models.separation_data import RATE, Library, at_usual_level, crop, in_room
 
 SECONDS = 20.0
 UNSEEN_BANDS = 100_000
 """Bands from this seed on are rendered for judging alone."""
-VOCALS_DB = (-2.0, 3.0)
-"""How much louder than the band the vocals are."""
+SPREAD_DB = 3.0
+"""How far each stem's loudness may be from what is usual in a song: MIDI files are not mixed, songs are."""
 
 
 def rendered(library: Library, index: int) -> dict[str, Samples]:
@@ -44,12 +44,9 @@ def stranger(singer: Path, midi: Path, fonts: list[Path], index: int) -> dict[st
 
 
 def _with_vocals(stems: dict[str, Samples], dry: Samples, rng: np.random.Generator) -> dict[str, Samples]:
-    """The stems with vocals in a room, at a usual loudness before the band, and all of it below full scale."""
-    vocals = in_room(dry, rng)
-    band = np.sqrt(np.square(np.sum(list(stems.values()), axis=0)).mean())
-    level = np.sqrt(np.square(vocals).mean()) + 1e-9
-    vocals *= np.float32(10 ** (rng.uniform(*VOCALS_DB) / 20) * band / level)
-    whole = stems | {"vocals": vocals}
+    """The stems and vocals in a room, each about as loud as in a usual song, and all of it below full scale."""
+    whole = stems | {"vocals": in_room(dry, rng)}
+    whole = {name: at_usual_level(stem, name, rng, SPREAD_DB) for name, stem in whole.items()}
     peak = float(np.abs(np.sum(list(whole.values()), axis=0)).max())
     return {name: stem * np.float32(0.9 / peak) for name, stem in whole.items()}
 

@@ -18,6 +18,8 @@ Stem = NDArray[np.int16]
 SOURCES = ("drums", "bass", "other", "vocals")
 VOICES = ("lead_vocals", "backing_vocals", "room")
 RATE = 44100
+USUAL_DBFS = {"drums": -19.0, "bass": -20.0, "other": -20.0, "vocals": -19.0}
+"""Root mean square of each source in a usual mix, against the others'."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +76,13 @@ class Example:
 def mixture(library: Library, rng: np.random.Generator, frames: int) -> Example:
     """One training example of the four sources (drums, bass, other, vocals) at 44.1 kHz.
 
-    Two in five are songs as they are; the others take their drums, their harmony and their voice from different pieces,
-    each source being silent now and then, so that none is expected.
+    One in seven is a song as it is, since a few songs are soon known by heart; the others take their drums, their
+    harmony and their voice from different pieces, each source being silent now and then, so that none is expected.
     """
-    if rng.random() < 0.4 or not library.bands:
+    if rng.random() < 1 / 7 or not library.bands:
         return _song_crop(_pick(library.songs, rng), rng, frames)
     sources = np.zeros((4, 2, frames), np.float32)
-    harmony = _pick(library.bands if rng.random() < 0.7 else library.songs, rng)
+    harmony = _pick(library.bands if rng.random() < 0.6 else library.songs, rng)
     speed, start = _speed(rng), rng.random()
     for row, stem in ((1, "bass"), (2, "other")):
         if stem in harmony.stems and rng.random() < 0.85:
@@ -101,9 +103,9 @@ def mixture(library: Library, rng: np.random.Generator, frames: int) -> Example:
 def voice(library: Library, rng: np.random.Generator, frames: int) -> Samples:
     """Somebody singing (seldom speaking), alone, doubled or in a choir, in a random room. Shape: (2, frames)."""
     draw = rng.random()
-    if draw < 0.4 or not library.voices:
+    if draw < 0.25 or not library.voices:
         return _song_vocals(library, rng, frames)
-    if draw < 0.52:
+    if draw < 0.4:
         return _choir(library, rng, frames)
     solo = library.singer(rng)
     dry = crop(solo.stems["lead_vocals"], rng, frames, _speed(rng), None)
@@ -246,11 +248,17 @@ def _song_crop(song: Piece, rng: np.random.Generator, frames: int) -> Example:
 
 def _level(sources: Samples, rows: Sequence[int], rng: np.random.Generator) -> None:
     """Bring the sources to usual loudness against each other, ±7 dB, in place."""
-    usual = {0: -19.0, 1: -20.0, 2: -20.0, 3: -19.0}
     for row in rows:
-        level = np.sqrt(np.square(sources[row]).mean())
-        if level > 1e-4:
-            sources[row] *= np.float32(10 ** ((usual[row] + rng.uniform(-7, 7)) / 20) / level)
+        sources[row] = at_usual_level(sources[row], SOURCES[row], rng, 7.0)
+
+
+def at_usual_level(stem: Samples, source: str, rng: np.random.Generator, spread_db: float) -> Samples:
+    """A stem as loud as that source usually is in a song, give or take `spread_db`; silence stays silence."""
+    level = float(np.sqrt(np.square(stem).mean()))
+    if level <= 1e-4:
+        return stem
+    louder: Samples = stem * np.float32(10 ** ((USUAL_DBFS[source] + rng.uniform(-spread_db, spread_db)) / 20) / level)
+    return louder
 
 
 def _change(sources: Samples, rng: np.random.Generator) -> None:

@@ -1,10 +1,10 @@
 """The score is played on, and a new band written for the voice, by the Music Transformer."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from models import registry
 from models.grid import carried_on
-from models.music_transformer import PlaySettings, load
+from models.music_transformer import PlaySettings
 from models.music_transformer import accompany as band_for
 from models.music_transformer import extend as played_on
 from models.records import Continuation, Grid, Score
@@ -12,9 +12,18 @@ from tasks.caching import stage
 from tasks.networks import NETWORKS
 from tasks.progress import stage_watch
 
+if TYPE_CHECKING:
+    from models.music_transformer.network import MusicTransformer
+
 
 def _weights(transformer: str, **inputs: Any) -> str:
     return registry.file_digest(registry.verified(registry.find("music_transformer", transformer)))
+
+
+def _network(transformer: str, device: str) -> "MusicTransformer":
+    from models.music_transformer.network import load
+
+    return NETWORKS.kept(load, registry.verified(registry.find("music_transformer", transformer)), device)
 
 
 @stage("torch", "numpy", depends=_weights, resident=True)
@@ -22,7 +31,7 @@ def accompany(
     score: Score, grid: Grid, end_s: float, transformer: str, settings: PlaySettings, seed: int, device: str
 ) -> Score:
     """Write a new band under the sung melody, bar by bar, for the whole song."""
-    network = NETWORKS.kept(load, registry.verified(registry.find("music_transformer", transformer)), device)
+    network = _network(transformer, device)
     return band_for(score.track("melody"), grid, end_s, network, settings, seed, device, stage_watch("accompany"))
 
 
@@ -34,6 +43,6 @@ def extend(
     longer, start_s, stop_s = carried_on(grid, end_s, bars)
     if bars == 0:
         return Continuation(Score(()), longer, start_s, stop_s)
-    network = NETWORKS.kept(load, registry.verified(registry.find("music_transformer", transformer)), device)
+    network = _network(transformer, device)
     new = played_on(score, longer, start_s, bars, network, settings, seed, device, stage_watch("extend"))
     return Continuation(new, longer, start_s, stop_s)

@@ -11,7 +11,8 @@ from models import registry
 from models.errors import BadInput
 from models.example_song.composition import compose
 from models.midi import to_midi
-from models.music_transformer import Config, MusicTransformer, evaluation, sampling
+from models.music_transformer import evaluation, sampling
+from models.music_transformer.network import Config, MusicTransformer
 from models.music_transformer.robustness import Heard, after_errors, error_rates, misbeaten
 from models.music_transformer.tokens import FAMILIES, TICKS
 from models.score import without

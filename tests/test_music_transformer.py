@@ -6,24 +6,14 @@ import torch
 
 from models.errors import BadInput
 from models.grid import carried_on, seconds_to_beats
-from models.music_transformer import (
-    Config,
-    MusicTransformer,
-    PlaySettings,
-    accompany,
-    extend,
-    load,
-    network,
-    sampling,
-    shortcomings,
-    tokens,
-)
+from models.music_transformer import PlaySettings, accompany, extend, network, sampling, shortcomings, tokens
 from models.music_transformer.lattice import lay, score_of
 from models.music_transformer.memory import Memory, Recollection, mixed
-from models.music_transformer.network import Batch
-from models.music_transformer.sampling import Manner, Task, write_bars
+from models.music_transformer.network import Batch, Config, MusicTransformer, load
+from models.music_transformer.sampling import write_bars
 from models.music_transformer.tokens import FAMILIES, TICKS, Piece, encode
 from models.music_transformer.training import grammar
+from models.music_transformer.writing import Manner, Task
 from models.records import Grid, Note, Score, Track
 
 LOOP = ("G:maj", "E:min", "C:maj", "D:maj")

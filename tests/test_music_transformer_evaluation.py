@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from models.errors import BadInput
-from models.music_transformer import Config, MusicTransformer, PlaySettings, evaluation, likelihood, sampling
+from models.music_transformer import PlaySettings, evaluation, likelihood, sampling
 from models.music_transformer.markov import Markov
 from models.music_transformer.memory import ORDERS
+from models.music_transformer.network import Config, MusicTransformer
 from models.music_transformer.tokens import FAMILIES, Piece
 
 BASS, PIANO, MELODY = (FAMILIES.index(f) for f in ("bass", "piano", "melody"))

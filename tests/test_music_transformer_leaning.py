@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from models.music_transformer import Config, MusicTransformer, tokens
+from models.music_transformer import tokens
 from models.music_transformer.leaning import CLASS_OF, SCALE, chord_leans, key_lean, leaned
-from models.music_transformer.sampling import Manner, Task, write_bars
+from models.music_transformer.network import Config, MusicTransformer
+from models.music_transformer.sampling import write_bars
 from models.music_transformer.tokens import FAMILIES, Piece
+from models.music_transformer.writing import Manner, Task
 
 PIANO = FAMILIES.index("piano")
 

@@ -8,9 +8,9 @@ import torch
 from models.errors import BadInput, Cancelled
 from models.example_song.composition import compose
 from models.midi import to_midi
-from models.music_transformer import Config, MusicTransformer, corpus, evaluation, tokens
+from models.music_transformer import corpus, evaluation, tokens
 from models.music_transformer.corpus import Entry
-from models.music_transformer.network import Batch
+from models.music_transformer.network import Batch, Config, MusicTransformer
 from models.music_transformer.tokens import DRUMS, FAMILIES, Piece
 from models.music_transformer.training import Recipe, Trainer, event_losses, in_bfloat16
 from models.music_transformer.windows import Arranging, Windows

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from models.music_transformer import Config, MusicTransformer, tokens
+from models.music_transformer import tokens
 from models.music_transformer.accompaniment import accompaniments, in_chord, longest_run, variety
+from models.music_transformer.network import Config, MusicTransformer
 from models.music_transformer.play import PlaySettings
-from models.music_transformer.sampling import Manner, Task, write_bars
+from models.music_transformer.sampling import write_bars
 from models.music_transformer.tokens import FAMILIES, Piece
 from models.music_transformer.variety import Variety, usual_notes
+from models.music_transformer.writing import Manner, Task
 
 DRUMS, BASS, PIANO, GUITAR, _, MELODY = range(len(FAMILIES))
 MANNER = Manner(0.9, 0.95, 0.7, 1.0, 0.6)

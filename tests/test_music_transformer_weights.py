@@ -5,8 +5,9 @@ import pytest
 from models import registry
 from models.example_song.composition import compose
 from models.grid import carried_on
-from models.music_transformer import MusicTransformer, PlaySettings, accompany, extend, load
+from models.music_transformer import PlaySettings, accompany, extend
 from models.music_transformer.harmony import shift_of_key
+from models.music_transformer.network import MusicTransformer, load
 
 pytestmark = pytest.mark.weights
 

@@ -265,3 +265,10 @@ def test_two_processes_on_one_song_compute_each_stage_once(first, song, tmp_path
     names = one + two
     assert sorted(set(names)) == sorted(STAGES)
     assert len(names) == len(set(names)) + names.count("follow_pitch") - 1
+
+
+def test_a_run_that_computes_nothing_has_no_need_of_torch():
+    heavy = ("torch", "demucs", "matplotlib", "tensorflow", "numba")
+    program = f"import sys, flows.cli.live, flows.serving; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

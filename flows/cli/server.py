@@ -64,20 +64,16 @@ def _configured() -> bool:
 
 
 def _started(port: str) -> "subprocess.Popen[bytes]":
-    command = [
-        sys.executable,
-        "-m",
-        "prefect",
-        "server",
-        "start",
-        "--no-ui",
-        "--no-services",
-        "--log-level",
-        "CRITICAL",
-    ]
+    """What `prefect server start --no-ui --no-services` runs, without the second that Prefect's command line takes."""
+    app = ["--factory", "prefect.server.api.server:create_app", "--lifespan", "on", "--log-level", "critical"]
     return subprocess.Popen(
-        [*command, "--host", "127.0.0.1", "--port", port],
-        env=os.environ | {"PREFECT_LOGGING_LEVEL": "CRITICAL"},
+        [sys.executable, "-m", "uvicorn", *app, "--host", "127.0.0.1", "--port", port],
+        env=os.environ
+        | {
+            "PREFECT__SERVER_WEBSERVER_ONLY": "1",
+            "PREFECT_SERVER_UI_ENABLED": "false",
+            "PREFECT_LOGGING_LEVEL": "CRITICAL",
+        },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

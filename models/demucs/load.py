@@ -10,16 +10,16 @@ import struct
 from collections import OrderedDict
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 import yaml  # type: ignore[import-untyped]
-from demucs.apply import BagOfModels
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from models import registry
 from models.errors import BadInput
+
+if TYPE_CHECKING:
+    import torch
 
 CLASSES = {
     "demucs.htdemucs.HTDemucs": ("demucs.htdemucs", "HTDemucs"),
@@ -52,7 +52,7 @@ def to_fetch(name: str) -> tuple[registry.Weights, ...]:
     return () if row.shipped else (row,)
 
 
-def load(path: Path, device: str = "cpu") -> torch.nn.Module:
+def load(path: Path, device: str = "cpu") -> "torch.nn.Module":
     """A separator in eval mode, in float32, with `sources`, `samplerate`, `audio_channels`, and unless a bag `segment`.
 
     Takes safetensors whose metadata names an allowed class, and demucs' `.th` files as far as PyTorch's safe unpickler
@@ -72,11 +72,13 @@ def load(path: Path, device: str = "cpu") -> torch.nn.Module:
     return network.float().eval().to(device)
 
 
-def save(network: torch.nn.Module, path: Path) -> None:
+def save(network: "torch.nn.Module", path: Path) -> None:
     """Write one of our networks as demucs' safetensors format, in half precision.
 
     The arguments of its constructor are read back from attributes of the same names.
     """
+    from safetensors.torch import save_file
+
     klass = type(network)
     names = list(inspect.signature(klass).parameters)
     metadata = {
@@ -89,7 +91,9 @@ def save(network: torch.nn.Module, path: Path) -> None:
     save_file({k: v.half().contiguous() for k, v in network.state_dict().items()}, path, metadata)
 
 
-def _from_safetensors(path: Path) -> torch.nn.Module:
+def _from_safetensors(path: Path) -> "torch.nn.Module":
+    from safetensors.torch import load_file
+
     metadata = _metadata(path)
     if "structure" in metadata:
         raise BadInput(f"{path} holds a quantised network, which is not supported; use the plain one.")
@@ -102,8 +106,10 @@ def _from_safetensors(path: Path) -> torch.nn.Module:
     return _built(path, klass, args, kwargs, tensors)
 
 
-def _bag(path: Path) -> torch.nn.Module:
+def _bag(path: Path) -> "torch.nn.Module":
     """demucs' bag of networks, from our own yaml in demucs' format; its parts are verified files of the manifest."""
+    from demucs.apply import BagOfModels
+
     bag = _bag_of(path)
     parts = [registry.verified(registry.find("separator_part", name)) for name in bag["models"]]
     networks: list[Any] = [_from_safetensors(part) for part in parts]
@@ -127,8 +133,10 @@ def _metadata(path: Path) -> dict[str, str]:
     return dict(found)
 
 
-def _from_pickle(path: Path) -> torch.nn.Module:
+def _from_pickle(path: Path) -> "torch.nn.Module":
     """demucs' own package: a dict of klass, args, kwargs, state."""
+    import torch
+
     safe = [*_demucs_classes(), Fraction, OrderedDict]
     try:
         with torch.serialization.safe_globals(safe):
@@ -168,7 +176,7 @@ def _decoded(value: Any) -> Any:
     return [_decoded(item) for item in value] if isinstance(value, list) else value
 
 
-def _built(path: Path, klass: Any, args: Any, kwargs: Any, state: Any) -> torch.nn.Module:
+def _built(path: Path, klass: Any, args: Any, kwargs: Any, state: Any) -> "torch.nn.Module":
     """The network with its weights; parameters the class does not know are left out, as demucs does."""
     known = inspect.signature(klass).parameters
     try:

@@ -1,6 +1,5 @@
 """The Music Transformer: continues a song on its grid and writes a band around its melody."""
 
-from models.music_transformer.network import Config, MusicTransformer, load
 from models.music_transformer.play import PlaySettings, accompany, extend, shortcomings
 
-__all__ = ["Config", "MusicTransformer", "PlaySettings", "accompany", "extend", "load", "shortcomings"]
+__all__ = ["PlaySettings", "accompany", "extend", "shortcomings"]

@@ -2,17 +2,20 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from models.errors import BadInput, unknown_name
 from models.grid import beats_to_seconds, carried_on, seconds_to_beats
 from models.music_transformer.lattice import chords_again, ensemble, lay, score_of, without_silence
-from models.music_transformer.network import MusicTransformer
-from models.music_transformer.sampling import Manner, Task, write_bars
-from models.music_transformer.tokens import FAMILIES, Piece
+from models.music_transformer.tokens import FAMILIES, Ints, Piece
+from models.music_transformer.writing import Manner, Task
 from models.progress import UNWATCHED, Watch
 from models.records import Grid, Score, Track
+
+if TYPE_CHECKING:
+    from models.music_transformer.network import MusicTransformer
 
 BAND = ("drums", "bass", "piano", "guitar", "strings")
 """What plays where the prompt does not say."""
@@ -69,7 +72,7 @@ def extend(
     grid: Grid,
     start_s: float,
     bars: int,
-    network: MusicTransformer,
+    network: "MusicTransformer",
     settings: PlaySettings,
     seed: int,
     device: str,
@@ -95,12 +98,12 @@ def extend(
     if missing:
         piece = _joined_by(network, piece, first - gap, heard, missing, settings, rng)
     task = Task(piece, first - gap, piece.bars, families, chords=not heard and len(piece.chords) > 0)
-    rows = write_bars(network, task, settings.manner, rng, watch)
+    rows = _written(network, task, settings.manner, rng, watch)
     return score_of(rows + np.array([gap, 0, 0, 0, 0]), laid, grid, score, start_s, end_s)
 
 
 def _joined_by(
-    network: MusicTransformer,
+    network: "MusicTransformer",
     piece: Piece,
     stop: int,
     heard: list[int],
@@ -111,15 +114,24 @@ def _joined_by(
     """The piece with the families that are to join written under the last bars before `stop`, so that they play on."""
     start = max(stop - JOINED_BARS, 0)
     task = Task(piece, start, stop, missing, heard, chords=len(piece.chords) > 0)
-    rows = write_bars(network, task, settings.manner, rng)
+    rows = _written(network, task, settings.manner, rng)
     return replace(piece, notes=np.concatenate([piece.notes, rows]))
+
+
+def _written(
+    network: "MusicTransformer", task: Task, manner: Manner, rng: np.random.Generator, watch: Watch = UNWATCHED
+) -> Ints:
+    """`sampling.write_bars`, imported with torch only where something is written."""
+    from models.music_transformer.sampling import write_bars
+
+    return write_bars(network, task, manner, rng, watch)
 
 
 def accompany(
     melody: Track | None,
     grid: Grid,
     end_s: float,
-    network: MusicTransformer,
+    network: "MusicTransformer",
     settings: PlaySettings,
     seed: int,
     device: str,
@@ -140,7 +152,7 @@ def accompany(
     if not families or end_s <= 0:
         return NOTHING
     task = Task(laid.piece, 0, laid.piece.bars, families, given, chords=len(laid.piece.chords) > 0)
-    rows = write_bars(network.to(device), task, settings.manner, np.random.default_rng(seed), watch)
+    rows = _written(network.to(device), task, settings.manner, np.random.default_rng(seed), watch)
     return score_of(rows, laid, grid, keep, 0.0, end_s)
 
 

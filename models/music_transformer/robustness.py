@@ -11,9 +11,10 @@ from models.music_transformer.evaluation import MELODY, PROMPT, Trial
 from models.music_transformer.likelihood import chances, interval
 from models.music_transformer.network import MusicTransformer
 from models.music_transformer.play import PlaySettings
-from models.music_transformer.sampling import Task, write_bars
+from models.music_transformer.sampling import write_bars
 from models.music_transformer.tokens import DRUMS, TICKS, Ints, Piece
 from models.music_transformer.windows import cut
+from models.music_transformer.writing import Task
 from models.progress import UNWATCHED, Watch
 
 BEAT_ERRORS = ("half_tempo", "double_tempo", "late_downbeat")

@@ -1,7 +1,6 @@
 """Writing bars event by event: the grammar masks what cannot follow, a cache keeps the past, the memory joins in."""
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,37 +10,15 @@ from models.music_transformer import tokens
 from models.music_transformer.leaning import chord_leans, key_lean, leaned
 from models.music_transformer.memory import Memory, mixed
 from models.music_transformer.network import Batch, Cache, MusicTransformer
-from models.music_transformer.tokens import Events, Ints, Piece, decode, encode
+from models.music_transformer.tokens import Events, Ints, decode, encode
 from models.music_transformer.variety import Variety, usual_notes
+from models.music_transformer.writing import Manner, Task
 from models.progress import UNWATCHED, Watch
 
 MOST_EVENTS = 160
 """A bar that has come to this many events is closed."""
 COPIED, WEARY = 24, 0.9
 """After so many events in a row as the memory has them, about a bar, it is trusted by this factor less each event."""
-
-
-@dataclass(frozen=True)
-class Manner:
-    """How events are drawn: see `models.music_transformer.PlaySettings`, whose fields these are."""
-
-    temperature: float
-    top_p: float
-    follow: float
-    density: float
-    harmony: float = 0.0
-
-
-@dataclass(frozen=True)
-class Task:
-    """What to write: bars [start, stop) of `piece` in the families `write`, beside those `given`."""
-
-    piece: Piece
-    start: int
-    stop: int
-    write: Collection[int]
-    given: Collection[int] = ()
-    chords: bool = False
 
 
 def write_bars(

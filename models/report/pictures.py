@@ -3,11 +3,10 @@
 import io
 from base64 import b64encode
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import librosa
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -15,6 +14,10 @@ from models.mono import mono_blocks, overlapping
 from models.progress import UNWATCHED, Watch
 from models.records import Score, Source
 from models.report.records import Drawings, Outline, ReportInput, Spectrogram
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Bytes = NDArray[np.uint8]
 
@@ -153,7 +156,7 @@ def _piano_rolls(data: ReportInput) -> bytes:
     return _png(canvas)
 
 
-def _draw_notes(axis: Axes, score: Score) -> None:
+def _draw_notes(axis: "Axes", score: Score) -> None:
     axis.set_prop_cycle(color=["#3f6fb5", "#2f8f6b", "#b8862b", "#8a5bb0", "#c0573a", "#3a9aa8"])
     for track in score.tracks:
         if track.notes and not track.is_drum:
@@ -164,8 +167,10 @@ def _draw_notes(axis: Axes, score: Score) -> None:
         axis.legend(loc="upper right", frameon=False, ncols=4, fontsize=8)
 
 
-def _panels(titles: list[str]) -> tuple[Canvas, list[Axes]]:
-    canvas = Canvas(figsize=(10, 5), dpi=110, layout="constrained", facecolor="white")
+def _panels(titles: list[str]) -> "tuple[Figure, list[Axes]]":
+    from matplotlib.figure import Figure
+
+    canvas = Figure(figsize=(10, 5), dpi=110, layout="constrained", facecolor="white")
     axes = list(canvas.subplots(len(titles), 1, sharex=True))
     for axis, title in zip(axes, titles, strict=True):
         axis.set_title(title, loc="left", fontsize=11, color=_INK)
@@ -174,7 +179,7 @@ def _panels(titles: list[str]) -> tuple[Canvas, list[Axes]]:
     return canvas, axes
 
 
-def _png(canvas: Canvas) -> bytes:
+def _png(canvas: "Figure") -> bytes:
     file = io.BytesIO()
     canvas.savefig(file, format="png")
     return file.getvalue()
