@@ -237,6 +237,12 @@ class Stage(Generic[P, R]):
 STAGES: dict[str, Stage[Any, Any]] = {}
 
 
+def read_code() -> None:
+    """Parse the code that the stages' keys depend on now, rather than at each stage's first lookup."""
+    for known in STAGES.values():
+        code_digest(known.fn.__module__)
+
+
 def stage(
     *computes: str, depends: Callable[..., Any] = lambda **inputs: None, resident: bool = False
 ) -> Callable[[Callable[P, R]], Stage[P, R]]:

@@ -140,10 +140,12 @@ def _remixed(
         from flows.cli.live import shown
         from flows.remix import check, remix
         from flows.settings import StageSettings, with_options
+        from tasks.caching import read_code
 
         settings = with_options(StageSettings(), options)
         named = ("voice", "out", "outro_bars", "separator", "backing_voice")
         check(song, *(choices[name] for name in named))
+        read_code()  # while the server starts
         ready()
     with shown(console):
         made: Remix = remix(song=song, settings=settings, **choices)
