@@ -133,27 +133,28 @@ def test_the_grammar_of_training_is_the_grammar_of_sampling():
     np.testing.assert_array_equal(tensors, arrays)
 
 
-def test_a_thousand_random_notes_of_an_untrained_network_are_valid(monkeypatch):
-    most = 8  # many bars are closed by force
+def test_a_thousand_random_samples_of_an_untrained_network_are_valid(monkeypatch):
+    most = 4  # many bars are closed by force
     monkeypatch.setattr(sampling, "MOST_EVENTS", most)
-    made = untrained(context=1024, layers=1, width=16)
+    made = untrained(context=64, layers=1, width=16)
     rng = np.random.default_rng(0)
     written = 0
-    while written < 1000:
+    for sample in range(1000):
         metre, write = int(rng.integers(2, 9)), rng.choice(6, int(rng.integers(1, 4)), replace=False).tolist()
-        shift, span = int(rng.integers(-6, 6)), 25
+        shift, span = int(rng.integers(-6, 6)), 1 if sample % 10 else 4
         piece = Piece(metre, 100.0, shift, np.full(span, metre), np.zeros((0, 5), np.int64), np.zeros((0, 3), np.int64))
         manner = Manner(float(rng.uniform(0.5, 2)), float(rng.uniform(0.5, 1)), float(rng.random()), 1.0)
         rows = write_bars(made, Task(piece, 0, span, write), manner, rng)
         written += len(rows)
-        assert len(rows) > span / 4
+        assert len(rows) >= span // 2, "no two bars in a row are silent"
         assert set(rows[:, 2]) <= set(write)
         assert ((rows[:, 1] >= 0) & (rows[:, 1] < metre * TICKS)).all()
         assert ((rows[:, 3] >= 0) & (rows[:, 3] <= 127)).all()
-        assert np.bincount(rows[:, 0]).max() <= most
+        assert np.bincount(rows[:, 0], minlength=1).max() <= most
         order = rows[:, 0] * 1000 + rows[:, 1]
         assert (np.diff(order) >= 0).all()
         assert len(np.unique(rows[:, :4], axis=0)) == len(rows)
+    assert written > 1500
 
 
 def test_extend_writes_only_new_notes_on_the_songs_tracks_and_repeats_itself_by_seed():
