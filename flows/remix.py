@@ -5,8 +5,6 @@ song -- ingest -- separate -+- part_voices -- follow_pitch -- revoice ----------
                             +- transcribe ---+- accompany -- extend -- render -----------------+
 """
 
-import ctypes
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.casting import KEEP_SINGER, SAME, cast, moved, notes_on_voice, sing_behind
+from flows.devices import resolved
 from flows.separators import known, usable
 from flows.settings import DEFAULTS, Backing, Choices, Device, StageSettings
 from models import registry
@@ -199,23 +198,3 @@ def weights_used(separator: str, splitter: str, transformer: str, *voices: str) 
         used[f"vocal_splitter {splitter}"] = registry.find("vocal_splitter", splitter).sha256
     singers = set(voices) - {KEEP_SINGER, SAME}
     return used | {f"voice {name}": voice_digest(find_voice(name)) for name in sorted(singers)}
-
-
-def resolved(device: Device) -> str:
-    """The device to compute on: "auto" is CUDA where there is one; raises `BadInput` for CUDA where there is none."""
-    there = device != "cpu" and has_cuda()
-    if device == "cuda" and not there:
-        raise BadInput("This machine has no CUDA device that torch can use; leave --device at auto, or say cpu.")
-    return "cuda" if there else "cpu"
-
-
-def has_cuda() -> bool:
-    """Whether torch can use a CUDA device; torch, which takes seconds to import, is not asked where no driver is."""
-    if sys.platform == "linux":
-        try:
-            ctypes.CDLL("libcuda.so.1")
-        except OSError:
-            return False
-    import torch
-
-    return torch.cuda.is_available()

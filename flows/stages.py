@@ -5,7 +5,7 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.remix import resolved
+from flows.devices import resolved
 from flows.separators import usable
 from flows.settings import DEFAULTS, Device, StageSettings
 from models.encoding import write_bytes, write_flac, write_wav

@@ -149,8 +149,8 @@ def separation(
 
     Without folders it judges by the project's own example song and variations of it, whose voices are synthetic.
     """
+    from flows.devices import resolved
     from flows.evaluate_separation import folder_songs, own_songs, present, rows, source_table, table, trials
-    from flows.remix import resolved
 
     found = []
     with console.status("Evaluating") as status:

@@ -1,0 +1,31 @@
+"""Where networks compute: what `--device` says, found out without importing torch where there is no GPU."""
+
+import ctypes
+import sys
+from pathlib import Path
+
+from flows.settings import Device
+from models.errors import BadInput
+
+ROCM = Path("/dev/kfd")
+"""The driver of AMD's GPUs, which torch calls CUDA devices too."""
+
+
+def resolved(device: Device) -> str:
+    """The device to compute on: "auto" is CUDA where there is one; raises `BadInput` for CUDA where there is none."""
+    there = device != "cpu" and has_cuda()
+    if device == "cuda" and not there:
+        raise BadInput("This machine has no CUDA device that torch can use; leave --device at auto, or say cpu.")
+    return "cuda" if there else "cpu"
+
+
+def has_cuda() -> bool:
+    """Whether torch can use a CUDA device; torch, which takes seconds to import, is not asked where no driver is."""
+    if sys.platform == "linux" and not ROCM.exists():
+        try:
+            ctypes.CDLL("libcuda.so.1")
+        except OSError:
+            return False
+    import torch
+
+    return torch.cuda.is_available()
