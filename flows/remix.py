@@ -37,7 +37,7 @@ from tasks.revoice import revoice
 from tasks.separate import ALL_LEAD, part_voices, separate
 from tasks.transcribe import transcribe
 
-LEAST_SUNG_S, LEAST_SUNG = 2.0, 0.1
+LEAST_SUNG_S, LEAST_SUNG = 3.0, 0.1
 """A song in which nobody sings so many seconds, nor that part of it, has no vocals."""
 
 

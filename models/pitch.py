@@ -44,7 +44,7 @@ class PitchSettings:
     jump_cost: float = 0.35
     voicing_cost: float = 0.14
     unvoiced_strength: float = 0.45
-    residue_db: float = 15.0
+    residue_db: float = 12.0
 
 
 @dataclass(frozen=True)
