@@ -149,6 +149,7 @@ def test_a_thousand_random_samples_of_an_untrained_network_are_valid(monkeypatch
         assert len(rows) >= span // 2, "no two bars in a row are silent"
         assert set(rows[:, 2]) <= set(write)
         assert ((rows[:, 1] >= 0) & (rows[:, 1] < metre * TICKS)).all()
+        assert set(rows[:, 1] % TICKS) <= {0, 3, 4, 6, 8, 9}, "sixteenths and triplets"
         assert ((rows[:, 3] >= 0) & (rows[:, 3] <= 127)).all()
         assert np.bincount(rows[:, 0], minlength=1).max() <= most
         order = rows[:, 0] * 1000 + rows[:, 1]

@@ -17,6 +17,9 @@ from models.progress import UNWATCHED, Watch
 
 MOST_EVENTS = 160
 """A bar that has come to this many events is closed."""
+STRAIGHT = np.isin(np.arange(tokens.TICKS), (0, 3, 4, 6, 8, 9))
+"""The ticks of a beat on which new notes begin: sixteenths and triplets. Between them lie only the drummers' early and
+late strokes in what was learned from, which a band on a grid turns into a drummer who is always early."""
 COPIED, WEARY = 24, 0.9
 """After so many events in a row as the memory has them, about a bar, it is trusted by this factor less each event."""
 
@@ -108,6 +111,7 @@ class _Writer:
         assert self.cache is not None
         legal = tokens.allowed(np.array(token), np.array(tick), np.array(room), self.families)
         legal[tokens.BAR] &= not (self.silent and token == tokens.GEN)
+        legal[tokens.POS : tokens.CHORD] &= np.resize(STRAIGHT, tokens.MOST_TICKS)
         logits = self.network.token_logits(hidden, self.cache.table).double().cpu().numpy()
         # more density: the odds of one more note against moving on, or of moving on against closing the bar
         logits[tokens.DRUM :] += np.log(self.manner.density)
