@@ -95,6 +95,21 @@ def test_a_family_that_fell_silent_is_called_back_and_one_that_rattles_held_back
     assert now[tokens.BAR] > 1
 
 
+def test_a_family_that_was_silent_for_long_does_not_burst():
+    piano = FAMILIES.index("piano")
+    variety = Variety(0, {piano: 4.0})
+    for _ in range(20):
+        variety.bar_over()
+    own = np.flatnonzero(tokens.FAMILY_OF == piano)
+    even = np.ones(tokens.VOCABULARY)
+    share = [variety.tempered(even, 0)[own].sum()]
+    for moment in range(24):
+        variety.hear(int(own[40 + moment % 12]), moment)
+        share.append(variety.tempered(even, moment + 1)[own].sum())
+    assert share[0] > 5 * len(own), "called for"
+    assert share[-1] <= len(own), "but no longer than it takes to play a usual bar"
+
+
 def test_how_busy_a_family_is_follows_the_prompt():
     heard = piece(notes=[(bar, 6 * i, PIANO, 60 + i, 6) for bar in range(8) for i in range(4)])
     assert usual_notes(heard, 8, [PIANO], 1.0) == {PIANO: 4.0}

@@ -72,7 +72,9 @@ class Variety:
             own = _TOKENS[family]
             total = fresh[own].sum()
             kept = odds[own].sum() / total if total > 0 else 0.0
-            fresh[own] = (fresh[own] * kept if kept else odds[own]) * _push(usual, self.lately[family])
+            push = _push(usual, self.lately[family])
+            called = self.counts[family] < usual  # who was silent for long is called back, but not to burst
+            fresh[own] = (fresh[own] * kept if kept else odds[own]) * (push if called else min(push, 1.0))
         fresh[tokens.BAR] *= _push(sum(self.lately.values()), sum(self.usual.values()))
         return fresh
 
