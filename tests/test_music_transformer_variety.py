@@ -100,7 +100,7 @@ def test_a_family_that_was_silent_for_long_does_not_burst():
     variety = Variety(0, {piano: 4.0})
     for _ in range(20):
         variety.bar_over()
-    own = np.flatnonzero(tokens.FAMILY_OF == piano)
+    own = np.flatnonzero(piano == tokens.FAMILY_OF)
     even = np.ones(tokens.VOCABULARY)
     share = [variety.tempered(even, 0)[own].sum()]
     for moment in range(24):
