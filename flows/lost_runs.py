@@ -1,9 +1,10 @@
 """Runs whose process is gone are taken up again: every worker sweeps, so one living worker is enough.
 
-A running flow sends a heartbeat event every 30 s (Prefect's own). A run that sent none for `LOST_AFTER_S` and has no
-process on the machine of whoever looks, or that was reported as killed, is scheduled anew under its own id: it goes on
-where it was, since finished stages are kept. With a sweep every `EVERY_S` and a worker asking every 10 s, that is
-within two minutes.
+A run is lost when it was reported as killed; when the lock that it worked under in this machine's home was free at two
+sweeps; or, wherever it was, when it sent none of the heartbeat events that Prefect sends every 30 s for `LOST_AFTER_S`.
+One that has a process on the machine of whoever looks is not lost. A lost run is scheduled anew under its own id: it
+goes on where it was, since finished stages are kept. With a sweep every `EVERY_S` and a worker asking every 10 s it
+works again within a minute, on another machine within two.
 """
 
 import os
@@ -31,6 +32,7 @@ from prefect.states import Cancelled, Failed, Scheduled
 from prefect.types._datetime import now
 
 from flows.supervising import say
+from tasks.in_use import left
 
 EVERY_S = 15.0
 LOST_AFTER_S = 75.0
@@ -48,10 +50,15 @@ _RUN = b"PREFECT__FLOW_RUN_ID="
 
 @dataclass
 class Sweep:
-    """Looks for lost runs; trusts silence only once the server has answered for as long as a run may be silent."""
+    """Looks for lost runs; trusts silence only once the server has answered for as long as a run may be silent.
+
+    A free lock is trusted at the second sweep that finds it so: between a process' start or end and its lock's there is
+    a moment.
+    """
 
     lost_after_s: float = LOST_AFTER_S
     _answers_since: float = field(default_factory=time.monotonic)
+    _freed: set[UUID] = field(default_factory=set)
 
     def once(self) -> list[str]:
         """Take up what is lost; returns the names of those runs. An unreachable server is an empty list."""
@@ -64,13 +71,19 @@ class Sweep:
 
     def _swept(self, client: SyncPrefectClient) -> list[str]:
         crashed = [run for run in _runs(client, [StateType.CRASHED]) if _recent(run)]
+        working = _runs(client, _WORKING)
+        living = living_here() if working else set()
+        absent = [run for run in working if run.state and run.id not in living]
+        freed = {run.state.id for run in absent if run.state and _has_left(run)}
+        gone = [run for run in absent if run.state and run.state.id in freed & self._freed]
+        self._freed = freed
         silent = []
         if time.monotonic() - self._answers_since >= self.lost_after_s:
             since = now("UTC") - timedelta(seconds=self.lost_after_s)
-            working = [run for run in _runs(client, _WORKING) if run.state and run.state.timestamp < since]
-            heard = _heard(client, [run.id for run in working], since)
-            silent = [run for run in working if run.id not in heard | living_here()]
-        return [run.name for run in (*crashed, *silent) if take_up(client, run)]
+            old = [run for run in absent if run not in gone and run.state and run.state.timestamp < since]
+            heard = _heard(client, [run.id for run in old], since)
+            silent = [run for run in old if run.id not in heard]
+        return [run.name for run in (*crashed, *gone, *silent) if take_up(client, run)]
 
 
 def take_up(client: SyncPrefectClient, run: FlowRun) -> bool:
@@ -111,6 +124,11 @@ def _runs(client: SyncPrefectClient, types: list[StateType]) -> list[FlowRun]:
         deployment_id=FlowRunFilterDeploymentId(is_null_=False),
     )
     return list(client.read_flow_runs(flow_run_filter=wanted, limit=200))
+
+
+def _has_left(run: FlowRun) -> bool:
+    """Whether the run began its work on this machine's home and its process let go of it."""
+    return bool(run.state and run.state.type != StateType.PENDING and left(f"run-{run.id}"))
 
 
 def _recent(run: FlowRun) -> bool:

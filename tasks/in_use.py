@@ -30,11 +30,24 @@ def in_use() -> Iterator[None]:
 @contextmanager
 def alone(name: str) -> Iterator[None]:
     """Wait until no other process of this machine works under that name; the kernel ends the wait when one dies."""
-    folder = home() / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / f"{name}.lock", "w") as file:
+    _lock(name).parent.mkdir(parents=True, exist_ok=True)
+    with open(_lock(name), "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def left(name: str) -> bool:
+    """Whether a process of this machine has worked `alone` under that name and none does now."""
+    try:
+        with open(_lock(name), "r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _lock(name: str) -> Path:
+    return home() / "locks" / f"{name}.lock"
 
 
 def oldest_start() -> float | None:

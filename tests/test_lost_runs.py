@@ -13,6 +13,7 @@ from prefect.states import Cancelling, Completed, Crashed, Failed, Pending, Runn
 from prefect.types._datetime import now
 
 from flows.lost_runs import MOST_FAULTS, MOST_STARTS, Sweep, living_here
+from tasks.in_use import alone
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -113,6 +114,21 @@ def test_a_run_whose_process_lives_here_is_not_lost_however_silent(client, run_i
     assert meanwhile.type == StateType.RUNNING
     sweep.once()
     assert client.read_flow_run(run).state.name == "AwaitingRetry"
+
+
+def test_a_run_that_left_its_lock_is_taken_up_at_the_second_sweep(client, run_in, tmp_path, monkeypatch):
+    monkeypatch.setenv("REMIX_HOME", str(tmp_path))
+    dead, working, elsewhere, waiting = (run_in(state) for state in (Running(), Running(), Running(), Pending()))
+    for run in (dead, waiting):
+        with alone(f"run-{run}"):
+            pass
+    sweep = Sweep(lost_after_s=3600)
+    with alone(f"run-{working}"):
+        assert sweep.once() == [], "it may be about to begin, or just over"
+        assert len(sweep.once()) == 1
+    assert client.read_flow_run(dead).state.name == "AwaitingRetry"
+    for run in (working, elsewhere, waiting):
+        assert client.read_flow_run(run).state.name in ("Running", "Pending")
 
 
 def test_a_server_that_is_away_says_nothing_of_any_run(monkeypatch):

@@ -25,12 +25,14 @@ SHARES = {"pop909": 0.64, "bands": 0.3, "nottingham": 0.06}
 class Arranging:
     """How often (0..1) a stretch is rearranged in each way, and the errors of a corrupted prompt a true note.
 
+    `chords` is how often an accompaniment is told them: where it is not, the melody alone says what fits it.
     The rates are what `robustness.error_rates` found in training songs that were played, mixed, taken apart by the
     shipped separator and transcribed.
     """
 
     ensemble: float = 0.35
-    accompany: float = 0.45
+    accompany: float = 0.5
+    chords: float = 0.6
     dropped_track: float = 0.15
     wrong_key: float = 0.08
     corrupted: float = 0.2
@@ -122,7 +124,7 @@ class Windows:
         piece = plainer_chords(piece) if rng.random() < 0.6 else piece
         if rng.random() < 0.3 and len(given):
             piece = self.corrupted(piece, given, piece.bars)
-        events = encode(piece, 0, piece.bars, write, given, chords=rng.random() < 0.8)
+        events = encode(piece, 0, piece.bars, write, given, chords=rng.random() < self.arranging.chords)
         return Window(events, np.append(False, events.written[:-1]))
 
     def _after_errors(self, piece: Piece, present: list[int]) -> Window:
