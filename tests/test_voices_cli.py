@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.cli.commands import app
 from models.errors import BadInput
 from models.so_vits_svc.voices import find_voice, voices
 from tasks import sung

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -95,9 +96,9 @@ def run(
     from flows.cli.server import server
 
     moved = [] if key_shift is None else [f"revoice.key_shift={key_shift}"]
-    options = [*playing(instrument, soundfont), *moved, *(options or [])]
     done, refused = [], []
     with server() as ready:
+        options = [*playing(instrument, soundfont), *moved, *(options or [])]
         for song in songs:
             try:
                 done.append(_remixed(song, choices, options, ready, as_json))
@@ -145,7 +146,9 @@ def _remixed(
         settings = with_options(StageSettings(), options)
         named = ("voice", "out", "outro_bars", "separator", "backing_voice")
         check(song, *(choices[name] for name in named))
-        read_code()  # while the server starts
+        read_code()  # while the server starts, as all up to here
+        for engine in ("prefect.flow_engine", "prefect.task_engine"):
+            import_module(engine)  # what a run would wait for first
         ready()
     with shown(console):
         made: Remix = remix(song=song, settings=settings, **choices)

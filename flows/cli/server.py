@@ -20,20 +20,35 @@ _PATIENCE_S = float(os.environ["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS
 _PR_SET_PDEATHSIG = 1
 
 
+_begun: "list[tuple[subprocess.Popen[bytes], str]]" = []
+"""The server of this process and its address, once there is one."""
+
+
+def begin() -> None:
+    """Start the server that `server` will be entered for, before the rest of the program is imported.
+
+    Where the environment or the profile names a server already, nothing is started. It ends with this process however
+    that ends.
+    """
+    if _begun or _configured():
+        return
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    _begun.append((_started(port), f"http://127.0.0.1:{port}/api"))
+
+
 @contextmanager
 def server() -> Iterator[Callable[[], None]]:
     """Start a server beside this process and name it in `PREFECT_API_URL`; yields what waits until it answers.
 
-    Where the environment or the profile names a server already, nothing is started. It must be entered before Prefect
-    is imported. The server ends with the block, and with this process however that ends.
+    It must be entered before Prefect is imported. The server ends with the block.
     """
-    if _configured():
+    begin()
+    if not _begun:
         yield lambda: None
         return
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{free.getsockname()[1]}/api"
-    process = _started(address.split(":")[2].removesuffix("/api"))
+    process, address = _begun.pop()
     os.environ["PREFECT_API_URL"] = address
     settings = ExitStack()
 
@@ -46,11 +61,8 @@ def server() -> Iterator[Callable[[], None]]:
             yield ready
     finally:
         del os.environ["PREFECT_API_URL"]
-        process.terminate()
-        try:
-            process.wait(0.5)
-        except subprocess.TimeoutExpired:
-            process.kill()  # every state it answered for is in its database
+        process.kill()  # every state it answered for is in its database
+        process.wait()
 
 
 def _configured() -> bool:
@@ -63,11 +75,12 @@ def _configured() -> bool:
     return "PREFECT_API_URL" in known.get("profiles", {}).get(known.get("active", ""), {})
 
 
-def _started(port: str) -> "subprocess.Popen[bytes]":
+def _started(port: int) -> "subprocess.Popen[bytes]":
     """What `prefect server start --no-ui --no-services` runs, without the second that Prefect's command line takes."""
     app = ["--factory", "prefect.server.api.server:create_app", "--lifespan", "on", "--log-level", "critical"]
+    program = "import gc; gc.set_threshold(20_000, 50, 50); from uvicorn.main import main; main()"  # see cli.main
     return subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", *app, "--host", "127.0.0.1", "--port", port],
+        [sys.executable, "-c", program, *app, "--host", "127.0.0.1", "--port", str(port)],
         env=os.environ
         | {
             "PREFECT__SERVER_WEBSERVER_ONLY": "1",
