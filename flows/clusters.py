@@ -8,8 +8,8 @@ from models.errors import BadInput
 
 Engine = Literal["pool", "dask", "ray"]
 PACKAGES = {
-    "dask": "prefect-dask==0.3.7 dask==2026.8.0 distributed==2026.8.0 partd locket toolz tblib zict sortedcontainers tornado "
-    "importlib-metadata==8.7.0 zipp",
+    "dask": "prefect-dask==0.3.7 dask==2026.8.0 distributed==2026.8.0 partd locket toolz tblib zict sortedcontainers "
+    "tornado importlib-metadata==8.7.0 zipp",
     "ray": "prefect-ray==0.6.0 ray==2.60.0",
 }
 """What an engine needs beside this project, as pip takes it without the dependencies that these name."""

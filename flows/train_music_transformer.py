@@ -66,19 +66,24 @@ def judge(work: Path, weights: Path, out: Path, songs: int) -> dict[str, Any]:
     split = json.loads((work / "split.json").read_text())
     learnt, held = corpus.divided(corpus.load(work / "corpus.npz"), split)
     trained = network.load(weights)
-    groups = {"pop909": ("pop909",), "bands": corpus.BANDS}
-    heard = [e for group in groups.values() for e in _spread([e for e in learnt if e.source in group], 8)]
+    groups = {"pop909": ("pop909",), "bands": corpus.BANDS, "nottingham": ("nottingham",)}
+    heard = [e for name in ("pop909", "bands") for e in _spread([e for e in learnt if e.source in groups[name]], 8)]
     trained = likelihood.fitted(
         trained, [likelihood.chances(trained, e.piece, e.piece.families, stop=48) for e in heard]
     )
     network.save(trained, out)
     figures: dict[str, Any] = {"sha256": file_digest(out), "held_out": split}
+    everything: list[evaluation.Judged] = []
     for name, group in groups.items():
         tested = [e.piece for e in _spread([e for e in held if e.source in group], songs)]
         known = [e.piece for e in learnt if e.source in group and "-v" not in e.name]
         if len(tested) > 1:
-            figures[name] = evaluation.continuation(trained, tested, known, PlaySettings())
+            found = evaluation.judged(trained, tested, known, PlaySettings())
+            everything += found
+            figures[name] = evaluation.summed(found)
             get_run_logger().info("%s: %s", name, json.dumps(figures[name]["rows"]["model"]))
+    if everything:
+        figures["all"] = evaluation.summed(everything)
     out.with_suffix(".json").write_text(json.dumps(figures, indent=1) + "\n")
     return figures
 

@@ -119,3 +119,16 @@ def test_the_whole_evaluation_has_every_row(monkeypatch):
 def test_too_few_songs_are_refused():
     with pytest.raises(BadInput, match="at least two songs"):
         evaluation.continuation(untrained(), [loop()], [], PlaySettings())
+
+
+def test_a_songs_trials_lie_beside_each_other_and_its_figures_are_their_means():
+    tune = loop(bars=75)
+    trials = evaluation.trials_of(tune)
+    assert len(trials) == 3
+    assert [len(evaluation.trials_of(loop(bars=bars))) for bars in (23, 24, 47, 48)] == [0, 1, 1, 2]
+    numbered = replace(tune, notes=np.array([(bar, bar % 48, BASS, 36, 4) for bar in range(75) for _ in range(3)]))
+    firsts = [int(t.piece.notes[0, 1]) for t in evaluation.trials_of(numbered)]
+    assert firsts == [0, 25, 50 % 48], "a third of the song each, and the trial in its middle"
+    one = evaluation.judged(untrained(), [tune, loop(bars=24, seed=1)], [], PlaySettings())[0]
+    in_key = [evaluation.figures(t, t.real, None)["in_key"] for t in trials]
+    assert one.rows["real"]["in_key"] == pytest.approx(sum(in_key) / 3)

@@ -1,7 +1,7 @@
 """How well the network plays on and accompanies, beside what the song does and what costs nothing.
 
-Each held-out song gives an 8-bar prompt and the 16 bars that follow it. The rows: `model`, `real` (what the song does
-next), `markov`, `repeat` (the prompt again) and `other_song` (another song's bars, moved into this one's key).
+Each held-out song gives up to three 8-bar prompts and the 16 bars that follow each. The rows: `model`, `real` (what the
+song does next), `markov`, `repeat` (the prompt again), `other_song` (another song's bars, moved into this one's key).
 """
 
 import time
@@ -24,11 +24,11 @@ from models.progress import UNWATCHED, Watch
 
 PROMPT, PLAYED = 8, 16
 """Bars heard and bars written."""
+TRIALS = 3
+"""Of one song at most; its figures are their means."""
 MELODY = FAMILIES.index("melody")
 ROWS = ("model", "real", "markov", "repeat", "other_song")
-FIGURES = (
-    "nats_per_note",
-    "nats_per_note_with_memory",
+PLAYED_FIGURES = (
     "in_key",
     "pitch_overlap",
     "groove",
@@ -37,6 +37,7 @@ FIGURES = (
     "verbatim",
     "chord_tone",
 )
+FIGURES = ("nats_per_note", "nats_per_note_with_memory", *PLAYED_FIGURES)
 _SCALE = (0, 2, 4, 5, 7, 9, 11)
 
 
@@ -55,13 +56,21 @@ class Trial:
         return self.piece.notes[self.piece.notes[:, 0] >= PROMPT]
 
 
-def trial_of(piece: Piece) -> Trial | None:
-    """The trial in a song, a quarter into it; None where it is too short or too empty there."""
-    start = max((piece.bars - PROMPT - PLAYED) // 4, 0)
+def trial_of(piece: Piece, start: int | None = None) -> Trial | None:
+    """The trial from a bar on, or a quarter into the song; None where it is too short or too empty there."""
+    start = max((piece.bars - PROMPT - PLAYED) // 4, 0) if start is None else start
     part = cut(piece, start, start + PROMPT + PLAYED)
     trial = Trial(part)
     full = part.bars == PROMPT + PLAYED
     return trial if full and len(trial.prompt) >= 2 * PROMPT and len(trial.real) >= 2 * PLAYED else None
+
+
+def trials_of(piece: Piece, most: int = TRIALS) -> list[Trial]:
+    """As many trials as a song has room for beside each other, evenly spread, without the empty ones."""
+    count = min(most, piece.bars // (PROMPT + PLAYED))
+    starts = [((2 * k + 1) * piece.bars // count - PROMPT - PLAYED) // 2 for k in range(count)]
+    found = [trial_of(piece, start) for start in starts]
+    return [trial for trial in found if trial is not None]
 
 
 def in_key(notes: Ints, shift: int) -> float:
@@ -133,6 +142,16 @@ def figures(trial: Trial, written: Ints, band: Ints | None) -> dict[str, float]:
     }
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What was found of one song: a row's figures (nan where it has none), the gains in nats a note, seconds."""
+
+    rows: dict[str, dict[str, float]]
+    prompt_gain: float
+    melody_gain: float
+    seconds: float
+
+
 def continuation(
     network: MusicTransformer,
     held: Sequence[Piece],
@@ -141,48 +160,90 @@ def continuation(
     seed: int = 0,
     watch: Watch = UNWATCHED,
 ) -> dict[str, Any]:
-    """The whole evaluation as JSON-sized figures: rows of means with 95 % bootstrap intervals over songs, gains, speed.
+    """The whole evaluation as JSON-sized figures; see `judged` and `summed`."""
+    return summed(judged(network, held, learnt, settings, seed, watch))
+
+
+def summed(songs: Sequence[Judged]) -> dict[str, Any]:
+    """Rows of means with 95 % bootstrap intervals over songs, gains, speed; null where no song has a figure.
+
+    `prompt_gain` and `melody_gain` are nats a note, `seconds_16_bars` processor seconds of one thread (what an idle
+    machine takes).
+    """
+
+    def figure(row: str, name: str) -> dict[str, float | None]:
+        return interval([song.rows[row].get(name, float("nan")) for song in songs])
+
+    return {
+        "rows": {row: {name: figure(row, name) for name in FIGURES} for row in ROWS},
+        "prompt_gain": interval([song.prompt_gain for song in songs]),
+        "melody_gain": interval([song.melody_gain for song in songs]),
+        "seconds_16_bars": float(np.median([song.seconds for song in songs])),
+        "songs": len(songs),
+    }
+
+
+def judged(
+    network: MusicTransformer,
+    held: Sequence[Piece],
+    learnt: Sequence[Piece],
+    settings: PlaySettings,
+    seed: int = 0,
+    watch: Watch = UNWATCHED,
+) -> list[Judged]:
+    """Every song that is long enough for a trial, judged.
 
     `learnt` trains the Markov row; where it is empty each held-out song is judged by a Markov model of the others.
-    `prompt_gain` and `melody_gain` are nats a note, `seconds_16_bars` processor seconds of one thread (what an idle
-    machine takes); a figure that a row has none of has null for its mean.
+    Raises `BadInput` for fewer than two such songs.
     """
-    trials = [(piece, trial) for piece in held if (trial := trial_of(piece)) is not None]
-    if len(trials) < 2:
-        raise BadInput(f"The evaluation needs at least two songs of {PROMPT + PLAYED} bars; found {len(trials)}.")
+    tried = [(piece, trials) for piece in held if (trials := trials_of(piece))]
+    if len(tried) < 2:
+        raise BadInput(f"The evaluation needs at least two songs of {PROMPT + PLAYED} bars; found {len(tried)}.")
     markov = Markov()
-    for piece in learnt or [piece for piece, _ in trials]:
+    for piece in learnt or [piece for piece, _ in tried]:
         markov.learn(piece)
-    found: dict[str, list[dict[str, float]]] = {row: [] for row in ROWS}
-    gains: dict[str, list[float]] = {"prompt_gain": [], "melody_gain": []}
-    seconds: list[float] = []
-    for i, (piece, trial) in enumerate(trials):
-        watch.at(i / len(trials))
-        other = trials[(i + 1) % len(trials)][1]
+    found = []
+    for i, (piece, trials) in enumerate(tried):
+        watch.at(i / len(tried))
+        others = tried[(i + 1) % len(tried)][1]
         if not learnt:
             markov.learn(piece, -1)
         rng = np.random.default_rng([seed, i])
-        began = time.process_time()
-        played = _continued(network, trial, settings, rng)
-        seconds.append(time.process_time() - began)
-        rows = _rows(trial, other, played, _accompanied(network, trial, settings, rng), markov, rng)
-        heard = chances(network, piece, piece.families)
-        config = network.config
+        of_trials = [
+            _tried(network, trial, others[k % len(others)], settings, markov, rng) for k, trial in enumerate(trials)
+        ]
+        rows = {row: {name: _mean([t.rows[row][name] for t in of_trials]) for name in PLAYED_FIGURES} for row in ROWS}
+        heard, config = chances(network, piece, piece.families), network.config
         rows["model"]["nats_per_note"] = heard.nats_per_note()
         rows["model"]["nats_per_note_with_memory"] = heard.nats_per_note(config.event_trust, config.length_trust)
         rows["markov"]["nats_per_note"] = markov.nats_per_note(piece)
-        for row in ROWS:
-            found[row].append(rows[row])
-        gains["prompt_gain"].append(prompt_gain(network, trial))
-        gains["melody_gain"].append(melody_gain(network, trial, other))
         if not learnt:
             markov.learn(piece)
-    return {
-        "rows": {row: _summed(found[row]) for row in ROWS},
-        **{name: interval(values) for name, values in gains.items()},
-        "seconds_16_bars": float(np.median(seconds)),
-        "songs": len(trials),
-    }
+        prompt, melody = _mean([t.prompt_gain for t in of_trials]), _mean([t.melody_gain for t in of_trials])
+        found.append(Judged(rows, prompt, melody, _mean([t.seconds for t in of_trials])))
+    return found
+
+
+def _tried(
+    network: MusicTransformer,
+    trial: Trial,
+    other: Trial,
+    settings: PlaySettings,
+    markov: Markov,
+    rng: np.random.Generator,
+) -> Judged:
+    """One trial of a song, with nats left out."""
+    began = time.process_time()
+    played = _continued(network, trial, settings, rng)
+    seconds = time.process_time() - began
+    rows = _rows(trial, other, played, _accompanied(network, trial, settings, rng), markov, rng)
+    return Judged(rows, prompt_gain(network, trial), melody_gain(network, trial, other), seconds)
+
+
+def _mean(values: Sequence[float]) -> float:
+    """The mean of what is not nan; nan of nothing."""
+    known = [value for value in values if value == value]
+    return sum(known) / len(known) if known else float("nan")
 
 
 def _rows(
@@ -252,8 +313,3 @@ def melody_gain(network: MusicTransformer, trial: Trial, other: Trial, heard: In
         for melody in melodies
     )
     return wrong - right
-
-
-def _summed(songs: list[dict[str, float]]) -> dict[str, Any]:
-    """Each figure over all songs; its mean and interval are null where no song has it."""
-    return {name: interval([song.get(name, float("nan")) for song in songs]) for name in FIGURES}
