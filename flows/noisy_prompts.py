@@ -2,13 +2,14 @@
 
 import numpy as np
 
+from models.example_song.singer import Singer, sing_line
 from models.music_transformer import evaluation
 from models.music_transformer.evaluation import MELODY, Trial
 from models.music_transformer.lattice import Laid, lay, score_of
 from models.music_transformer.robustness import Heard
 from models.music_transformer.tokens import Ints, Piece
 from models.progress import UNWATCHED, Watch
-from models.records import Grid, Note, Samples, Score, Track, Wave
+from models.records import Grid, Samples, Score, Track, Wave
 
 RATE = 44_100
 LEVELS_DB = {"drums": -20.0, "bass": -22.0, "other": -22.0, "melody": -19.0}
@@ -43,7 +44,10 @@ def mixed(score: Score, seed: int) -> Wave:
     parts: dict[str, list[Samples]] = {}
     for track in score.tracks:
         role = track.name if track.name in LEVELS_DB else "other"
-        parts.setdefault(role, []).append(_sung(track, frames, seed) if role == "melody" else _struck(track, frames))
+        sung = role == "melody"
+        parts.setdefault(role, []).append(
+            sing_line(Singer(seed), track.notes, frames) if sung else _struck(track, frames)
+        )
     mix = np.zeros((2, frames), np.float32)
     for role, samples in parts.items():
         part = np.sum(samples, axis=0)
@@ -55,24 +59,6 @@ def _struck(track: Track, frames: int) -> Samples:
     from models.rendering import RenderSettings, render
 
     return np.concatenate(list(render(Score((track,)), frames, RATE, RenderSettings())), axis=1)
-
-
-def _sung(track: Track, frames: int, seed: int) -> Samples:
-    from models.example_song.composition import SungNote
-    from models.example_song.singer import Singer, sing
-
-    syllables = ("l.uh", "d.a", "n.o", "m.i", "y.u")
-    line: list[Note] = []
-    for note in track.notes:  # a voice sings one note at a time, the highest
-        if line and note.onset_s < line[-1].onset_s + 0.03:
-            line.pop()
-        if line:
-            last = line[-1]
-            line[-1] = Note(last.onset_s, min(last.duration_s, note.onset_s - last.onset_s), last.pitch, last.velocity)
-        line.append(note)
-    words = [SungNote(note, syllables[i % len(syllables)]) for i, note in enumerate(line)]
-    sound = sing(Singer(seed), words, frames)[0].astype(np.float32)
-    return np.stack([sound, sound])
 
 
 def transcribed(song: Wave, separator: str) -> Score:

@@ -56,6 +56,7 @@ def gather(recordings: Path, work: Path, material: MaterialSettings, seed: int) 
     import numpy as np
 
     from models.so_vits_svc.recordings import sift
+    from models.so_vits_svc.timbre import spectrum
     from models.so_vits_svc.voice_corpus import sung_version
 
     folder, watch = work / "audio", stage_watch("gather")
@@ -83,7 +84,9 @@ def gather(recordings: Path, work: Path, material: MaterialSettings, seed: int) 
             sung = sung_version(audio, RATE, np.random.default_rng([seed, int(index), version]))
             np.save(folder / f"piece-{index:04d}.{version}.npy", sung)
     told = {"account": _account(found), "kept_s": found.kept_s, "dropped_s": found.dropped_s}
-    (work / "sifted.json").write_text(json.dumps({**told, "speaker": found.speaker.tolist()}))
+    colour = np.mean([spectrum(piece.audio.samples[0], RATE) for piece in found.pieces], axis=0)
+    vectors = {"speaker": found.speaker.tolist(), "spectrum": colour.tolist()}
+    (work / "sifted.json").write_text(json.dumps({**told, **vectors}))
     return folder
 
 
@@ -98,7 +101,7 @@ def _mono(path: Path) -> "Wave":
 
 
 def sifted(work: Path) -> dict[str, Any]:
-    """What is known of the material in a work folder: account, kept_s, dropped_s, speaker."""
+    """What is known of the material in a work folder: account, kept_s, dropped_s, speaker, spectrum if measured."""
     found: dict[str, Any] = json.loads((work / "sifted.json").read_text())
     return found
 
@@ -152,6 +155,7 @@ def fit(
     card = Card(
         name, "so-vits-svc", "the user's own", reach, "model.safetensors", encoder.name,
         heard_s=round(known["kept_s"], 1), likeness=tuple(known["speaker"]),
+        spectrum=tuple(known.get("spectrum", ())),
     )  # fmt: skip
     network = small_voice.fresh(config, settings.seed)
     if start_from is not None:

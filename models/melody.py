@@ -1,6 +1,6 @@
 """The sung melody: by its pitch track where a voice is heard, by Basic Pitch where there is too little of it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -19,12 +19,16 @@ class MelodySettings:
     """How a melody is written down.
 
     The pitch track is believed where Basic Pitch hears its pitch, too, among the strongest in `least_agreement` of the
-    voiced frames; else the stem holds leaks of a band rather than a voice, and only Basic Pitch is asked.
+    voiced frames; else the stem holds leaks of a band rather than a voice, and only Basic Pitch is asked. A note of the
+    pitch track, which begins with its voiced consonant, is moved to the likeliest onset that Basic Pitch hears of it
+    within `near_s`, where that is likelier than `least_onset`.
     """
 
     sung: VocalNoteSettings = field(default_factory=VocalNoteSettings)
     leaky: TranscribeSettings = MELODY
-    least_agreement: float = 0.6
+    least_agreement: float = 0.8
+    near_s: float = 0.1
+    least_onset: float = 0.1
 
 
 def melody_notes(
@@ -39,8 +43,27 @@ def melody_notes(
 def melody_in(found: Posteriors, f0: F0, source: Source, settings: MelodySettings) -> tuple[Note, ...]:
     """The notes of a vocal stem whose posteriors are known."""
     if agreement(f0, found) >= settings.least_agreement:
-        return vocal_notes(f0, source, settings.sung)
+        return _on_their_vowels(vocal_notes(f0, source, settings.sung), found, settings)
     return notes_in(found, source, settings.leaky)
+
+
+def _on_their_vowels(notes: tuple[Note, ...], found: Posteriors, settings: MelodySettings) -> tuple[Note, ...]:
+    """The notes, one at a time, with their onsets where Basic Pitch hears them begin."""
+    times, moved = found.times()[:-1], list[Note]()
+    for note in notes:
+        first, last = np.searchsorted(times, (note.onset_s - settings.near_s, note.onset_s + settings.near_s))
+        column = np.clip(note.pitch - LOWEST_PITCH, 1, found.onsets.shape[1] - 2)
+        heard = found.onsets[first:last, column - 1 : column + 2].max(axis=1, initial=0.0)
+        onset_s, end_s = note.onset_s, note.onset_s + note.duration_s
+        if len(heard) and heard.max() >= settings.least_onset:
+            onset_s = float(times[first + heard.argmax()])
+        if (moved and onset_s < moved[-1].onset_s + settings.sung.minimum_s / 2) or end_s <= onset_s:
+            continue
+        if moved:
+            before = moved[-1]
+            moved[-1] = replace(before, duration_s=min(before.duration_s, onset_s - before.onset_s))
+        moved.append(replace(note, onset_s=onset_s, duration_s=end_s - onset_s))
+    return tuple(moved)
 
 
 def agreement(f0: F0, found: Posteriors) -> float:

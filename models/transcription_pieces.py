@@ -6,13 +6,15 @@ measured on ("test").
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pretty_midi
 
 from models.errors import BadInput
+from models.example_song.singer import Singer, sing_line
 from models.grid import beats_to_seconds
 from models.records import Grid, Note, Score, Track, Wave
 from models.rendering import RenderSettings, render
@@ -22,7 +24,7 @@ _BASS_TOP = 50
 """A lowest note of the piano up to this pitch is given to the bass."""
 _OTHERS = (0, 4, 5, 16, 19, 24, 25, 27, 48, 50, 88)
 _BASSES = (32, 33, 34, 35, 38, 39)
-_SINGERS = (52, 53, 54, 73, 65)
+_TRACTS = (0.94, 1.0, 1.08, 1.16)
 _KITS = (0, 8, 16, 24, 25)
 _DRUMMERS = {
     "train": ("drummer1", "drummer7", "drummer8", "drummer9", "drummer4"),
@@ -43,6 +45,7 @@ class Piece:
     grid: Grid
     chord_times_s: tuple[tuple[float, float], ...]
     chord_labels: tuple[str, ...]
+    singer: Singer = field(default_factory=partial(Singer, 0))
 
 
 def pieces(folder: Path, split: str, count: int, at_most_s: float = 120.0) -> Iterator[Piece]:
@@ -63,12 +66,15 @@ def pieces(folder: Path, split: str, count: int, at_most_s: float = 120.0) -> It
 
 
 def rendered(piece: Piece, soundfont: str = "") -> dict[str, Wave]:
-    """The stems of a piece as its instruments sound, all of one length, not louder than full scale together."""
+    """The stems of a piece as its instruments sound, its vocals sung, all of one length, together below full scale."""
     frames = round((piece.score.end_s + 1.5) * RATE)
     stems = {}
     for track in piece.score.tracks:
-        blocks = render(Score((track,)), frames, RATE, RenderSettings(soundfont, gain_db=0.0))
-        stems[track.name] = np.concatenate(list(blocks), axis=1)
+        if track.name == "vocals":
+            stems[track.name] = sing_line(piece.singer, track.notes, frames)
+        else:
+            blocks = render(Score((track,)), frames, RATE, RenderSettings(soundfont, gain_db=0.0))
+            stems[track.name] = np.concatenate(list(blocks), axis=1)
     wanted_db = {"drums": -20.0, "bass": -22.0, "other": -22.0, "vocals": -19.0}
     for name, samples in stems.items():
         level = np.sqrt(np.mean(samples**2)) + 1e-9
@@ -86,7 +92,7 @@ def _grooves(folder: Path, split: str) -> list[Path]:
 
 
 def _piece(song: Path, grooves: list[Path], rng: np.random.Generator, at_most_s: float) -> Piece:
-    """One song: its melody sung by an instrument, its piano split into bass and other, drums added."""
+    """One song: its melody for a singer, its piano split into bass and other, drums added."""
     table = np.loadtxt(song / "beat_midi.txt")
     file = pretty_midi.PrettyMIDI(str(song / f"{song.name}.mid"))
     beats = table[:, 0]
@@ -106,11 +112,12 @@ def _piece(song: Path, grooves: list[Path], rng: np.random.Generator, at_most_s:
         Track("drums", int(rng.choice(_KITS)), True, tuple(_drums(grooves, grid, downs, rng))),
         Track("bass", int(rng.choice(_BASSES)), False, tuple(bass)),
         Track("other", int(rng.choice(_OTHERS)), False, tuple(piano + by_name["BRIDGE"])),
-        Track("vocals", int(rng.choice(_SINGERS)), False, tuple(by_name["MELODY"])),
+        Track("vocals", 53, False, tuple(by_name["MELODY"])),
     )
+    singer = Singer(int(song.name), float(rng.choice(_TRACTS)))
     times, labels = _chords(song / "chord_midi.txt", at_most_s)
     score = Score(tuple(_cut(track, at_most_s) for track in tracks))
-    return Piece(f"pop909/{song.name}", score, _cut_grid(grid, at_most_s), times, labels)
+    return Piece(f"pop909/{song.name}", score, _cut_grid(grid, at_most_s), times, labels, singer)
 
 
 def _split_bass(piano: list[Note]) -> tuple[list[Note], list[Note]]:

@@ -12,6 +12,8 @@ from models.records import Note, Source
 
 Doubles = NDArray[np.float64]
 
+_SOUNDING_DB = 40.0
+
 
 @dataclass(frozen=True)
 class VocalNoteSettings:
@@ -19,13 +21,15 @@ class VocalNoteSettings:
 
     Each frame is one semitone or none: the path that stays near the track, where each change of semitone costs
     `change_cost` (in squared semitones times frames of 10 ms). Notes shorter than `minimum_s` are dropped; gaps up to
-    `bridge_s` inside one pitch are bridged unless the level dips by `dip_db` there.
+    `bridge_s` inside one pitch are bridged unless the level dips by `dip_db` there. Notes that stay `faint_db` below
+    the stem's loud moments are what a separator left of other things.
     """
 
     change_cost: float = 6.0
     minimum_s: float = 0.08
     bridge_s: float = 0.05
     dip_db: float = 6.0
+    faint_db: float = 18.0
 
 
 def vocal_notes(f0: F0, source: Source, settings: VocalNoteSettings = VocalNoteSettings()) -> tuple[Note, ...]:
@@ -42,10 +46,12 @@ def vocal_notes(f0: F0, source: Source, settings: VocalNoteSettings = VocalNoteS
         filled = np.interp(np.arange(start, stop), np.flatnonzero(voiced), semitones[voiced])
         labels[start:stop] = _steps(filled - tuning, settings.change_cost * 0.01 / f0.hop_s)
     loud_db = float(np.percentile(level_db[voiced], 95))
+    loudest_db = float(np.percentile(level_db[level_db > level_db.max() - _SOUNDING_DB], 95))
     notes = []
     for start, stop in _stretches(labels, level_db, f0.hop_s, settings):
-        if (stop - start) * f0.hop_s >= settings.minimum_s:
-            strength = velocity(float(level_db[start:stop].max()), loud_db)
+        top_db = float(level_db[start:stop].max())
+        if (stop - start) * f0.hop_s >= settings.minimum_s and top_db >= loudest_db - settings.faint_db:
+            strength = velocity(top_db, loud_db)
             notes.append(Note(start * f0.hop_s, (stop - start) * f0.hop_s, int(labels[start]), strength))
     return tuple(notes)
 

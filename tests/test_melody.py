@@ -5,7 +5,7 @@ from models.basic_pitch.network import posteriors
 from models.example_song import ExampleSong, example_song
 from models.melody import MelodySettings, agreement, melody_notes
 from models.pitch import F0, PitchSettings, track_f0
-from models.records import Wave
+from models.records import Note, Wave
 from models.transcription_metrics import note_onsets
 from models.vocal_notes import vocal_notes
 
@@ -15,11 +15,34 @@ def song() -> ExampleSong:
     return example_song(0, 10.0)
 
 
-def test_a_voice_is_written_down_by_its_pitch(song: ExampleSong) -> None:
+def test_a_voice_is_written_down_by_its_pitch_from_its_vowels_on(song: ExampleSong) -> None:
     lead = song.stems["lead_vocals"]
     f0 = track_f0(lead, PitchSettings())
     assert agreement(f0, posteriors(lead, 8, 1)) > 0.8
-    assert melody_notes(f0, lead) == vocal_notes(f0, lead, MelodySettings().sung)
+    found, tracked = melody_notes(f0, lead), vocal_notes(f0, lead, MelodySettings().sung)
+    assert [note.pitch for note in found] == [note.pitch for note in tracked]
+    assert all(abs(a.onset_s - b.onset_s) <= 0.11 for a, b in zip(found, tracked, strict=True))
+    truth = song.score.track("melody")
+    assert truth is not None
+    late = [late_s(truth.notes, notes) for notes in (found, tracked)]
+    assert late[0] < 0.8 * late[1], "a pitch track begins with the consonant"
+
+
+def late_s(truth: tuple[Note, ...], notes: tuple[Note, ...]) -> float:
+    """The median distance of onsets from the nearest true one."""
+    onsets = np.array([note.onset_s for note in truth])
+    return float(np.median([np.abs(onsets - note.onset_s).min() for note in notes]))
+
+
+def test_what_a_separator_left_far_below_the_voice_is_no_note(song: ExampleSong) -> None:
+    lead = song.stems["lead_vocals"]
+    f0 = track_f0(lead, PitchSettings())
+    samples = lead.samples.copy()
+    half = next(note for note in vocal_notes(f0, lead) if note.onset_s > 5.0)
+    samples[:, round(half.onset_s * lead.sample_rate) :] *= 0.05
+    kept = vocal_notes(f0, Wave(samples, lead.sample_rate))
+    assert kept
+    assert all(note.onset_s < half.onset_s + 0.05 for note in kept)
 
 
 def test_leaks_of_a_band_are_not_taken_for_a_voice(song: ExampleSong) -> None:

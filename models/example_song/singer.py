@@ -7,7 +7,7 @@ note's vowel starts on its onset and its consonants before it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.fft
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.signal.windows import hann
 
 from models.example_song.composition import SAMPLE_RATE, SungNote
+from models.records import Note, Samples
 
 Mono = NDArray[np.float64]
 HOP = 192
@@ -22,6 +23,8 @@ WINDOW = 768
 SPECTRUM = 2048
 CONTROL_HZ = SAMPLE_RATE / HOP
 FORMANT_BANDWIDTHS_HZ = (95.0, 90.0, 130.0, 180.0)
+LA_DA = ("l.uh", "d.a", "n.o", "m.i", "y.u")
+"""What is sung where there are no words."""
 HIGHER_FORMANTS_HZ = (4700.0, 5800.0, 6900.0, 8000.0, 9200.0, 10500.0, 12000.0)
 
 
@@ -117,6 +120,19 @@ def sing(singer: Singer, notes: Sequence[SungNote], frames: int) -> tuple[Mono, 
         controls.hiss_hz[start // HOP : (start + length) // HOP + 2] = burst_hz
     sound = _through_tract(voiced * pulses + 0.5 * breath * noise, 0.25 * hiss * noise, controls)
     return sound[:frames], PitchContour(HOP / SAMPLE_RATE, np.where(controls.voiced > 0.1, hz, 0.0))
+
+
+def sing_line(singer: Singer, notes: Sequence[Note], frames: int) -> Samples:
+    """Any notes sung on open syllables, one at a time: of those that begin together the last. Shape: (2, frames)."""
+    line: list[Note] = []
+    for note in notes:
+        if line and note.onset_s < line[-1].onset_s + 0.03:
+            line.pop()
+        if line:
+            line[-1] = replace(line[-1], duration_s=min(line[-1].duration_s, note.onset_s - line[-1].onset_s))
+        line.append(note)
+    sound = sing(singer, [SungNote(note, LA_DA[i % len(LA_DA)]) for i, note in enumerate(line)], frames)[0]
+    return np.stack([sound, sound]).astype(np.float32)
 
 
 def _spans(notes: Sequence[SungNote], late_s: float) -> tuple[list[_Span], list[tuple[float, float, float]]]:

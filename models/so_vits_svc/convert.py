@@ -18,6 +18,7 @@ from models.pitch import F0, PitchSettings, track_f0
 from models.progress import UNWATCHED, Watch
 from models.records import Samples, Source
 from models.so_vits_svc.phrases import LEVEL_HOP_S, Phrase, level_contour, phrases, sounding, with_contour
+from models.so_vits_svc.timbre import Timbre
 from models.so_vits_svc.voices import Card, Range, card, consent
 
 _CONTEXT_S = 0.25
@@ -30,11 +31,13 @@ class RevoiceSettings:
     """How the voice sings.
 
     `key_shift` in semitones, or None to move the song by the interval that suits the voice's range; `noise_scale` how
-    much the network varies; `gate_db` below the loud parts is residue and is not sung; `phrase_s` the longest phrase.
+    much the network varies; `timbre` how far (0..1) the voice's average spectrum is brought to that of its recordings,
+    where its card has it; `gate_db` below the loud parts is residue and is not sung; `phrase_s` the longest phrase.
     """
 
     key_shift: int | None = None
     noise_scale: float = 0.3
+    timbre: float = 0.5
     gate_db: float = 45.0
     silence_dbfs: float = -60.0
     phrase_s: float = 15.0
@@ -156,12 +159,14 @@ def convert(
     shift = auto_key(f0, voice) if settings.key_shift is None else settings.key_shift
     found = phrases(level, sounding(level, settings.gate_db, settings.silence_dbfs), settings.phrase_s)
     heard = watch.span(0.2, 1.0)
+    wanted = np.asarray(voice.card.spectrum, np.float64)
+    timbre = Timbre(wanted, voice.singer.sample_rate, settings.timbre) if len(wanted) and settings.timbre else None
     done, tail = 0, np.zeros(0, np.float32)  # frames yielded, and the faded end of a phrase that goes on
     for index, phrase in enumerate(found):
         heard.at(index / len(found))
         start = round(phrase.start * LEVEL_HOP_S * source.sample_rate)
         yield from _silence(start - done)
-        sung, after = _sing_phrase(source, voice, f0, shift, phrase, settings, seed + index)
+        sung, after = _sing_phrase(source, voice, f0, shift, phrase, settings, seed + index, timbre)
         sung[: len(tail)] += tail
         tail = after
         done = start + len(sung)
@@ -176,7 +181,14 @@ def _silence(frames: int) -> Iterator[Samples]:
 
 
 def _sing_phrase(
-    source: Source, voice: Voice, f0: F0, shift: int, phrase: Phrase, settings: RevoiceSettings, seed: int
+    source: Source,
+    voice: Voice,
+    f0: F0,
+    shift: int,
+    phrase: Phrase,
+    settings: RevoiceSettings,
+    seed: int,
+    timbre: Timbre | None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """One phrase sung, faded in and out, and where it is joined to the next, its fading end past the phrase."""
     rate = source.sample_rate
@@ -186,7 +198,7 @@ def _sing_phrase(
     context = int(_CONTEXT_S * rate)
     low = start - context
     wanted = source.read(low, stop + context).mean(axis=0)
-    sung = _sung(voice, wanted, rate, f0, low / rate, shift, settings.noise_scale, seed)
+    sung = _sung(voice, wanted, rate, f0, low / rate, shift, settings.noise_scale, seed, timbre)
     shaped = with_contour(sung, wanted, rate)[context:]
     length = stop - start
     rise = np.linspace(0, 1, fade, dtype=np.float32)
@@ -207,6 +219,7 @@ def _sung(
     shift: int,
     noise_scale: float,
     seed: int,
+    timbre: Timbre | None,
 ) -> NDArray[np.float32]:
     """Mono audio that starts at `start_s` of the song, through the voice at the voice's own rate and back."""
     singer = voice.singer
@@ -216,5 +229,6 @@ def _sung(
     now = f0.at(times)
     wanted = now * np.float32(2 ** (shift / 12))
     sung = singer.sing(heard, now, wanted, noise_scale, seed)
+    sung = timbre.on(sung) if timbre else sung
     back = np.asarray(soxr.resample(sung, singer.sample_rate, rate), np.float32)
     return np.pad(back, (0, max(len(audio) - len(back), 0)))[: len(audio)]

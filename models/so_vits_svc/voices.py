@@ -77,8 +77,8 @@ class Card:
     `content_encoder` the manifest's name of the encoder it was trained with; `speaker` its index in the network;
     `unvoiced_f0` whether frames without pitch are "zero" (trained here) or "interpolated" (trained by the fork);
     `formants` the ratio by which the world engine moves formants; `heard_s` the seconds of training material;
-    `likeness` the embedding of the voice (`meters.embedding`) and `figures` what was measured of it when it was made,
-    both empty where nobody did.
+    `likeness` the embedding of the voice (`meters.embedding`), `spectrum` its recordings' average one in dB
+    (`timbre.spectrum`) and `figures` what was measured of it when it was made, all empty where nobody did.
     """
 
     title: str
@@ -92,6 +92,7 @@ class Card:
     formants: float = 1.0
     heard_s: float = 0.0
     likeness: tuple[float, ...] = ()
+    spectrum: tuple[float, ...] = ()
     figures: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -122,9 +123,10 @@ def card(folder: Path) -> Card:
     """The card of a voice; raises `BadInput` when it cannot be read."""
     try:
         given = json.loads((folder / _CARD).read_text())
-        reach, likeness = given.pop("range"), tuple(float(x) for x in given.pop("likeness", ()))
+        reach = given.pop("range")
+        likeness, spectrum = (tuple(float(x) for x in given.pop(name, ())) for name in ("likeness", "spectrum"))
         seconds = tuple(float(s) for s in reach["seconds"])
-        return Card(range=Range(int(reach["lowest"]), seconds), likeness=likeness, **given)
+        return Card(range=Range(int(reach["lowest"]), seconds), likeness=likeness, spectrum=spectrum, **given)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(f"The voice in {folder} has no readable card ({_CARD}): {error}.") from error
 
@@ -187,6 +189,7 @@ def write_card(described: Card, folder: Path) -> None:
     entries = {entry.name: getattr(described, entry.name) for entry in fields(Card)}
     entries["figures"] = {name: round(value, 3) for name, value in described.figures.items()}
     entries["likeness"] = [round(x, 4) for x in described.likeness]
+    entries["spectrum"] = [round(x, 1) for x in described.spectrum]
     entries["range"] = {"lowest": described.range.lowest, "seconds": [round(s, 2) for s in described.range.seconds]}
     text = json.dumps(entries, indent=2, ensure_ascii=False)
     text = re.sub(r"\[[^\[\]{}\"]*\]", lambda numbers: " ".join(numbers[0].split()), text)
