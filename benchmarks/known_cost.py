@@ -12,8 +12,10 @@ from prefect.runtime import flow_run
 from models.records import Clip
 from models.registry import home
 from tasks.caching import stage
-from tasks.in_use import alone, in_use
+from tasks.in_use import alone, claim_run, in_use
 from tasks.store import Store
+
+claim_run()
 
 STAGES = 5
 """How many stages a song of known cost has, one after the other."""

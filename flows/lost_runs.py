@@ -1,10 +1,10 @@
 """Runs whose process is gone are taken up again: every worker sweeps, so one living worker is enough.
 
-A run is lost when it was reported as killed; when the lock that it worked under in this machine's home was free at two
-sweeps; or, wherever it was, when it sent none of the heartbeat events that Prefect sends every 30 s for `LOST_AFTER_S`.
-One that has a process on the machine of whoever looks is not lost. A lost run is scheduled anew under its own id: it
-goes on where it was, since finished stages are kept. With a sweep every `EVERY_S` and a worker asking every 10 s it
-works again within a minute, on another machine within two.
+A run is lost when it was reported as killed; when the lock that its process takes in this machine's home was free at
+two sweeps; or, wherever it was, when it sent none of the heartbeat events that Prefect sends every 30 s for
+`LOST_AFTER_S`. One that has a process on the machine of whoever looks is not lost. A lost run is scheduled anew under
+its own id: it goes on where it was, since finished stages are kept. With a sweep every `EVERY_S` and a worker asking
+every 10 s it works again within half a minute, on another machine within two minutes.
 """
 
 import os
@@ -34,7 +34,7 @@ from prefect.types._datetime import now
 from flows.supervising import say
 from tasks.in_use import left
 
-EVERY_S = 15.0
+EVERY_S = 5.0
 LOST_AFTER_S = 75.0
 MOST_STARTS = 6
 """A run that was lost so often is at fault itself (it eats all memory, say), and ends Failed."""

@@ -23,11 +23,13 @@ from models.errors import BadInput
 from models.registry import home
 from models.so_vits_svc.voices import find_voice, voice_digest
 from tasks.fingerprint import digest_of
-from tasks.in_use import alone, in_use
+from tasks.in_use import alone, claim_run, in_use
 from tasks.remote_store import StoreUnreachable, shared
 from tasks.uploads import find_upload, take_in
 
 P = ParamSpec("P")
+
+claim_run()
 
 SongName = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 

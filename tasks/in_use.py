@@ -27,23 +27,53 @@ def in_use() -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
+_claimed: dict[str, int] = {}
+"""The names this process works under until it ends, and their open locks."""
+
+
+def claim(name: str) -> None:
+    """Wait until no other process of this machine works under that name, and do so for as long as this one lives."""
+    if name not in _claimed:
+        _claimed[name] = _opened(name)
+        fcntl.flock(_claimed[name], fcntl.LOCK_EX)
+
+
+def claim_run() -> None:
+    """Claim the run that a worker started this process for, if any did.
+
+    Done before the run is Running, so that a sweep that finds its lock free knows that the process is gone.
+    """
+    if run := os.environ.get("PREFECT__FLOW_RUN_ID"):
+        claim(f"run-{run}")
+
+
 @contextmanager
 def alone(name: str) -> Iterator[None]:
-    """Wait until no other process of this machine works under that name; the kernel ends the wait when one dies."""
-    _lock(name).parent.mkdir(parents=True, exist_ok=True)
-    with open(_lock(name), "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    """The same for as long as the block lasts; the kernel ends the wait when a process dies."""
+    if name in _claimed:
         yield
+        return
+    descriptor = _opened(name)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def left(name: str) -> bool:
-    """Whether a process of this machine has worked `alone` under that name and none does now."""
+    """Whether a process of this machine has worked under that name and none does now."""
     try:
         with open(_lock(name), "r+") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
     return True
+
+
+def _opened(name: str) -> int:
+    _lock(name).parent.mkdir(parents=True, exist_ok=True)
+    return os.open(_lock(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
 
 def _lock(name: str) -> Path:

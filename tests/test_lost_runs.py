@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import time
 from datetime import timedelta
 
@@ -13,7 +14,7 @@ from prefect.states import Cancelling, Completed, Crashed, Failed, Pending, Runn
 from prefect.types._datetime import now
 
 from flows.lost_runs import MOST_FAULTS, MOST_STARTS, Sweep, living_here
-from tasks.in_use import alone
+from tasks.in_use import alone, left
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -129,6 +130,22 @@ def test_a_run_that_left_its_lock_is_taken_up_at_the_second_sweep(client, run_in
     assert client.read_flow_run(dead).state.name == "AwaitingRetry"
     for run in (working, elsewhere, waiting):
         assert client.read_flow_run(run).state.name in ("Running", "Pending")
+
+
+def test_a_run_holds_its_lock_before_it_is_running_and_until_its_process_ends(tmp_path, monkeypatch):
+    monkeypatch.setenv("REMIX_HOME", str(tmp_path))
+    program = "import flows.serving, sys; from tasks.in_use import alone\nwith alone('run-7'): print('in', flush=True)"
+    program += "\nsys.stdin.read()"
+    environment = os.environ | {"PREFECT__FLOW_RUN_ID": "7"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout.readline() == b"in\n"
+    assert not left("run-7"), "held after the block as well"
+    process.kill()
+    process.wait()
+    assert left("run-7")
+    assert not left("run-8"), "nobody has worked under it"
 
 
 def test_a_server_that_is_away_says_nothing_of_any_run(monkeypatch):
