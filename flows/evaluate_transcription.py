@@ -27,7 +27,7 @@ from models.transcription_metrics import (
     note_onsets_and_offsets,
     sung_onsets,
 )
-from tasks.transcribe import ScoreSettings
+from models.writing_down import ScoreSettings
 
 
 def evaluate_transcription(
@@ -91,7 +91,8 @@ def _written(
     """A pitched stem written down as a remix does it, and by Basic Pitch's defaults, from the same posteriors."""
     found = heard[name]
     if name == "vocals":
-        ours = melody_in(found, track_f0(wave, pitch), wave, settings.vocals)
+        song = InSong(heard["mix"], heard["bass"], heard["other"]) if "mix" in heard else None
+        ours = melody_in(found, track_f0(wave, pitch), wave, settings.vocals, song)
     elif name == "bass":
         ours = notes_in(found, wave, settings.bass)
     else:

@@ -63,28 +63,17 @@ def _struck(track: Track, frames: int) -> Samples:
 
 def transcribed(song: Wave, separator: str) -> Score:
     """What the pipeline writes down of a song with its default settings: bass, other, melody and drums."""
-    from models.basic_pitch.transcribe import BASS, OTHER, transcribe
     from models.demucs.load import load, separator_path
     from models.demucs.split import SplitSettings, split
-    from models.drum_notes import drum_notes
-    from models.instruments import auto_program
-    from models.melody import melody_notes
     from models.pitch import PitchSettings, track_f0
+    from models.writing_down import write_down
 
     network = load(separator_path(separator), "cpu")
     stems = np.concatenate(list(split(song, network, SplitSettings(), 0, "cpu")), axis=2)
     waves = {str(name): Wave(stem, RATE) for name, stem in zip(network.sources, stems, strict=True)}  # type: ignore[arg-type]
-    vocals, bass, other = waves["vocals"], waves["bass"], waves["other"]
-    low, high = transcribe(bass, BASS), transcribe(other, OTHER)
-    melody = melody_notes(track_f0(vocals, PitchSettings()), vocals)
-    return Score(
-        (
-            Track("drums", 0, True, drum_notes(waves["drums"])),
-            Track("bass", auto_program(bass, low, "bass"), False, low),
-            Track("other", auto_program(other, high, "other"), False, high),
-            Track("melody", 53, False, melody),
-        )
-    )
+    vocals = waves["vocals"]
+    pitch = track_f0(vocals, PitchSettings())
+    return write_down(waves["drums"], waves["bass"], {"other": waves["other"]}, vocals, pitch)
 
 
 def _on_the_lattice(score: Score, grid: Grid, piece: Piece) -> Ints:

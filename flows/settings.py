@@ -17,7 +17,7 @@ from models.pitch import PitchSettings
 from models.rendering import RenderSettings
 from models.so_vits_svc import DEFAULT_VOICE
 from models.so_vits_svc.convert import RevoiceSettings
-from tasks.transcribe import ScoreSettings
+from models.writing_down import ScoreSettings
 
 Backing = Literal["generated", "transcribed", "original"]
 Device = Literal["auto", "cpu", "cuda"]

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from models.basic_pitch.belief import InSong
 from models.basic_pitch.network import LOWEST_PITCH, Posteriors, posteriors
 from models.basic_pitch.transcribe import MELODY, TranscribeSettings, notes_in
 from models.pitch import F0
@@ -40,11 +41,13 @@ def melody_notes(
     return melody_in(posteriors(source, settings.leaky.batch, settings.leaky.threads, watch), f0, source, settings)
 
 
-def melody_in(found: Posteriors, f0: F0, source: Source, settings: MelodySettings) -> tuple[Note, ...]:
-    """The notes of a vocal stem whose posteriors are known."""
+def melody_in(
+    found: Posteriors, f0: F0, source: Source, settings: MelodySettings, song: InSong | None = None
+) -> tuple[Note, ...]:
+    """The notes of a vocal stem whose posteriors are known, and those of the rest of its `song` where they are."""
     if agreement(f0, found) >= settings.least_agreement:
         return _on_their_vowels(vocal_notes(f0, source, settings.sung), found, settings)
-    return notes_in(found, source, settings.leaky)
+    return notes_in(found, source, settings.leaky, song)
 
 
 def _on_their_vowels(notes: tuple[Note, ...], found: Posteriors, settings: MelodySettings) -> tuple[Note, ...]:

@@ -10,7 +10,7 @@ from models.encoding import write_wav
 from models.errors import BadInput
 from models.pitch import PitchSettings
 from models.records import Wave
-from tasks.transcribe import ScoreSettings
+from models.writing_down import ScoreSettings
 
 
 def test_transcription_is_told_by_stem_beside_basic_pitch():

@@ -150,7 +150,8 @@ def test_guitar_and_piano_are_parts_of_other(official):
 @pytest.mark.weights
 def test_each_part_of_other_is_written_down_for_itself(monkeypatch, tmp_path):
     from models.records import Contour, Part
-    from tasks.transcribe import ScoreSettings, transcribe
+    from models.writing_down import ScoreSettings
+    from tasks.transcribe import transcribe
 
     monkeypatch.setenv("REMIX_HOME", str(tmp_path))
     drums, bass, other, vocals = (Store().put([row], 44100) for row in own_song(0, 4.0))

@@ -50,31 +50,31 @@ class SongEvidence:
     """What speaks for a note of a stem where the rest of its song is known, too.
 
     `stem` weighs what its own posteriors say; then, as in `Evidence`, `onset`, `sounding` and `before` of the same
-    pitch in the song's mix, its bass and its voice.
+    pitch in the song's mix, its bass and the stem `beside` it: the voice for a harmony, the harmony for a voice.
     """
 
     stem: Evidence
     mix: tuple[float, float, float]
     bass: tuple[float, float, float]
-    voice: tuple[float, float, float]
+    beside: tuple[float, float, float]
 
 
 HARMONY_IN_SONG = SongEvidence(
     Evidence(3.8, 4.3, -3.1, -0.4, -0.8, -0.4, -0.1, -2.3, 1.1, 1.0, 0.0, -5.8),
     mix=(2.1, 0.7, -2.6),
     bass=(0.7, -4.2, -0.2),
-    voice=(0.4, 1.1, -0.2),
+    beside=(0.4, 1.1, -0.2),
 )
 """Fitted to 44 of those songs, with the stems that the shipped separator leaves and with the true ones."""
 
 
 @dataclass(frozen=True, eq=False)
 class InSong:
-    """What Basic Pitch hears in the rest of a song: in its mix, its bass and its voice, frame by frame."""
+    """What Basic Pitch hears in the rest of a song: in its mix, its bass and the stem beside, frame by frame."""
 
     mix: Posteriors
     bass: Posteriors
-    voice: Posteriors
+    beside: Posteriors
 
 
 def beliefs_in_song(
@@ -82,7 +82,7 @@ def beliefs_in_song(
 ) -> Doubles:
     """As `beliefs`, with what is heard in the rest of the song. Shape: (notes,)."""
     logits = _logits(found, notes, loudness, evidence.stem)
-    for heard, weights in ((song.mix, evidence.mix), (song.bass, evidence.bass), (song.voice, evidence.voice)):
+    for heard, weights in ((song.mix, evidence.mix), (song.bass, evidence.bass), (song.beside, evidence.beside)):
         if len(heard.frames):
             times = heard.times()
             logits += np.array([_at(heard, times, note) for note in notes]).reshape(-1, 3) @ np.array(weights)

@@ -4,7 +4,7 @@ Bittner et al., "A Lightweight Instrument-Agnostic Model for Polyphonic Note Tra
 ICASSP 2022.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -80,6 +80,12 @@ def posteriors(source: Source, batch: int, threads: int, watch: Watch = UNWATCHE
     empty = np.zeros((0, 88), np.float32)
     frames = np.concatenate([p[0] for p in parts] or [empty])[:wanted]
     return Posteriors(frames, np.concatenate([p[1] for p in parts] or [empty])[:wanted])
+
+
+def together(heard: Sequence[Posteriors]) -> Posteriors:
+    """What is heard in any of several stems of one song."""
+    frames = [np.maximum.reduce([getattr(one, name) for one in heard]) for name in ("frames", "onsets")]
+    return Posteriors(*frames)
 
 
 def _joined(output: Floats) -> Floats:

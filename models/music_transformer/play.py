@@ -36,7 +36,7 @@ class PlaySettings:
     empty for those of the prompt, or a whole band where there is none.
     """
 
-    temperature: float = 0.9
+    temperature: float = 0.95
     top_p: float = 0.95
     follow: float = 0.7
     harmony: float = 0.6
