@@ -27,7 +27,7 @@ class MelodySettings:
 
     sung: VocalNoteSettings = field(default_factory=VocalNoteSettings)
     leaky: TranscribeSettings = MELODY
-    least_agreement: float = 0.8
+    least_agreement: float = 0.85
     near_s: float = 0.1
     least_onset: float = 0.1
 

@@ -10,6 +10,7 @@ from models.basic_pitch.belief import (
     HARMONY_EVIDENCE,
     HARMONY_IN_SONG,
     MELODY_EVIDENCE,
+    MELODY_IN_SONG,
     Evidence,
     InSong,
     SongEvidence,
@@ -68,7 +69,17 @@ OTHER = TranscribeSettings(
 )
 """For a stem of harmony: many voices."""
 
-MELODY = TranscribeSettings(0.3, 0.25, lowest=45, highest=88, evidence=MELODY_EVIDENCE, belief=0.05, single_voice=True)
+MELODY = TranscribeSettings(
+    onset_threshold=0.2,
+    frame_threshold=0.2,
+    lowest=45,
+    highest=88,
+    evidence=MELODY_EVIDENCE,
+    belief=0.05,
+    song_evidence=MELODY_IN_SONG,
+    song_belief=0.16,
+    single_voice=True,
+)
 """For what a separator left of a melody: the middle of the keyboard, one voice."""
 
 
@@ -98,28 +109,27 @@ def notes_in(
     loud_db = float(np.percentile(level, 95))
     onsets = [int(n.onset_s / _LEVEL_HOP_S) for n in notes]
     heard = np.array([float(level[i : i + 10].max()) for i in onsets])
-    likely = _likely(found, notes, (heard - loud_db) / 20, settings, song)
-    notes, heard = tuple(notes[i] for i in likely), heard[likely]
+    belief, least = _beliefs(found, notes, (heard - loud_db) / 20, settings, song)
+    likely = np.flatnonzero(belief >= least)
+    notes, heard, belief = tuple(notes[i] for i in likely), heard[likely], belief[likely]
     strengths = {(n.onset_s, n.pitch): velocity(float(db), loud_db) for n, db in zip(notes, heard, strict=True)}
-    line = _one_at_a_time(notes, settings.minimum_s) if settings.single_voice else notes
+    line = _one_at_a_time(notes, belief, settings.minimum_s) if settings.single_voice else notes
     return tuple(replace(n, velocity=strengths[n.onset_s, n.pitch]) for n in line)
 
 
-def _likely(
+def _beliefs(
     found: Posteriors,
     notes: tuple[Note, ...],
     loudness: NDArray[np.float64],
     settings: TranscribeSettings,
     song: InSong | None,
-) -> NDArray[np.intp]:
-    """Which of the notes are believed."""
+) -> tuple[NDArray[np.float64], float]:
+    """How likely each of the notes is, and how likely one must be; by their amplitude where nothing else is known."""
     if song is not None and settings.song_evidence is not None:
-        believed = beliefs_in_song(found, song, notes, loudness, settings.song_evidence) >= settings.song_belief
-    elif settings.evidence is not None:
-        believed = beliefs(found, notes, loudness, settings.evidence) >= settings.belief
-    else:
-        believed = np.ones(len(notes), bool)
-    return np.flatnonzero(believed)
+        return beliefs_in_song(found, song, notes, loudness, settings.song_evidence), settings.song_belief
+    if settings.evidence is not None:
+        return beliefs(found, notes, loudness, settings.evidence), settings.belief
+    return np.array([note.velocity / 127 for note in notes]), 0.0
 
 
 def _with_more(notes: tuple[Note, ...], others: tuple[Note, ...]) -> tuple[Note, ...]:
@@ -177,14 +187,15 @@ def _velocity(amplitude: float) -> int:
     return min(max(round(127 * amplitude), 1), 127)
 
 
-def _one_at_a_time(notes: tuple[Note, ...], shortest_s: float) -> tuple[Note, ...]:
-    """At most one note at a time: of those that start together the louder stays; each ends where the next starts."""
-    kept: list[Note] = []
-    for note in notes:
-        if kept and note.onset_s - kept[-1].onset_s < shortest_s:
-            if note.velocity > kept[-1].velocity:
-                kept[-1] = note
+def _one_at_a_time(notes: tuple[Note, ...], belief: NDArray[np.float64], shortest_s: float) -> tuple[Note, ...]:
+    """At most one note at a time: of those that start together the likeliest stays; each ends where the next starts."""
+    kept: list[int] = []
+    for i, note in enumerate(notes):
+        if kept and note.onset_s - notes[kept[-1]].onset_s < shortest_s:
+            if belief[i] > belief[kept[-1]]:
+                kept[-1] = i
             continue
-        kept.append(note)
-    ended = zip(kept, [*(n.onset_s for n in kept), np.inf][1:], strict=True)
+        kept.append(i)
+    line = [notes[i] for i in kept]
+    ended = zip(line, [*(n.onset_s for n in line), np.inf][1:], strict=True)
     return tuple(Note(n.onset_s, min(n.duration_s, until - n.onset_s), n.pitch, n.velocity) for n, until in ended)
