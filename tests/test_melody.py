@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
+from models.basic_pitch.belief import InSong
 from models.basic_pitch.network import posteriors
 from models.example_song import ExampleSong, example_song
-from models.melody import MelodySettings, agreement, melody_notes
+from models.melody import MelodySettings, agreement, melody_in, melody_notes
 from models.pitch import F0, PitchSettings, track_f0
 from models.records import Note, Wave
 from models.transcription_metrics import note_onsets
@@ -53,7 +54,8 @@ def test_leaks_of_a_band_are_not_taken_for_a_voice(song: ExampleSong) -> None:
     )
     f0 = track_f0(leaky, PitchSettings())
     assert agreement(f0, posteriors(leaky, 8, 1)) < 0.6
-    found = melody_notes(f0, leaky)
+    heard = InSong(*(posteriors(wave, 8, 1) for wave in (song.mix, stems["bass"], stems["other"])))
+    found = melody_in(posteriors(leaky, 8, 1), f0, leaky, MelodySettings(), heard)
     assert found != vocal_notes(f0, leaky, MelodySettings().sung)
     ends = [n.onset_s + n.duration_s for n in found]
     assert all(end <= later.onset_s + 1e-9 for end, later in zip(ends, found[1:], strict=False))
