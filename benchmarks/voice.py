@@ -6,8 +6,8 @@ Each runs in its own process, so that the peak memory is its own, and is timed a
 loading included; `core_s` is without the imports. Both draw noise at scale 0.3; nothing is transposed. The fork's entry
 point is called in place of its command, whose start needs a network. Prints JSON.
 
-With --seconds 16 --turns 1, on a machine of two busy cores: theirs 7.9 s and 1.09 GB, 15.9 ms late; ours 6.1 s and
-0.85 GB, 4.1 ms late; 1.3 times faster.
+With --seconds 60 --turns 1, both on one and the same busy core: theirs 19.7 s and 2.00 GB, 5.0 ms late; ours 9.2 s and
+1.01 GB, 0.6 ms late; 2.1 times faster. (With 16 s of singing, of which more is loading, 1.3 times.)
 """
 
 import argparse
