@@ -30,12 +30,13 @@ AT_ONCE = 4
 """How many songs are under way at a time, over both workers."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Kill:
-    """What was ended, and when (seconds since the epoch)."""
+    """What was ended, when, and when it answered again (seconds since the epoch)."""
 
     what: str
     at: float
+    back: float = float("inf")
 
 
 @dataclass
@@ -61,6 +62,7 @@ class Trial:
         else:
             self.served.kill(what)
             start_worker(self.served, what)
+        self.killed[-1].back = time.time()
 
     def asked(self, question: Callable[[SyncPrefectClient], R], patience_s: float = 300.0) -> R:
         """What the server answers, once it does: its database may have been away a moment ago."""
@@ -210,8 +212,13 @@ def remixes_made(trial: Trial) -> dict[str, Any]:
 
 
 def taken_up(trial: Trial) -> dict[str, Any]:
-    """How many lost runs were scheduled anew, and how long after the death of the worker that had begun them."""
-    begun, times, waited = notes(trial, "began"), 0, []
+    """How many lost runs were scheduled anew, and how long after the death of the worker that had begun them.
+
+    The seconds are counted as they passed, and without those in which there was no server to take a run up from.
+    """
+    begun, times = notes(trial, "began"), 0
+    waited: list[float] = []
+    served: list[float] = []
     for number, one in enumerate(trial.songs):
         for state in trial.asked(lambda client, one=one: client.read_flow_run_states(UUID(one))):
             if state.name != "AwaitingRetry":
@@ -220,8 +227,27 @@ def taken_up(trial: Trial) -> dict[str, Any]:
             last = max((line for line in begun if line["song"] == number and line["at"] < at), key=at_of, default=None)
             deaths = [k.at for k in trial.killed if last and k.what == last["worker"] and last["at"] < k.at < at]
             waited += [at - min(deaths)] if deaths else []
-    figures = {"median": round(median(waited), 1), "most": round(max(waited), 1)} if waited else {}
-    return {"runs_taken_up": times, "taken_up_after_a_workers_death_s": {"runs": len(waited), **figures}}
+            served += [at - min(deaths) - away(trial, min(deaths), at)] if deaths else []
+    return {
+        "runs_taken_up": times,
+        "taken_up_after_a_workers_death_s": {"runs": len(waited), **spread(waited)},
+        "of_these_with_a_server_s": spread(served),
+    }
+
+
+def away(trial: Trial, since: float, until: float) -> float:
+    """The seconds in that time without a server or without its database."""
+    outages = sorted((k.at, k.back) for k in trial.killed if k.what not in WORKERS)
+    total, reached = 0.0, since
+    for at, back in outages:
+        start, end = max(at, reached), min(back, until)
+        if end > start:
+            total, reached = total + end - start, end
+    return total
+
+
+def spread(seconds: list[float]) -> dict[str, float]:
+    return {"median": round(median(seconds), 1), "most": round(max(seconds), 1)} if seconds else {}
 
 
 def at_of(line: dict[str, Any]) -> float:

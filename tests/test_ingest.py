@@ -1,0 +1,74 @@
+"""A file that was decoded before is not decoded again, and never at the price of a wrong or damaged song."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from models import decoding
+from models.records import Song
+from tasks import ingest as ingesting
+from tasks.ingest import decoded_before, ingest
+from tasks.store import Store
+from tests.hostile import sound
+
+pytestmark = pytest.mark.usefixtures("home")
+
+
+@pytest.fixture
+def decodings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files that are decoded, as they are."""
+    seen: list[Path] = []
+    real = decoding.decode
+
+    def decode(path: Path, *given: object) -> object:
+        seen.append(path)
+        return real(path, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(decoding, "decode", decode)
+    return seen
+
+
+def test_the_same_bytes_are_decoded_once_under_any_name(tmp_path, decodings):
+    song = ingest.fn(sound(tmp_path / "one.wav"))
+    assert ingest.fn(tmp_path / "one.wav") == song
+    renamed = (tmp_path / "one.wav").rename(tmp_path / "two.wav")
+    assert ingest.fn(renamed) == Song("two", song.audio)
+    assert decodings == [tmp_path / "one.wav"]
+
+
+@pytest.mark.parametrize("fault", ["gone", "altered", "note"])
+def test_a_damaged_store_makes_the_song_anew(tmp_path, decodings, home, fault):
+    path = sound(tmp_path / "one.wav")
+    song = ingest.fn(path)
+    blob, note = Store().path(song.audio), next((home / "decoded").iterdir())
+    if fault == "gone":
+        blob.unlink()
+    elif fault == "altered":
+        content = bytearray(blob.read_bytes())
+        content[-1] ^= 1
+        blob.write_bytes(content)
+    else:
+        note.write_text('{"title": "one"}')
+    assert decoded_before(path) is None
+    assert ingest.fn(path) == song
+    assert len(decodings) == 2
+    assert decoded_before(path) == song
+
+
+def test_other_bytes_and_other_code_are_decoded(tmp_path, decodings, monkeypatch):
+    path = sound(tmp_path / "one.wav")
+    ingest.fn(path)
+    path.write_bytes(path.read_bytes()[:-4] + b"\0\0\1\0")
+    ingest.fn(path)
+    monkeypatch.setattr(ingesting, "code_digest", lambda module: "another decoder")
+    ingest.fn(path)
+    assert len(decodings) == 3
+
+
+def test_a_song_in_use_counts_as_used_now(tmp_path):
+    song = ingest.fn(sound(tmp_path / "one.wav"))
+    blob = Store().path(song.audio)
+    os.utime(blob, (1, 1))
+    ingest.fn(tmp_path / "one.wav")
+    assert blob.stat().st_mtime > 1
