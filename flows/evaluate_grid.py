@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from flows.known_songs import known_songs
+from models import registry
+from models.beat_tracker.network import BeatTracker, load
 from models.listening import ListenSettings, listen
 from models.plain_answers import librosa_grid
 from models.records import Grid, Wave
@@ -25,11 +27,12 @@ def evaluate_grid(
     Three ways of listening: to separated stems as a remix does, to the true stems, and librosa's plain answer to the
     mix. Raises `BadInput` for a folder without songs.
     """
+    tracker = load(registry.verified(registry.find("beat_tracker", settings.tracker)))
     rows: list[dict[str, Any]] = []
     for song in known_songs(midi, part, songs, seconds, separator):
         heard = {
-            "separated_stems": _heard(song.separated, settings),
-            "true_stems": _heard(song.true, settings),
+            "separated_stems": _heard(song.separated, tracker, settings),
+            "true_stems": _heard(song.true, tracker, settings),
             "librosa": librosa_grid(song.mix),
         }
         truth = {"tempo_bpm": song.piece.grid.tempo_bpm, "metre": song.piece.grid.metre, "key": song.piece.grid.key}
@@ -40,5 +43,5 @@ def evaluate_grid(
     return {"songs": len(rows), "separator": separator, "means": means, "by_song": rows}
 
 
-def _heard(stems: dict[str, Wave], settings: ListenSettings) -> Grid:
-    return listen(stems["drums"], stems["bass"], stems["other"], settings)
+def _heard(stems: dict[str, Wave], tracker: BeatTracker, settings: ListenSettings) -> Grid:
+    return listen(stems["drums"], stems["bass"], stems["other"], tracker, settings)

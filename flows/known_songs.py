@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from models.demucs.split import SplitSettings, split
 from models.example_song import ExampleSong, example_song
 from models.records import Score, Track, Wave
 from models.transcription_pieces import Piece, pieces, rendered
+
+if TYPE_CHECKING:
+    import torch
 
 STEMS = ("drums", "bass", "other", "vocals")
 _EXAMPLE_S = 30.0
@@ -53,10 +57,15 @@ def known_songs(
     """The songs of `true_stems`, taken apart by a separator; raises `BadInput` also for an unusable one."""
     network = load(separator_path(separator), device)
     for piece, true in true_stems(midi, part, songs, seconds):
-        mix = mixed(true)
-        parted = np.concatenate(list(split(mix, network, SplitSettings(), 0, device)), axis=2)
-        named = dict(zip(network.sources, parted, strict=True))  # type: ignore[arg-type]
-        yield KnownSong(piece, mix, true, {name: Wave(named[name], mix.sample_rate) for name in STEMS})
+        yield KnownSong(piece, mixed(true), true, apart(true, network, device))
+
+
+def apart(true: dict[str, Wave], network: "torch.nn.Module", device: str = "cpu") -> dict[str, Wave]:
+    """The stems that a separator makes of the song that these stems add up to."""
+    mix = mixed(true)
+    parted = np.concatenate(list(split(mix, network, SplitSettings(), 0, device)), axis=2)
+    named = dict(zip(network.sources, parted, strict=True))  # type: ignore[arg-type]
+    return {name: Wave(named[name], mix.sample_rate) for name in STEMS}
 
 
 def _piece(name: str, song: ExampleSong) -> Piece:

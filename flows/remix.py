@@ -97,10 +97,10 @@ def remix_of(taken: Song, song: Path, out: Path, choices: Choices) -> Remix:
     splitter, transformer = choices.splitter, choices.transformer
     chosen = usable(choices.separator)
     separator = chosen.separator
-    used = weights_used(separator, splitter, transformer, voice, choices.backing_voice)
+    used = weights_used(separator, splitter, transformer, settings.listen.tracker, voice, choices.backing_voice)
     on = resolved(choices.device)
     stems = separate(taken.audio, separator, settings.separate, seed, on)
-    hearing = listen.submit(stems.drums, stems.bass, stems.other, settings.listen)
+    hearing = listen.submit(stems.drums, stems.bass, stems.other, settings.listen, on)
     voices = part_voices(stems.vocals, splitter, settings.part_voices, seed, on)
     pitch = follow_pitch(voices.lead_vocals, taken.audio, settings.follow_pitch)
     sings = pitch.sung_s >= min(LEAST_SUNG_S, LEAST_SUNG * taken.audio.duration_s)
@@ -188,11 +188,12 @@ def play_band(audio: Clip, stems: Stems, score: Score, grid: Grid, choices: Choi
     return Band(generated, more, tuple(takes))
 
 
-def weights_used(separator: str, splitter: str, transformer: str, *voices: str) -> dict[str, str]:
+def weights_used(separator: str, splitter: str, transformer: str, tracker: str, *voices: str) -> dict[str, str]:
     """The SHA-256 of each network that a remix with these names uses."""
     used = {
         f"separator {separator}": registry.file_digest(separator_path(separator)),
         f"music_transformer {transformer}": registry.find("music_transformer", transformer).sha256,
+        f"beat_tracker {tracker}": registry.find("beat_tracker", tracker).sha256,
     }
     if splitter != ALL_LEAD:
         used[f"vocal_splitter {splitter}"] = registry.find("vocal_splitter", splitter).sha256

@@ -68,7 +68,7 @@ def transcribe_file(
     with in_use():
         audio = ingest(song).audio
         stems, voices = _apart(audio, separator, splitter, seed, resolved(device), settings)
-        grid = listen(stems.drums, stems.bass, stems.other, settings.listen)
+        grid = listen(stems.drums, stems.bass, stems.other, settings.listen, resolved(device))
         pitch = follow_pitch(voices.lead_vocals, audio, settings.follow_pitch)
         score = transcribe(
             stems.drums, stems.bass, stems.other, voices.lead_vocals, pitch, settings.transcribe, stems.parts

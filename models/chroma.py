@@ -20,6 +20,7 @@ Doubles = NDArray[np.float64]
 
 LOWEST, HIGHEST = 28, 99
 """The notes that are looked for, as MIDI pitches."""
+NOTES = HIGHEST - LOWEST + 1
 FPS = 22_050 / 2_048
 """Spectra a second."""
 _RATE, _HOP, _WINDOW = 22_050, 2_048, 8_192

@@ -1,19 +1,29 @@
 """The stems become a grid of beats, chords and a key, and the lead voice a pitch track."""
 
-from models import listening
+from typing import Any
+
+from models import listening, registry
 from models.listening import ListenSettings
 from models.pitch import PitchSettings, sung_s, track_f0
 from models.records import Clip, Contour, Grid
 from tasks.caching import stage
+from tasks.networks import NETWORKS
 from tasks.progress import stage_watch
 from tasks.store import Store
 
 
-@stage("numpy", "scipy", "soxr")
-def listen(drums: Clip, bass: Clip, other: Clip, settings: ListenSettings) -> Grid:
+def _weights(settings: ListenSettings, **inputs: Any) -> str:
+    return registry.file_digest(registry.verified(registry.find("beat_tracker", settings.tracker)))
+
+
+@stage("torch", "numpy", "scipy", "soxr", depends=_weights, resident=True)
+def listen(drums: Clip, bass: Clip, other: Clip, settings: ListenSettings, device: str) -> Grid:
     """Hear tempo, beats, downbeats, key and chords in the separated band."""
+    from models.beat_tracker.network import load
+
     beat, low, harmony = (Store().source(clip) for clip in (drums, bass, other))
-    return listening.listen(beat, low, harmony, settings, stage_watch("listen"))
+    path = registry.verified(registry.find("beat_tracker", settings.tracker))
+    return listening.listen(beat, low, harmony, NETWORKS.kept(load, path, device), settings, stage_watch("listen"))
 
 
 @stage("numpy", "scipy", "soxr")

@@ -5,6 +5,8 @@ import mir_eval
 import numpy as np
 import pytest
 
+from models import registry
+from models.beat_tracker.network import BeatTracker, load
 from models.listening import ListenSettings, listen, steady
 from models.progress import Watch
 from models.records import Grid, Note, Score, Track, Wave
@@ -13,6 +15,11 @@ from models.rendering import RenderSettings, render
 RATE = 22_050
 SETTINGS = ListenSettings()
 PROGRESSION = ((0, "maj"), (9, "min"), (5, "maj"), (7, "maj"))
+
+
+@cache
+def tracker() -> BeatTracker:
+    return load(registry.verified(registry.find("beat_tracker", SETTINGS.tracker)))
 
 
 @cache
@@ -58,7 +65,7 @@ def usable(grid: Grid, duration_s: float) -> None:
 @pytest.mark.parametrize(("metre", "start", "end"), [(4, 100, 100), (4, 96, 120), (3, 110, 110)])
 def test_a_band_is_heard(metre, start, end):
     *stems, truth = band(metre, start, end)
-    grid = listen(*stems, SETTINGS)
+    grid = listen(*stems, tracker(), SETTINGS)
     usable(grid, stems[0].duration_s)
     assert grid.metre == metre
     assert mir_eval.beat.f_measure(np.array(truth.beats_s), np.array(grid.beats_s[:-1])) > 0.9
@@ -72,7 +79,7 @@ def test_a_band_is_heard(metre, start, end):
 
 def test_beats_are_within_20_ms_of_the_strokes():
     *stems, truth = band()
-    beats = np.array(listen(*stems, SETTINGS).beats_s)
+    beats = np.array(listen(*stems, tracker(), SETTINGS).beats_s)
     gaps = [beats[np.argmin(np.abs(beats - t))] - t for t in truth.beats_s[2:-2]]
     assert abs(float(np.median(gaps))) < 0.012
     assert np.percentile(np.abs(gaps), 90) < 0.025
@@ -80,20 +87,20 @@ def test_beats_are_within_20_ms_of_the_strokes():
 
 def test_a_song_without_drums_still_has_its_beats():
     _, bass, other, truth = band()
-    grid = listen(silence(bass.duration_s), bass, other, SETTINGS)
+    grid = listen(silence(bass.duration_s), bass, other, tracker(), SETTINGS)
     assert mir_eval.beat.f_measure(np.array(truth.beats_s), np.array(grid.beats_s[:-1])) > 0.85
 
 
 def test_gain_and_rate_hardly_matter():
     *stems, _ = band()
     quiet = [Wave(s.samples * np.float32(0.05), s.sample_rate) for s in stems]
-    loud, soft = listen(*stems, SETTINGS), listen(*quiet, SETTINGS)
+    loud, soft = listen(*stems, tracker(), SETTINGS), listen(*quiet, tracker(), SETTINGS)
     assert soft.tempo_bpm == pytest.approx(loud.tempo_bpm, rel=0.01)
     assert soft.key == loud.key
 
 
 def test_silence_has_a_steady_grid():
-    grid = listen(silence(), silence(), silence(), SETTINGS)
+    grid = listen(silence(), silence(), silence(), tracker(), SETTINGS)
     usable(grid, 5.0)
     assert grid == steady(5.0, 120.0)
     assert set(grid.chords) == {"N"}
@@ -106,13 +113,13 @@ def test_anything_has_a_usable_grid(frames, kind):
     if kind == "drone":
         samples = np.tile(np.sin(2 * np.pi * 220 * np.arange(frames) / RATE), (2, 1))
     wave = Wave(samples.astype(np.float32), RATE)
-    usable(listen(wave, wave, wave, SETTINGS), wave.duration_s)
+    usable(listen(wave, wave, wave, tracker(), SETTINGS), wave.duration_s)
 
 
 def test_the_same_song_gives_the_same_grid_and_progress_is_told():
     *stems, _ = band()
     told: list[float] = []
-    assert listen(*stems, SETTINGS, Watch(told.append)) == listen(*stems, SETTINGS)
+    assert listen(*stems, tracker(), SETTINGS, Watch(told.append)) == listen(*stems, tracker(), SETTINGS)
     assert told == sorted(told)
     assert told[-1] == 1.0
     assert len(told) > 5

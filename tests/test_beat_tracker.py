@@ -1,0 +1,132 @@
+"""The network that hears beats: what it is given, that it learns, and that a song in parts is heard as a whole."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from models.beat_tracker.hearing import FPS, features, hear, near
+from models.beat_tracker.material import examples, heard
+from models.beat_tracker.network import BeatTracker, load, save
+from models.beat_tracker.training import Example, Recipe, Trainer, loss, targets, varied, without_last_beats
+from models.chroma import NOTES
+from models.errors import BadInput
+from models.onsets import BANDS, BandSpectra
+from models.records import Grid, Wave
+
+FEATURES = 6 * BANDS + NOTES
+
+
+def untrained(depth: int = 5) -> BeatTracker:
+    torch.manual_seed(0)
+    return BeatTracker(depth=depth).eval()
+
+
+def song(beats_s: np.ndarray, seconds: float = 40.0, seed: int = 0) -> Example:
+    """A song that is loud in all bands of its drums on each beat, and in its bass on the first of four."""
+    given = np.random.default_rng(seed).random((round(seconds * FPS), FEATURES)).astype(np.float16) / 10
+    given[np.round(beats_s * FPS).astype(int), : 2 * BANDS] += 1
+    given[np.round(beats_s[::4] * FPS).astype(int), 2 * BANDS : 4 * BANDS] += 1
+    return Example(given, beats_s, beats_s[::4])
+
+
+def test_a_song_in_blocks_is_heard_as_a_whole():
+    network, given = untrained(6), np.random.default_rng(0).random((9000, FEATURES)).astype(np.float16)
+    with torch.inference_mode():
+        whole = network(torch.from_numpy(given.T.astype(np.float32))[None])[0].numpy()
+    np.testing.assert_allclose(hear(given, network), whole, atol=1e-4)
+
+
+def test_a_frame_depends_on_what_is_within_reach_and_no_more():
+    network, given = untrained(3), np.random.default_rng(0).random((400, FEATURES)).astype(np.float16)
+    other = given.copy()
+    other[200] += 1
+    changed = np.flatnonzero(np.abs(hear(given, network) - hear(other, network)).max(axis=0) > 1e-7)
+    assert (changed[0], changed[-1]) == (200 - network.reach, 200 + network.reach)
+
+
+def test_gain_does_not_matter_and_an_attack_is_seen_where_it_is():
+    rng = np.random.default_rng(0)
+    bands = [rng.random((600, BANDS)).astype(np.float32) * 1e-3 for _ in range(3)]
+    bands[0][301] += 1
+    notes = rng.random((30, NOTES))
+    given = features(BandSpectra(*bands), notes)
+    assert given.shape == (300, FEATURES)
+    assert int(given[:, BANDS : 2 * BANDS].sum(axis=1).argmax()) == 150
+    quieter = features(BandSpectra(*(b / 20 for b in bands)), notes / 20)
+    np.testing.assert_allclose(given.astype(float), quieter.astype(float), atol=2e-3)
+
+
+def test_near_finds_the_highest_within_40_ms():
+    said = np.zeros(100)
+    said[52] = 3.0
+    np.testing.assert_array_equal(near(said, np.array([50, 51, 52, 54, 55]) / FPS), [3, 3, 3, 3, 0])
+
+
+def test_a_bar_of_four_becomes_one_of_three():
+    beats = np.arange(0.5, 39, 0.5)
+    frames, kept, downs = without_last_beats(np.arange(round(40 * FPS), dtype=float), beats, beats[1::4])
+    assert np.median(np.diff(downs)) == pytest.approx(1.5, abs=0.02)
+    np.testing.assert_allclose(np.diff(kept), 0.5, atol=0.03)
+    assert len(kept) == len(beats) - len(downs) + 1
+    assert np.all(np.diff(frames) >= 1)
+
+
+@pytest.mark.parametrize("waltz", [0.0, 1.0])
+def test_beats_stay_on_their_strokes_however_a_song_is_varied(waltz):
+    recipe = Recipe(frames=1024, waltz=waltz, missing=0.0, gain=0.0)
+    example = song(np.arange(0.31, 38, 0.47))
+    for seed in range(8):
+        given, wanted, known = varied(example, recipe, np.random.default_rng(seed))
+        strokes = given[: 2 * BANDS].mean(axis=0) > 0.4
+        assert wanted[0][strokes & (known > 0)].mean() > 0.9
+        assert (wanted[0] >= wanted[1]).all()
+
+
+def test_it_learns_to_hear_the_beat_and_goes_on_where_it_was(tmp_path):
+    known = [song(np.arange(0.2 + i / 50, 38, 0.4 + i / 40), seed=i) for i in range(6)]
+    recipe = Recipe(steps=60, frames=256, batch=2, rate=5e-3, waltz=0.0, missing=0.0)
+    trainer = Trainer(known[:5], known[5:], recipe, tmp_path)
+    before = trainer.examined()
+    trained = trainer.run(every=10)
+    assert trainer.examined() < before / 2
+    assert [row["step"] for row in map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())][
+        -1
+    ] == trainer.step
+    again = Trainer(known[:5], known[5:], recipe, tmp_path)
+    assert (again.step, again.seconds) == (trainer.step, trainer.seconds)
+    said = hear(known[5].features, trained)
+    assert near(said[0], known[5].beats_s).mean() > near(said[0], known[5].beats_s + 0.2).mean() + 2
+
+
+def test_what_is_unknown_does_not_count():
+    said, wanted = torch.zeros(1, 2, 10), torch.from_numpy(targets(np.array([0.02]), np.array([0.02]), 10))[None]
+    known = torch.zeros(1, 10)
+    known[:, :5] = 1
+    changed = said.clone()
+    changed[:, :, 5:] = 9
+    assert loss(said, wanted, known) == loss(changed, wanted, known)
+
+
+def test_weights_are_kept_and_others_are_refused(tmp_path):
+    network = untrained(4)
+    save(network, tmp_path / "beats.safetensors")
+    given = np.random.default_rng(0).random((200, FEATURES)).astype(np.float16)
+    np.testing.assert_allclose(hear(given, load(tmp_path / "beats.safetensors")), hear(given, network), atol=0.02)
+    (tmp_path / "other.safetensors").write_bytes(b"no such thing")
+    with pytest.raises(BadInput, match="beat tracker"):
+        load(tmp_path / "other.safetensors")
+
+
+def test_what_was_heard_is_kept_as_examples(tmp_path):
+    rng = np.random.default_rng(0)
+    stems = {
+        name: Wave(rng.normal(0, 0.1, (2, 88_200)).astype(np.float32), 44_100) for name in ("drums", "bass", "other")
+    }
+    grid = Grid((0.5, 1.0, 1.5), (0.5,), 120.0, 4, "C:maj", ("N",) * 3)
+    np.savez(tmp_path / "song.npz", **heard(grid, [stems, stems]))
+    one, two = examples(tmp_path / "song.npz")
+    np.testing.assert_array_equal(one.features, two.features)
+    assert one.features.shape[1] == FEATURES
+    np.testing.assert_array_equal(two.beats_s, grid.beats_s)
