@@ -220,14 +220,17 @@ def taken_up(trial: Trial) -> dict[str, Any]:
     waited: list[float] = []
     served: list[float] = []
     for number, one in enumerate(trial.songs):
+        before = 0.0
         for state in trial.asked(lambda client, one=one: client.read_flow_run_states(UUID(one))):
             if state.name != "AwaitingRetry":
                 continue
             times, at = times + 1, state.timestamp.timestamp()
             last = max((line for line in begun if line["song"] == number and line["at"] < at), key=at_of, default=None)
-            deaths = [k.at for k in trial.killed if last and k.what == last["worker"] and last["at"] < k.at < at]
-            waited += [at - min(deaths)] if deaths else []
-            served += [at - min(deaths) - away(trial, min(deaths), at)] if deaths else []
+            if last and last["at"] > before:  # else its process died before it began, in whosever hands it was
+                deaths = [k.at for k in trial.killed if k.what == last["worker"] and last["at"] < k.at < at]
+                waited += [at - min(deaths)] if deaths else []
+                served += [at - min(deaths) - away(trial, min(deaths), at)] if deaths else []
+            before = at
     return {
         "runs_taken_up": times,
         "taken_up_after_a_workers_death_s": {"runs": len(waited), **spread(waited)},

@@ -27,7 +27,7 @@ class Tempi:
 
 
 def decode_beats(activation: Doubles, fps: float, tempi: Tempi) -> Index:
-    """The frames of the beats in a beat activation (0..1 a frame) of `fps` frames a second.
+    """The frames of the beats in a beat activation (1 for a certain one, below 0 for none) of `fps` frames a second.
 
     A beat earns its activation less the cost of a beat; from beat to beat the relative change of tempo is paid for, and
     a little for a beat that is a frame early or late. Shape: (frames,) -> (beats,).
@@ -35,7 +35,8 @@ def decode_beats(activation: Doubles, fps: float, tempi: Tempi) -> Index:
     periods = np.arange(max(round(60 * fps / tempi.fastest_bpm), 2), round(60 * fps / tempi.slowest_bpm) + 1)
     change = tempi.tempo_cost * np.abs(np.log(periods[None, :] / periods[:, None]))
     beside = np.pad(activation, 1)
-    gain = np.maximum(activation, 0.7 * np.maximum(beside[:-2], beside[2:])) - tempi.beat_cost
+    beside = np.maximum(beside[:-2], beside[2:])
+    gain = np.maximum(activation, beside - 0.3 * np.abs(beside)) - tempi.beat_cost
     best = np.zeros((len(gain), len(periods)))
     lanes, offs = np.full(best.shape, -1, np.int16), np.zeros(best.shape, np.int8)
     for t in range(len(gain)):

@@ -22,6 +22,9 @@ Doubles = NDArray[np.float64]
 _HARMONY, _BASS = (55.0, 10.0), (40.0, 6.0)
 """Where chords and the bass line lie: the MIDI pitch that counts most, and the spread around it in semitones."""
 
+_CERTAIN, _SURE = 4.0, 6.0
+"""Log-odds that make a beat certain (50 to 1), and those beyond which nothing is surer."""
+
 
 @dataclass(frozen=True)
 class ListenSettings:
@@ -38,8 +41,8 @@ class ListenSettings:
     slowest_bpm: float = 48.0
     fastest_bpm: float = 205.0
     tempo_cost: float = 20.0
-    beat_cost: float = 0.2
-    attack: float = 0.4
+    beat_cost: float = 0.4
+    attack: float = 0.15
     metres: tuple[int, ...] = (4, 3)
     bar_cost: float = 6.0
     chord_cost: float = 1.5
@@ -103,7 +106,7 @@ def _beats(said: Doubles, onsets: Doubles, duration: float, settings: ListenSett
     """The beats in seconds, carried on to both ends of the song; `said` are their log-odds."""
     frames = np.arange(len(onsets)) / FPS * beat_tracker.FPS
     odds = np.interp(frames, np.arange(len(said)) + 0.25, said)
-    activation = 1 / (1 + np.exp(-odds)) + settings.attack * np.clip(onsets, 0, 1)
+    activation = np.clip(odds, -_SURE, _SURE) / _CERTAIN + settings.attack * np.clip(onsets, 0, 1)
     tempi = Tempi(settings.slowest_bpm, settings.fastest_bpm, settings.tempo_cost, settings.beat_cost)
     found = decode_beats(activation, FPS, tempi) / FPS
     return _covering(found, duration) if len(found) > 2 else np.array(steady(duration, settings.silent_bpm).beats_s)

@@ -48,7 +48,7 @@ class Recipe:
     weight_decay: float = 0.01
     stretch: float = 0.2
     waltz: float = 0.12
-    missing: float = 0.2
+    missing: float = 0.3
     keys: int = 4
     gain: float = 0.15
     seed: int = 0
@@ -199,7 +199,7 @@ def _revoice(given: Floats, recipe: Recipe, rng: np.random.Generator) -> None:
         given[stem * size : (stem + 1) * size] *= np.exp(rng.normal(0, recipe.gain))
     given[-NOTES:] = np.roll(given[-NOTES:], int(rng.integers(-recipe.keys, recipe.keys + 1)), axis=0)
     if rng.random() < recipe.missing:
-        stem = int(rng.choice(STEMS, p=(0.5, 0.25, 0.25)))
+        stem = int(rng.choice(STEMS, p=(0.6, 0.2, 0.2)))
         given[stem * size : (stem + 1) * size] = 0
 
 
