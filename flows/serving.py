@@ -79,8 +79,10 @@ def remix_song(song: SongName, form: Form) -> State[Any]:
     out = remixes_folder() / run_id
     with in_use(), alone(f"run-{run_id}"):
         taken = take_in(upload)
-        made = remix_of(taken, upload.path, out, choices)
         marker = marker_of(taken.audio.sha256, choices)
+        if remixed_by(marker) == run_id:  # all was done when its process, or the server, was lost
+            return Completed(message=f"{upload.title} is remixed.")
+        made = remix_of(taken, upload.path, out, choices)
         keep_remix(out, run_id, marker)
     words = f"{made.loudness_lufs:.1f} LUFS, true peak {made.true_peak_dbtp:.1f} dBTP"
     return Completed(message=f"{upload.title} is remixed: {words}.")

@@ -14,6 +14,8 @@ Index = NDArray[np.intp]
 
 _OFF_COST = 0.03
 """What a beat 10 ms off the tempo costs."""
+_PAUSED_S = 0.6
+"""How much of a pause costs as much as a beat on nothing."""
 
 
 @dataclass(frozen=True)
@@ -30,17 +32,19 @@ def decode_beats(activation: Doubles, fps: float, tempi: Tempi) -> Index:
     """The frames of the beats in a beat activation (1 for a certain one, below 0 for none) of `fps` frames a second.
 
     A beat earns its activation less the cost of a beat; from beat to beat the relative change of tempo is paid for, and
-    a little for a beat that is a frame early or late. Shape: (frames,) -> (beats,).
+    a little for a beat that is a frame early or late. Where nothing beats, it is time that costs and not beats, so that
+    slow tempi gain nothing by a pause. The path begins and ends where it likes. Shape: (frames,) -> (beats,).
     """
     periods = np.arange(max(round(60 * fps / tempi.fastest_bpm), 2), round(60 * fps / tempi.slowest_bpm) + 1)
     change = tempi.tempo_cost * np.abs(np.log(periods[None, :] / periods[:, None]))
     beside = np.pad(activation, 1)
     beside = np.maximum(beside[:-2], beside[2:])
     gain = np.maximum(activation, beside - 0.3 * np.abs(beside)) - tempi.beat_cost
-    best = np.zeros((len(gain), len(periods)))
+    pause = periods / (_PAUSED_S * fps)
+    best = np.zeros((len(gain), len(periods)), np.float32)
     lanes, offs = np.full(best.shape, -1, np.int16), np.zeros(best.shape, np.int8)
     for t in range(len(gain)):
-        best[t] = gain[t]
+        best[t] = gain[t] if gain[t] > 0 else gain[t] * pause
         reached = int(np.searchsorted(periods, t, side="left"))  # the periods p with t - p - 1 >= 0
         if not reached:
             continue
@@ -50,8 +54,7 @@ def decode_beats(activation: Doubles, fps: float, tempi: Tempi) -> Index:
         lanes[t, :reached] = lane = total.argmax(axis=1)
         offs[t, :reached] = np.argmax([best[before, lane], early[rows, lane], late[rows, lane]], axis=0)
         best[t, :reached] += total[rows, lane]
-    last = np.arange(len(gain))[:, None] + periods[None, :] >= len(gain)
-    at, lane = (int(i) for i in np.unravel_index(int(np.where(last, best, -np.inf).argmax()), best.shape))
+    at, lane = (int(i) for i in np.unravel_index(int(best.argmax()), best.shape))
     beats = [at]
     while lanes[at, lane] >= 0:
         at, lane = at - int(periods[lane]) + (0, -1, 1)[int(offs[at, lane])], int(lanes[at, lane])
@@ -62,7 +65,7 @@ def decode_beats(activation: Doubles, fps: float, tempi: Tempi) -> Index:
 def decode_downbeats(scores: Doubles, metres: tuple[int, ...], jump_cost: float) -> tuple[int, Index]:
     """The metre and the indices of the beats that begin a bar.
 
-    `scores` says of each beat how much it sounds like a downbeat (mean about 0). For each metre the best path through
+    `scores` says of each beat how much it sounds like a downbeat (log-odds). For each metre the best path through
     the positions in a bar is found, where skipping or repeating a position costs `jump_cost`; the metre with the
     highest mean score a beat wins. Shape: (beats,).
     """

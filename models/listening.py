@@ -40,7 +40,7 @@ class ListenSettings:
     tracker: str = "small"
     slowest_bpm: float = 48.0
     fastest_bpm: float = 205.0
-    tempo_cost: float = 20.0
+    tempo_cost: float = 40.0
     beat_cost: float = 0.4
     attack: float = 0.15
     metres: tuple[int, ...] = (4, 3)
@@ -62,7 +62,7 @@ def listen(
 
     Always a usable grid: beats from the song's first beat period to its end or just past it, at least two of them and
     one downbeat, a chord each. Where nothing is heard it is a steady one, without chords. The sources are read block
-    by block; memory grows by about 6 MB a minute.
+    by block; memory grows by about 15 MB a minute.
     """
     duration = max(s.frames / s.sample_rate for s in (drums, bass, other))
     spectra = band_spectra(drums, bass, other, watch.span(0.0, 0.3))
@@ -71,7 +71,9 @@ def listen(
     notes = note_energies(note_spectra((bass, other), watch.span(0.3, 0.6)))
     said = beat_tracker.hear(beat_tracker.features(spectra, notes), tracker, watch.span(0.7, 0.9))
     beats = _beats(said[0], onset_strength(spectra), duration, settings)
-    metre, starts = decode_downbeats(beat_tracker.near(said[1], beats), settings.metres, settings.bar_cost)
+    metre, starts = decode_downbeats(
+        np.clip(beat_tracker.near(said[1], beats), -_SURE, _SURE), settings.metres, settings.bar_cost
+    )
     starts = starts if len(starts) else np.zeros(1, np.intp)
     each = synced(notes, beats)
     chroma, low = folded(each, *_HARMONY), folded(each, *_BASS)
@@ -105,7 +107,7 @@ def _tempo(beats: Doubles) -> float:
 def _beats(said: Doubles, onsets: Doubles, duration: float, settings: ListenSettings) -> Doubles:
     """The beats in seconds, carried on to both ends of the song; `said` are their log-odds."""
     frames = np.arange(len(onsets)) / FPS * beat_tracker.FPS
-    odds = np.interp(frames, np.arange(len(said)) + 0.25, said)
+    odds = np.interp(frames, np.arange(len(said)), said)
     activation = np.clip(odds, -_SURE, _SURE) / _CERTAIN + settings.attack * np.clip(onsets, 0, 1)
     tempi = Tempi(settings.slowest_bpm, settings.fastest_bpm, settings.tempo_cost, settings.beat_cost)
     found = decode_beats(activation, FPS, tempi) / FPS

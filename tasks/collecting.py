@@ -8,6 +8,7 @@ from pathlib import Path
 from models.registry import home
 from tasks.caching import STAGES, check_record, clips_in, kept_record, results_folder
 from tasks.in_use import oldest_start
+from tasks.ingest import decoded_folder, named_in
 from tasks.store import Damaged
 
 
@@ -58,10 +59,11 @@ def damaged() -> tuple[str, ...]:
 def collect(limit_bytes: int) -> Collected:
     """Throw out results, oldest use first, with the clips only they name, until all fits in `limit_bytes`.
 
-    Clips that no result names go first. Nothing that a run under way has made or looked up is touched.
+    So do the notes of which files were decoded to which clips. Clips that nothing names go first. Nothing that a run
+    under way has made or looked up is touched.
     """
     spared_from = oldest_start() or float("inf")
-    records = sorted(_records(), key=lambda path: path.stat().st_mtime)
+    records = sorted((*_records(), *decoded_folder().glob("*.json")), key=lambda path: path.stat().st_mtime)
     named = {path: _clip_names(path) for path in records}
     uses = Counter(name for names in named.values() for name in names)
     blobs = {path.stem: path for path in _blobs()}
@@ -106,6 +108,9 @@ def _blobs() -> Iterator[Path]:
 
 
 def _clip_names(path: Path) -> frozenset[str]:
+    if path.parent == decoded_folder():
+        clip = named_in(path)
+        return frozenset({clip.sha256} if clip else ())
     try:
         return frozenset(clip.sha256 for clip in clips_in(kept_record(path.name)))
     except Damaged:

@@ -2,7 +2,6 @@
 
 import json
 import os
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,41 +17,66 @@ from tasks.store import Damaged, Store
 
 @task(name="ingest", task_run_name="ingest", cache_policy=NO_CACHE, persist_result=False)
 def ingest(path: Path) -> Song:
-    """Decode a song to 44.1 kHz stereo; the same sound is the same clip, whatever its name, tags or lossless format."""
+    """Decode a song to 44.1 kHz stereo; the same sound is the same clip, whatever its name, tags or lossless format.
+
+    A file of bytes that were decoded before is not decoded again.
+    """
     from models.decoding import SAMPLE_RATE, IngestSettings, decode, read_tags
 
-    song = decoded_before(path)
-    if song is None:
+    note = note_of(path)
+    clip = noted(note)
+    if clip is None:
         clip = Store().put(decode(path, IngestSettings(), stage_watch("ingest")), SAMPLE_RATE)
-        song = Song(read_tags(path).title, clip)
-        remember_decoded(path, song)
-    return song
+        if note_of(path) == note:  # else the file was replaced meanwhile
+            _write(note, clip)
+    return Song(read_tags(path).title, clip)
 
 
-def decoded_before(path: Path) -> Song | None:
-    """What a file of the same bytes was decoded to by the same code, if that is whole; it counts as used now."""
+def decoded_folder() -> Path:
+    """Where it is noted which clip the bytes of a file were decoded to."""
+    return home() / "decoded"
+
+
+def note_of(path: Path) -> Path | None:
+    """Where the note about a file's bytes and the code that decodes them lies; None for a file that cannot be read."""
     try:
-        kept = json.loads(_note(path).read_text())
-        clip = Clip(**kept["clip"])
-        os.utime(Store().path(clip))
-        Store().check(clip)
-    except (OSError, ValueError, TypeError, KeyError, Damaged):
+        content = file_digest(path)
+    except OSError:
         return None
-    return Song(kept["title"] or path.stem, clip)
+    material = [content, code_digest("models.decoding"), versions(("imageio-ffmpeg", "numpy", "soxr"))]
+    return decoded_folder() / f"{digest_of(material)}.json"
 
 
-def remember_decoded(path: Path, song: Song) -> None:
-    """Note what a file was decoded to; where there is no room for the note, the next run decodes again."""
-    with suppress(OSError):
-        note = _note(path)
+def named_in(note: Path) -> Clip | None:
+    """The clip that a note names, whether or not it is there."""
+    try:
+        return Clip(**json.loads(note.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def noted(note: Path | None) -> Clip | None:
+    """The clip that a note names, if it is whole; both count as used now."""
+    clip = named_in(note) if note else None
+    if not note or not clip:
+        return None
+    try:
+        for used in (note, Store().path(clip)):
+            os.utime(used)
+        Store().check(clip)
+    except (OSError, Damaged):
+        return None
+    return clip
+
+
+def _write(note: Path | None, clip: Clip) -> None:
+    """Where there is no room for the note, the next run decodes again."""
+    if note is None:
+        return
+    partial = note.with_suffix(f".{os.getpid()}")
+    try:
         note.parent.mkdir(parents=True, exist_ok=True)
-        partial = note.with_suffix(f".{os.getpid()}")
-        title = "" if song.title == path.stem else song.title  # a file without a title is named by its stem
-        partial.write_text(json.dumps({"title": title, "clip": asdict(song.audio)}))
+        partial.write_text(json.dumps(asdict(clip)))
         os.replace(partial, note)
-
-
-def _note(path: Path) -> Path:
-    """Where the note about a file's content lies; raises OSError for a file that cannot be read."""
-    material = [file_digest(path), code_digest("models.decoding"), versions(("imageio-ffmpeg", "numpy", "soxr"))]
-    return home() / "decoded" / f"{digest_of(material)}.json"
+    except OSError:
+        partial.unlink(missing_ok=True)

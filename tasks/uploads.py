@@ -26,7 +26,6 @@ from models.errors import BadInput
 from models.progress import UNWATCHED, Watch
 from models.records import Clip, Song
 from models.registry import home
-from tasks.ingest import decoded_before, remember_decoded
 from tasks.progress import stage_watch
 from tasks.remote_store import shared
 
@@ -120,10 +119,8 @@ def take_in(upload: Upload) -> Song:
 def decoded_apart(path: Path, watch: Watch = UNWATCHED) -> Song:
     """A file decoded into the store by a process with limits; raises `BadInput` with that process's one sentence.
 
-    The process has 60 s and 2 s more a MiB, and 4 GiB of address space. Bytes that were decoded before are not again.
+    The process has 60 s and 2 s more a MiB, and 4 GiB of address space.
     """
-    if known := decoded_before(path):
-        return known
     deadline = time.monotonic() + _SECONDS + _SECONDS_PER_MIB * (path.stat().st_size >> 20)
     answer: dict[str, object] = {}
     with _decoder(path) as process:
@@ -134,9 +131,7 @@ def decoded_apart(path: Path, watch: Watch = UNWATCHED) -> Song:
             if time.monotonic() > deadline:
                 break
     if "clip" in answer and isinstance(answer["clip"], dict):
-        song = Song(str(answer["title"]), Clip(**answer["clip"]))
-        remember_decoded(path, song)
-        return song
+        return Song(str(answer["title"]), Clip(**answer["clip"]))
     if answer.get("error"):
         raise RuntimeError(f"decoding {path.name} failed: {answer['error']}")
     raise BadInput(str(answer.get("refused") or f"{path.name} needs more time or memory to decode than a song does."))

@@ -4,6 +4,7 @@ from itertools import pairwise
 import mir_eval
 import numpy as np
 import pytest
+from soxr import resample
 
 from models import registry
 from models.beat_tracker.network import BeatTracker, load
@@ -91,9 +92,23 @@ def test_a_song_without_drums_still_has_its_beats():
     assert mir_eval.beat.f_measure(np.array(truth.beats_s), np.array(grid.beats_s[:-1])) > 0.85
 
 
+@pytest.mark.parametrize(("start_s", "stop_s"), [(10, 18), (10, 40), (28, 58)])
+def test_a_pause_does_not_change_the_tempo_of_what_is_around_it(start_s, stop_s):
+    *stems, truth = band(4, 140, 140, bars=16 if stop_s < 50 else 12)
+    cut = round(start_s * RATE) if stop_s < 50 else stems[0].samples.shape[1]
+    pause = np.zeros((2, round((stop_s - start_s) * RATE)), np.float32)
+    paused = [Wave(np.concatenate([s.samples[:, :cut], pause, s.samples[:, cut:]], 1), RATE) for s in stems]
+    beats = np.array(listen(*paused, tracker(), SETTINGS).beats_s)
+    assert 60 / np.median(np.diff(beats[beats < 10])) == pytest.approx(140, rel=0.03)
+    known = np.array(truth.beats_s)
+    heard, true = beats[beats < cut / RATE - 1], known[known < cut / RATE - 1]
+    assert mir_eval.beat.f_measure(true, heard) > 0.9
+
+
 def test_gain_and_rate_hardly_matter():
     *stems, _ = band()
-    quiet = [Wave(s.samples * np.float32(0.05), s.sample_rate) for s in stems]
+    doubled = [resample(s.samples.T, RATE, RATE * 2).T for s in stems]
+    quiet = [Wave((samples * 0.05).astype(np.float32), RATE * 2) for samples in doubled]
     loud, soft = listen(*stems, tracker(), SETTINGS), listen(*quiet, tracker(), SETTINGS)
     assert soft.tempo_bpm == pytest.approx(loud.tempo_bpm, rel=0.01)
     assert soft.key == loud.key
