@@ -16,35 +16,42 @@ HELD_OUT = 30
 
 
 @task
-def gather(midi: Path, fonts: list[Path], work: Path, songs: int, separator: str) -> Path:
+def gather(midi: Path, fonts: list[Path], work: Path, songs: int, separator: str) -> dict[str, list[Path]]:
     """What is heard of rendered songs, of their true stems and of separated ones, a file a song, each made once.
 
-    Songs take turns with the SoundFonts.
+    Songs take turns with the SoundFonts. Returns the files of the songs to train on, "train", and of those held out,
+    "dev"; with other SoundFonts, another separator or other code they lie in another folder.
     """
     import numpy as np
 
     from flows.known_songs import apart
     from models.beat_tracker.material import heard
     from models.demucs.load import load, separator_path
+    from models.registry import file_digest
     from models.transcription_pieces import pieces, rendered
+    from tasks.fingerprint import code_digest, digest_of
 
     network = load(separator_path(separator))
+    code = [code_digest("models.beat_tracker.material"), code_digest("models.transcription_pieces")]
+    made_by = digest_of([file_digest(separator_path(separator)), *map(file_digest, fonts), *code])
+    found: dict[str, list[Path]] = {}
     for part, count in (("train", songs), ("dev", HELD_OUT)):
-        folder = work / part
+        folder = work / f"{part}-{made_by[:12]}"
         folder.mkdir(parents=True, exist_ok=True)
         for index, piece in enumerate(pieces(midi, part, count, 60.0)):
             path = folder / f"{piece.name.replace('/', '-')}.npz"
+            found.setdefault(part, []).append(path)
             if not path.exists():
                 true = rendered(piece, str(fonts[index % len(fonts)]) if part == "train" else "")
                 partial = path.with_suffix(".part")
                 with open(partial, "wb") as file:
                     np.savez(file, **heard(piece.grid, [true, apart(true, network)]))
                 partial.rename(path)
-    return work
+    return found
 
 
 @task
-def fit(work: Path, steps: int, seed: int) -> Path:
+def fit(songs: dict[str, list[Path]], work: Path, steps: int, seed: int) -> Path:
     """Train from the last checkpoint on; the averaged weights go to `work/network.safetensors`."""
     import torch
 
@@ -53,8 +60,8 @@ def fit(work: Path, steps: int, seed: int) -> Path:
     from models.beat_tracker.training import Recipe, Trainer
 
     torch.set_num_threads(1)
-    known = [e for path in sorted((work / "train").glob("*.npz")) for e in examples(path)]
-    held_out = [examples(path)[1] for path in sorted((work / "dev").glob("*.npz"))]  # as a remix hears them
+    known = [e for path in sorted(songs["train"]) for e in examples(path)]
+    held_out = [examples(path)[1] for path in sorted(songs["dev"])]  # as a remix hears them
     trainer = Trainer(known, held_out, Recipe(steps=steps, seed=seed), work)
     get_run_logger().info("%d songs, two ways each, from step %d", len(known) // 2, trainer.step)
     save(trainer.run(), work / "network.safetensors")
@@ -92,7 +99,7 @@ def train_beat_tracker(
     separator: str = "band-mask",
 ) -> dict[str, Any]:
     """Render and hear the songs, train on them; the weights and their curves go to `out`."""
-    weights = fit(gather(midi, fonts, work, songs, separator), steps, seed)
+    weights = fit(gather(midi, fonts, work, songs, separator), work, steps, seed)
     return publish(work, weights, out)
 
 

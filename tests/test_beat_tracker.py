@@ -13,6 +13,7 @@ from models.beat_tracker.training import Example, Recipe, Trainer, loss, targets
 from models.chroma import NOTES
 from models.errors import BadInput
 from models.onsets import BANDS, BandSpectra
+from models.progress import Watch
 from models.records import Grid, Wave
 
 FEATURES = 6 * BANDS + NOTES
@@ -84,7 +85,7 @@ def test_beats_stay_on_their_strokes_however_a_song_is_varied(waltz):
         assert (wanted[0] >= wanted[1]).all()
 
 
-def test_it_learns_to_hear_the_beat_and_goes_on_where_it_was(tmp_path):
+def test_it_learns_to_hear_the_beat(tmp_path):
     known = [song(np.arange(0.2 + i / 50, 38, 0.4 + i / 40), seed=i) for i in range(6)]
     recipe = Recipe(steps=60, frames=256, batch=2, rate=5e-3, waltz=0.0, missing=0.0)
     trainer = Trainer(known[:5], known[5:], recipe, tmp_path)
@@ -94,10 +95,29 @@ def test_it_learns_to_hear_the_beat_and_goes_on_where_it_was(tmp_path):
     assert [row["step"] for row in map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())][
         -1
     ] == trainer.step
-    again = Trainer(known[:5], known[5:], recipe, tmp_path)
-    assert (again.step, again.seconds) == (trainer.step, trainer.seconds)
     said = hear(known[5].features, trained)
     assert near(said[0], known[5].beats_s).mean() > near(said[0], known[5].beats_s + 0.2).mean() + 2
+
+
+def test_a_training_that_was_stopped_ends_as_one_that_was_not(tmp_path):
+    known = [song(np.arange(0.2 + i / 50, 38, 0.4 + i / 40), seed=i) for i in range(3)]
+    recipe = Recipe(steps=6, frames=128, batch=1)
+
+    class Stopped(Exception):
+        pass
+
+    def stop(fraction: float) -> None:
+        if fraction > 0.6:
+            raise Stopped
+
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "parts").mkdir()
+    whole = Trainer(known[:2], known[2:], recipe, tmp_path / "whole").run(every=2)
+    with pytest.raises(Stopped):
+        Trainer(known[:2], known[2:], recipe, tmp_path / "parts").run(Watch(stop), every=2)
+    parts = Trainer(known[:2], known[2:], recipe, tmp_path / "parts").run(every=2)
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(value, parts.state_dict()[name], rtol=0, atol=0)
 
 
 def test_what_is_unknown_does_not_count():

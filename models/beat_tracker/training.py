@@ -78,15 +78,16 @@ class Trainer:
             watch.at(self.step / self.recipe.steps)
             if self.step % every == 0 or self.step == self.recipe.steps:
                 row = {"step": self.step, "seconds": round(self.seconds), "loss": float(np.mean(learned))}
+                self._save()
                 with open(self.folder / "log.jsonl", "a") as file:
                     file.write(json.dumps(row | {"held_out_loss": self.examined()}) + "\n")
                 learned = []
-                self._save()
         return self.trained()
 
     def trained(self) -> BeatTracker:
         """A network with the averaged weights."""
-        network = BeatTracker(**self.network.sizes)
+        with torch.random.fork_rng(devices=[]):  # its first weights are drawn, and then not used
+            network = BeatTracker(**self.network.sizes)
         network.load_state_dict(self.averaged)
         return network.eval()
 
