@@ -24,6 +24,8 @@ _HARMONY, _BASS = (55.0, 10.0), (40.0, 6.0)
 
 _CERTAIN, _SURE = 4.0, 6.0
 """Log-odds that make a beat certain (50 to 1), and those beyond which nothing is surer."""
+_USUAL = 2.0
+"""Log-odds of what is a beat if anything is (a twentieth of a song): of unusual music they are raised to this."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,9 @@ class ListenSettings:
     `tracker` names the network that hears beats. They lie between `slowest_bpm` and `fastest_bpm`; `tempo_cost` is the
     price of a relative change of tempo from one beat to the next, `beat_cost` of a beat (one that is certain earns 1),
     and `attack` what a loud onset on it adds.
-    A bar has one of `metres` beats; a broken bar costs `bar_cost`. `chord_cost` is the price of a change of chord, half
-    of it where a bar begins. Sound below `silence_dbfs` is silence, for which the grid is a steady `silent_bpm`.
+    A bar has one of `metres` beats; a broken bar costs `bar_cost`, and turns of harmony count `turns` times.
+    `chord_cost` is the price of a change of chord, half of it where a bar begins. Sound below `silence_dbfs` is
+    silence, for which the grid is a steady `silent_bpm`.
     """
 
     tracker: str = "small"
@@ -44,7 +47,8 @@ class ListenSettings:
     beat_cost: float = 0.4
     attack: float = 0.15
     metres: tuple[int, ...] = (4, 3)
-    bar_cost: float = 6.0
+    turns: float = 1.0
+    bar_cost: float = 12.0
     chord_cost: float = 1.5
     silence_dbfs: float = -60.0
     silent_bpm: float = 120.0
@@ -108,10 +112,27 @@ def _beats(said: Doubles, onsets: Doubles, duration: float, settings: ListenSett
     """The beats in seconds, carried on to both ends of the song; `said` are their log-odds."""
     frames = np.arange(len(onsets)) / FPS * beat_tracker.FPS
     odds = np.interp(frames, np.arange(len(said)), said)
+    odds += max(0.0, _USUAL - float(np.percentile(said, 95)))
     activation = np.clip(odds, -_SURE, _SURE) / _CERTAIN + settings.attack * np.clip(onsets, 0, 1)
     tempi = Tempi(settings.slowest_bpm, settings.fastest_bpm, settings.tempo_cost, settings.beat_cost)
     found = decode_beats(activation, FPS, tempi) / FPS
     return _covering(found, duration) if len(found) > 2 else np.array(steady(duration, settings.silent_bpm).beats_s)
+
+
+def _turns(chroma: Doubles, bass: Doubles) -> Doubles:
+    """How much the harmony turns at each beat, mean 0, spread about 1: where it does, bars begin. Shape: (beats,)."""
+    chords = np.array(decode_chords(chroma, bass))
+    changes = np.concatenate([[0.0], chords[1:] != chords[:-1]])
+    sums = np.concatenate([np.zeros((1, 12)), np.cumsum(chroma, axis=0)])
+    index = np.arange(len(chroma))
+    after = sums[np.minimum(index + 2, len(chroma))] - sums[index]
+    before = sums[index] - sums[np.maximum(index - 2, 0)]
+    return 0.5 * _standard(1 - (unit(after) * unit(before)).sum(axis=1)) + 0.6 * _standard(changes)
+
+
+def _standard(values: Doubles) -> Doubles:
+    """Values with mean 0 and spread 1."""
+    return np.asarray((values - values.mean()) / (values.std() + 1e-9))
 
 
 def _covering(times: Doubles, duration: float) -> Doubles:
