@@ -10,7 +10,7 @@ from models import beat_tracker
 from models.beats import Tempi, decode_beats, decode_downbeats
 from models.chroma import folded, note_energies, note_spectra, synced
 from models.harmony import decode_chords, key_of, unit
-from models.onsets import FPS, band_spectra, onset_strength
+from models.onsets import DEEP, FPS, band_spectra, loudest, near, onset_strength
 from models.progress import UNWATCHED, Watch
 from models.records import Grid, Source
 
@@ -24,6 +24,8 @@ _HARMONY, _BASS = (55.0, 10.0), (40.0, 6.0)
 
 _CERTAIN, _SURE = 4.0, 6.0
 """Log-odds that make a beat certain (50 to 1), and those beyond which nothing is surer."""
+_ENTRY = 0.2
+"""What the attack of kick, bass or others, 1 above its mean by its spread, says for a downbeat, in nats."""
 _USUAL = 2.0
 """Log-odds of what is a beat if anything is (a twentieth of a song): of unusual music they are raised to this."""
 
@@ -35,7 +37,8 @@ class ListenSettings:
     `tracker` names the network that hears beats. They lie between `slowest_bpm` and `fastest_bpm`; `tempo_cost` is the
     price of a relative change of tempo from one beat to the next, `beat_cost` of a beat (one that is certain earns 1),
     and `attack` what a loud onset on it adds.
-    A bar has one of `metres` beats; a broken bar costs `bar_cost`, and turns of harmony count `turns` times.
+    A bar has one of `metres` beats and begins where the harmony turns, kick, bass and others enter, and the network
+    hears a downbeat, whose log-odds count `downbeats` times; a broken bar costs `bar_cost`.
     `chord_cost` is the price of a change of chord, half of it where a bar begins. Sound below `silence_dbfs` is
     silence, for which the grid is a steady `silent_bpm`.
     """
@@ -47,7 +50,7 @@ class ListenSettings:
     beat_cost: float = 0.4
     attack: float = 0.15
     metres: tuple[int, ...] = (4, 3)
-    turns: float = 1.0
+    downbeats: float = 0.5
     bar_cost: float = 12.0
     chord_cost: float = 1.5
     silence_dbfs: float = -60.0
@@ -74,13 +77,16 @@ def listen(
         return steady(duration, settings.silent_bpm)
     notes = note_energies(note_spectra((bass, other), watch.span(0.3, 0.6)))
     said = beat_tracker.hear(beat_tracker.features(spectra, notes), tracker, watch.span(0.7, 0.9))
-    beats = _beats(said[0], onset_strength(spectra), duration, settings)
-    metre, starts = decode_downbeats(
-        np.clip(beat_tracker.near(said[1], beats), -_SURE, _SURE), settings.metres, settings.bar_cost
-    )
-    starts = starts if len(starts) else np.zeros(1, np.intp)
+    loud = loudest(spectra)
+    beats = _beats(said[0], onset_strength(spectra.all, loud), duration, settings)
     each = synced(notes, beats)
     chroma, low = folded(each, *_HARMONY), folded(each, *_BASS)
+    heard = (spectra.drums[:, :DEEP], spectra.bass[:, : 2 * DEEP], spectra.other)
+    entries = [_standard(near(onset_strength(bands, loud), beats, FPS, 0.05)) for bands in heard]
+    odds = np.clip(near(said[1], beats, beat_tracker.FPS, 0.04), -_SURE, _SURE)
+    downs = settings.downbeats * odds + _turns(chroma, low) + _ENTRY * np.sum(entries, axis=0)
+    metre, starts = decode_downbeats(downs, settings.metres, settings.bar_cost)
+    starts = starts if len(starts) else np.zeros(1, np.intp)
     key = key_of(unit(chroma).sum(axis=0), decode_chords(chroma, low, settings.chord_cost))
     costs = np.full(len(beats), settings.chord_cost)
     costs[starts] /= 2

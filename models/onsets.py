@@ -18,6 +18,8 @@ FPS = _RATE / _HOP
 _EDGES = np.unique(np.round(np.concatenate([[0.0], np.geomspace(60, 11_000, 40)]) * _WINDOW / _RATE).astype(int))
 BANDS = len(_EDGES) - 1
 """Bands that a stem's spectrum is split into."""
+DEEP = int(np.searchsorted(_EDGES * _RATE / _WINDOW, 150))
+"""How many of them lie below 150 Hz, where kicks are."""
 _LAG = 2
 
 
@@ -47,13 +49,21 @@ def loudest(spectra: BandSpectra) -> float:
     return float(np.percentile(spectra.all.max(axis=1), 99)) + 1e-12
 
 
-def onset_strength(spectra: BandSpectra) -> Doubles:
-    """The mean rise of the logarithms of the bands over 20 ms, 1 at its 98th percentile; zeros where nothing rises."""
-    log = np.log1p(spectra.all * np.float32(100 / loudest(spectra)))
+def onset_strength(bands: Floats, loud: float) -> Doubles:
+    """The mean rise of the logarithms of some bands over 20 ms, 1 at its 98th percentile; zeros where nothing rises."""
+    log = np.log1p(bands * np.float32(100 / loud))
     rise = np.zeros(len(log))
     rise[_LAG:] = np.maximum(log[_LAG:] - log[:-_LAG], 0).mean(axis=1)
     top = float(np.percentile(rise, 98))
     return rise / top if top > 1e-3 else np.zeros(len(rise))
+
+
+def near(values: Doubles, times_s: Doubles, fps: float, within_s: float) -> Doubles:
+    """The highest of values, `fps` a second, within so many seconds of each time. Shape: (frames,) -> (times,)."""
+    reach = round(within_s * fps)
+    padded = np.pad(values, reach, mode="edge")
+    centre = np.clip(np.round(times_s * fps).astype(int), 0, len(values) - 1)
+    return np.asarray(np.max([padded[centre + k] for k in range(2 * reach + 1)], axis=0))
 
 
 def _bands(source: Source, watch: Watch) -> Floats:

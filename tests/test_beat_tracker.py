@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from models.beat_tracker.hearing import FPS, features, hear, near
+from models.beat_tracker.hearing import FPS, features, hear
 from models.beat_tracker.material import examples, heard
 from models.beat_tracker.network import BeatTracker, load, save
 from models.beat_tracker.training import Example, Recipe, Trainer, loss, targets, varied, without_last_beats
 from models.chroma import NOTES
 from models.errors import BadInput
-from models.onsets import BANDS, BandSpectra
+from models.onsets import BANDS, BandSpectra, near
 from models.progress import Watch
 from models.records import Grid, Wave
 
@@ -62,7 +62,7 @@ def test_gain_does_not_matter_and_an_attack_is_seen_where_it_is():
 def test_near_finds_the_highest_within_40_ms():
     said = np.zeros(100)
     said[52] = 3.0
-    np.testing.assert_array_equal(near(said, np.array([50, 51, 52, 54, 55]) / FPS), [3, 3, 3, 3, 0])
+    np.testing.assert_array_equal(near(said, np.array([50, 51, 52, 54, 55]) / FPS, FPS, 0.04), [3, 3, 3, 3, 0])
 
 
 def test_a_bar_of_four_becomes_one_of_three():
@@ -96,7 +96,9 @@ def test_it_learns_to_hear_the_beat(tmp_path):
         -1
     ] == trainer.step
     said = hear(known[5].features, trained)
-    assert near(said[0], known[5].beats_s).mean() > near(said[0], known[5].beats_s + 0.2).mean() + 2
+    assert (
+        near(said[0], known[5].beats_s, FPS, 0.04).mean() > near(said[0], known[5].beats_s + 0.2, FPS, 0.04).mean() + 2
+    )
 
 
 def test_a_training_that_was_stopped_ends_as_one_that_was_not(tmp_path):

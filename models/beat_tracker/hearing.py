@@ -65,11 +65,3 @@ def hear(given: Halves, network: "BeatTracker", watch: Watch = UNWATCHED) -> Dou
             parts.append(said.double().cpu().numpy())
             watch.at(min(start + _BLOCK, len(given)) / len(given))
     return np.concatenate(parts, axis=1)
-
-
-def near(said: Doubles, times_s: Doubles) -> Doubles:
-    """The highest of what was said within 40 ms of each time. Shape: (frames,), (times,) -> (times,)."""
-    reach = round(0.04 * FPS)
-    padded = np.pad(said, reach, mode="edge")
-    centre = np.clip(np.round(times_s * FPS).astype(int), 0, len(said) - 1)
-    return np.asarray(np.max([padded[centre + k] for k in range(2 * reach + 1)], axis=0))
