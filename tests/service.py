@@ -87,6 +87,14 @@ class Service:
     def submit(self, *songs: Path, choices: tuple[str, ...] = FAST) -> list[str]:
         return [run["id"] for run in self.told("submit", *map(str, songs), *choices)]
 
+    def until_running(self, run: str, patience_s: float = 300) -> None:
+        """Wait until a run has begun; it must not be over before that is seen."""
+        end = time.monotonic() + patience_s
+        while (state := self.told("runs", "show", run)["state"]) != "Running":
+            assert state not in FINAL, (state, self.logs())
+            assert time.monotonic() < end, self.logs()
+            time.sleep(0.5)
+
     def until_over(self, ids: list[str], patience_s: float = 420) -> dict[str, dict[str, Any]]:
         """The runs once all of them are over."""
         end = time.monotonic() + patience_s

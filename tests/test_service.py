@@ -112,6 +112,7 @@ def test_a_batch_skips_what_is_done_and_one_failure_stops_nothing(served, over, 
     assert row["time zone"]
     assert served.remix("batch", "run", "nightly").returncode == 0
     (batch,) = (run["id"] for run in served.told("runs") if run["name"] == "nightly sung by none")
+    served.until_running(batch)  # of two that wait, either may be the first
     assert served.remix("batch", "run", "nightly").returncode == 0
     (second,) = (
         run["id"] for run in served.told("runs") if run["name"] == "nightly sung by none" and run["id"] != batch
@@ -133,8 +134,7 @@ def test_a_batch_skips_what_is_done_and_one_failure_stops_nothing(served, over, 
 
 def test_a_run_is_cancelled_while_it_works_and_while_it_waits(served, songs):
     works, waits = served.submit(songs[2], songs[2], choices=("--voice", "world", "--outro-bars", "40"))
-    while served.told("runs", "show", works)["state"] != "Running":
-        time.sleep(0.5)
+    served.until_running(works)
     for run in (works, waits):
         assert served.remix("runs", "cancel", run).returncode == 0
     assert {run["state"] for run in served.until_over([works, waits]).values()} == {"Cancelled"}
