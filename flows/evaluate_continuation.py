@@ -58,13 +58,16 @@ def evaluate_continuation(
     found["whole_songs"] = accompaniments(network, held, settings, seed, watch.span(0.6 * split, split))
     found |= {"material": material.what, "transformer": transformer, "sha256": entry.sha256}
     if noisy:
-        from flows.noisy_prompts import heard_trials, with_melody
+        from flows.noisy_prompts import heard_as, with_melody
         from models.music_transformer.robustness import after_errors, error_rates
 
         trials = spread(with_melody(held), noisy)
         if len(trials) < 2:
             raise BadInput("Noisy prompts need at least two songs of 24 bars with a melody and a band.")
-        heard = heard_trials(trials, watch=watch.span(split, 0.8))
+        heard, hearing = [], watch.span(split, 0.8)
+        for i, trial in enumerate(trials):
+            hearing.at(i / len(trials))
+            heard.append(heard_as(trial.piece, seed=i))
         found["noisy"] = after_errors(network, heard, settings, seed, watch.span(0.8, 1))
         found["noisy"]["errors_a_note"] = error_rates(heard)
     return found

@@ -1,31 +1,72 @@
-"""Held-out bars as the pipeline hears them: played on instruments and sung, mixed, taken apart and transcribed."""
+"""Music as the pipeline hears it: played on instruments and sung, mixed, taken apart and transcribed."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from models.example_song.singer import Singer, sing_line
 from models.music_transformer import evaluation
+from models.music_transformer.corpus import BANDS, Entry
 from models.music_transformer.evaluation import MELODY, Trial
+from models.music_transformer.heard import Heard, load_heard, save_heard
 from models.music_transformer.lattice import Laid, lay, score_of
-from models.music_transformer.robustness import Heard
-from models.music_transformer.tokens import Ints, Piece
-from models.progress import UNWATCHED, Watch
+from models.music_transformer.tokens import Piece, cut
+from models.music_transformer.windows import Arranging, Windows
 from models.records import Grid, Samples, Score, Track, Wave
 
 RATE = 44_100
 LEVELS_DB = {"drums": -20.0, "bass": -22.0, "other": -22.0, "melody": -19.0}
 """How loud each part is in the mix, RMS below full scale."""
 _TAIL_S = 1.5
+_BARS, _LEAST_NOTES, _LONGEST_S = 24, 64, 100.0
+"""What is heard of a song to train on."""
 
 
-def heard_trials(trials: list[Trial], separator: str = "band-mask", watch: Watch = UNWATCHED) -> list[Heard]:
-    """Each trial beside what the pipeline's separator and transcribers write down of its sound, on its own beats."""
-    found = []
-    for i, trial in enumerate(trials):
-        watch.at(i / len(trials))
-        score, grid = played(trial.piece)
-        written = transcribed(mixed(score, seed=i), separator)
-        found.append(Heard(trial, _on_the_lattice(written, grid, trial.piece)))
+def heard_as(piece: Piece, seed: int, separator: str = "band-mask") -> Heard:
+    """A piece beside what the pipeline's separator and transcribers write down of its sound, on its own beats."""
+    score, grid = played(piece)
+    written, chords = transcribed(mixed(score, seed), grid, separator)
+    return _on_the_lattice(written, replace(grid, chords=chords), piece)
+
+
+def hear_songs(entries: list[Entry], count: int, folder: Path) -> list[Heard]:
+    """Stretches of `count` songs as the pipeline hears them; each is left in `folder`, and heard once."""
+    folder.mkdir(exist_ok=True)
+    found: list[Heard] = []
+    for number, piece in _stretches(entries):
+        if len(found) == count:
+            break
+        kept = folder / f"{number:05d}.npz"
+        if not kept.exists():
+            save_heard([heard_as(piece, seed=number)], kept.with_suffix(".part.npz"))
+            kept.with_suffix(".part.npz").rename(kept)
+        found += load_heard(kept)
     return found
+
+
+def _stretches(entries: list[Entry]) -> Iterator[tuple[int, Piece]]:
+    """Numbered stretches of 24 bars: two of POP909 for one of a band, half of them dealt out to an ensemble.
+
+    The same ones every time; what is too empty, or lasts too long, is passed over.
+    """
+    rng, windows = np.random.default_rng(5), Windows(entries, Arranging(), 0)
+    piano = [e.piece for e in entries if e.source == "pop909" and "-v" not in e.name]
+    bands = [e.piece for e in entries if e.source in BANDS]
+    pianos, others = (iter([pool[i] for i in rng.permutation(len(pool))]) for pool in (piano, bands))
+    for number in range(3 * len(piano)):
+        band = number % 3 == 2
+        whole = next(others if band else pianos, None)
+        if whole is None or whole.bars < _BARS:
+            continue
+        draw, windows.rng = np.random.default_rng([9, number]), np.random.default_rng([10, number])
+        start = int(draw.integers(0, whole.bars - _BARS + 1))
+        piece = cut(whole, start, start + _BARS)
+        if len(piece.notes) >= _LEAST_NOTES and len(piece.families) > 1:
+            piece = windows.dealt_out(piece) if not band and draw.random() < 0.5 else piece
+            if played(piece)[0].end_s <= _LONGEST_S:
+                yield number, piece
 
 
 def played(piece: Piece) -> tuple[Score, Grid]:
@@ -61,10 +102,14 @@ def _struck(track: Track, frames: int) -> Samples:
     return np.concatenate(list(render(Score((track,)), frames, RATE, RenderSettings())), axis=1)
 
 
-def transcribed(song: Wave, separator: str) -> Score:
-    """What the pipeline writes down of a song with its default settings: bass, other, melody and drums."""
+def transcribed(song: Wave, grid: Grid, separator: str) -> tuple[Score, tuple[str, ...]]:
+    """What the pipeline writes down of a song with its default settings: bass, other, melody and drums, and chords.
+
+    The beats are those of the grid.
+    """
     from models.demucs.load import load, separator_path
     from models.demucs.split import SplitSettings, split
+    from models.listening import chords_on
     from models.pitch import PitchSettings, track_f0
     from models.writing_down import write_down
 
@@ -73,14 +118,16 @@ def transcribed(song: Wave, separator: str) -> Score:
     waves = {str(name): Wave(stem, RATE) for name, stem in zip(network.sources, stems, strict=True)}  # type: ignore[arg-type]
     vocals = waves["vocals"]
     pitch = track_f0(vocals, PitchSettings())
-    return write_down(waves["drums"], waves["bass"], {"other": waves["other"]}, vocals, pitch)
+    score = write_down(waves["drums"], waves["bass"], {"other": waves["other"]}, vocals, pitch)
+    return score, chords_on(grid, waves["bass"], waves["other"])
 
 
-def _on_the_lattice(score: Score, grid: Grid, piece: Piece) -> Ints:
-    """Rows of `Piece.notes` inside the piece's bars."""
+def _on_the_lattice(score: Score, grid: Grid, piece: Piece) -> Heard:
+    """The piece, and the score and the grid's chords inside its bars."""
     laid, _ = lay(score, grid, grid.beats_s[-1] - 0.01)
-    rows = laid.piece.notes - np.array([int(np.searchsorted(laid.starts, 0)), 0, 0, 0, 0])
-    return np.asarray(rows[(rows[:, 0] >= 0) & (rows[:, 0] < piece.bars)])
+    first = int(np.searchsorted(laid.starts, 0))
+    said = cut(laid.piece, first, first + piece.bars)
+    return Heard(piece, said.notes, said.chords)
 
 
 def with_melody(pieces: list[Piece]) -> list[Trial]:

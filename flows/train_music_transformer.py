@@ -29,6 +29,23 @@ def gather(data: Path, work: Path, sources: tuple[str, ...]) -> Path:
 
 
 @task
+def hear(work: Path, songs: int) -> Path:
+    """Play, mix, take apart and transcribe stretches of so many songs to train on; each once, into `work/heard`."""
+    import torch
+
+    from flows.noisy_prompts import hear_songs
+    from models.music_transformer import corpus
+    from models.music_transformer.heard import save_heard
+
+    torch.set_num_threads(1)
+    learnt, _ = corpus.divided(corpus.load(work / "corpus.npz"), json.loads((work / "split.json").read_text()))
+    found = hear_songs(learnt, songs, work / "heard") if songs else []
+    if found:
+        save_heard(found, work / "heard.npz")
+    return work
+
+
+@task
 def fit(work: Path, size: dict[str, Any], how: dict[str, Any], start_from: Path | None) -> Path:
     """Train from the last checkpoint on what is not held out; the averaged weights go to `work/network.safetensors`.
 
@@ -38,13 +55,15 @@ def fit(work: Path, size: dict[str, Any], how: dict[str, Any], start_from: Path 
     import torch
 
     from models.music_transformer import corpus, network, training
+    from models.music_transformer.heard import load_heard
     from models.progress import Watch
 
     torch.set_num_threads(1)
     log = get_run_logger()
     learnt, _ = corpus.divided(corpus.load(work / "corpus.npz"), json.loads((work / "split.json").read_text()))
     recipe = training.Recipe(config=replace(network.Config(), **size), **how)
-    trainer = training.Trainer(learnt, recipe, work, network.load(start_from) if start_from else None)
+    known = load_heard(work / "heard.npz") if (work / "heard.npz").is_file() else []
+    trainer = training.Trainer(learnt, recipe, work, network.load(start_from) if start_from else None, known)
     log.info("%d pieces, from step %d", len(learnt), trainer.step)
     trainer.network.load_state_dict(trainer.run(Watch(lambda done: None)))
     network.save(trainer.network, work / "network.safetensors")
@@ -138,15 +157,17 @@ def train_music_transformer(
     bfloat16: bool = False,
     start_from: Path | None = None,
     recipe: dict[str, Any] | None = None,
+    heard: int = 0,
 ) -> dict[str, Any]:
     """Gather the pieces, train on them, judge on the held-out ones; weights, figures and curves go to `out`.
 
     `size` are fields of the network's `Config`; with `minutes` the training ends after so many instead of `steps`.
-    `recipe` are further fields of the `Recipe`.
+    `recipe` are further fields of the `Recipe`. `heard` songs to train on are first heard as the pipeline hears them
+    (about 15 s of a core each), so that its errors in a prompt are learned to be seen through.
     """
     how = {"steps": steps, "seconds": 60 * minutes, "seed": seed, "bfloat16": bfloat16, **(recipe or {})}
     work.mkdir(parents=True, exist_ok=True)
-    gathered = gather(data, work, sources)
+    gathered = hear(gather(data, work, sources), heard)
     weights = fit(gathered, size or {}, how, start_from)
     figures = judge(work, weights, out, songs)
     draw_curves(work, out)
@@ -164,6 +185,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=0.0, help="train so long instead of so many steps")
     parser.add_argument("--bfloat16", action="store_true", help="for processors that multiply in it")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--heard", type=int, default=0, help="songs to play and transcribe, for prompts with errors")
     parser.add_argument("--songs", type=int, default=40, help="at most to judge by, of each group")
     for name in ("--width", "--layers", "--heads", "--context"):
         parser.add_argument(name, type=int, help="of the network")
@@ -171,7 +193,7 @@ def main() -> None:
     parser.add_argument("--recipe", type=json.loads, default={}, help="further fields of the Recipe, as JSON")
     given = vars(parser.parse_args())
     size = {k: given[k] for k in ("width", "layers", "heads", "context", "positions") if given[k] is not None}
-    names = ("data", "work", "out", "steps", "seed", "songs", "minutes", "bfloat16", "start_from", "recipe")
+    names = ("data", "work", "out", "steps", "seed", "songs", "minutes", "bfloat16", "start_from", "recipe", "heard")
     shared = {name: given[name] for name in names}
     train_music_transformer(sources=tuple(given["sources"]), size=size, **shared)
 

@@ -87,9 +87,7 @@ def listen(
     downs = settings.downbeats * odds + _turns(chroma, low) + _ENTRY * np.sum(entries, axis=0)
     metre, starts = decode_downbeats(downs, settings.metres, settings.bar_cost)
     starts = starts if len(starts) else np.zeros(1, np.intp)
-    key = key_of(unit(chroma).sum(axis=0), decode_chords(chroma, low, settings.chord_cost))
-    costs = np.full(len(beats), settings.chord_cost)
-    costs[starts] /= 2
+    key, chords = _named(chroma, low, starts, settings.chord_cost)
     watch.at(1.0)
     return Grid(
         beats_s=tuple(map(float, beats)),
@@ -97,8 +95,24 @@ def listen(
         tempo_bpm=_tempo(beats),
         metre=metre,
         key=key,
-        chords=decode_chords(chroma, low, costs, key),
+        chords=chords,
     )
+
+
+def chords_on(grid: Grid, bass: Source, other: Source, settings: ListenSettings = ListenSettings()) -> tuple[str, ...]:
+    """A chord for each beat of a grid whose beats and downbeats are known, as `listen` names them."""
+    beats = np.array(grid.beats_s)
+    each = synced(note_energies(note_spectra((bass, other))), beats)
+    starts = np.flatnonzero(np.isin(beats, grid.downbeats_s))
+    return _named(folded(each, *_HARMONY), folded(each, *_BASS), starts, settings.chord_cost)[1]
+
+
+def _named(chroma: Doubles, low: Doubles, starts: NDArray[np.intp], cost: float) -> tuple[str, tuple[str, ...]]:
+    """The key, and a chord a beat; a change of chord costs half where a bar starts."""
+    key = key_of(unit(chroma).sum(axis=0), decode_chords(chroma, low, cost))
+    costs = np.full(len(chroma), cost)
+    costs[starts] /= 2
+    return key, decode_chords(chroma, low, costs, key)
 
 
 def steady(duration_s: float, bpm: float, metre: int = 4) -> Grid:

@@ -12,11 +12,14 @@ from models.errors import BadInput
 from models.example_song.composition import compose
 from models.midi import to_midi
 from models.music_transformer import evaluation, sampling
+from models.music_transformer.harmony import chord_number
+from models.music_transformer.heard import Heard
 from models.music_transformer.network import Config, MusicTransformer
-from models.music_transformer.robustness import Heard, after_errors, error_rates, misbeaten
+from models.music_transformer.robustness import after_errors, error_rates, misbeaten
 from models.music_transformer.tokens import FAMILIES, TICKS
 from models.score import without
 
+NO_CHORDS = np.zeros((0, 3), np.int64)
 FIGURES = {
     "nats_per_note", "in_key", "pitch_overlap", "groove", "onset_overlap", "self_repetition", "verbatim", "chord_tone"
 }  # fmt: skip
@@ -91,8 +94,9 @@ def test_folders_without_music_are_refused(tmp_path):
 def test_what_is_played_and_heard_perfectly_is_the_piece():
     piece = evaluating.own_songs().held[1]
     score, grid = noisy_prompts.played(piece)
-    rows = noisy_prompts._on_the_lattice(score, grid, piece)
-    np.testing.assert_array_equal(np.unique(rows, axis=0), np.unique(piece.notes, axis=0))
+    heard = noisy_prompts._on_the_lattice(score, replace(grid, chords=("G:maj",) * len(grid.beats_s)), piece)
+    np.testing.assert_array_equal(np.unique(heard.notes, axis=0), np.unique(piece.notes, axis=0))
+    assert heard.chords.tolist() == [[0, 0, chord_number("G")]]
     assert noisy_prompts.played(replace(piece, shift=-2))[1].key == "D:maj"
 
 
@@ -123,10 +127,10 @@ def test_a_transcribers_errors_are_counted():
     heard[pitched[1], 1] += 1
     stray = np.array([[3, 7, FAMILIES.index("bass"), 20, 4]])
     heard = np.concatenate([np.delete(heard, pitched[2], 0), stray])
-    rates = error_rates([Heard(true, heard)])
+    rates = error_rates([Heard(true.piece, heard, NO_CHORDS)])
     one = round(1 / len(notes), 3)
     assert rates == {"missed": one, "octave": one, "spurious": one, "moved": one}
-    assert set(error_rates([Heard(true, notes)]).values()) == {0}
+    assert set(error_rates([Heard(true.piece, notes, NO_CHORDS)]).values()) == {0}
 
 
 def test_wrong_beats_move_notes_as_they_would():
@@ -142,11 +146,16 @@ def test_wrong_beats_move_notes_as_they_would():
         assert set(piece.notes[:, 3]) == set(true.prompt[:, 3])
 
 
-def test_a_prompt_heard_without_error_keeps_its_worth(quick):
-    true = [t for p in evaluating.own_songs().held[:2] if (t := evaluation.trial_of(p)) is not None]
-    found = after_errors(quick, [Heard(t, t.piece.notes) for t in true], evaluating.DEFAULTS)
+def test_a_melody_heard_without_error_keeps_its_worth_and_one_unheard_loses_it(quick):
+    true = [t.piece for p in evaluating.own_songs().held[:2] if (t := evaluation.trial_of(p)) is not None]
+    quick.config = replace(quick.config, context=2048)  # or of the prompt nothing is seen
+    for parameter in quick.parameters():  # untrained, all events are alike to it
+        torch.nn.init.normal_(parameter, std=0.3, generator=torch.Generator().manual_seed(parameter.numel()))
+    found = after_errors(quick, [Heard(piece, piece.notes, NO_CHORDS) for piece in true], evaluating.DEFAULTS)
+    assert found["melody_gain_heard"]["mean"] == pytest.approx(found["melody_gain_clean"]["mean"], abs=1e-6)
+    assert found["prompt_gain_heard"] == found["prompt_gain_heard_without_chords"], "none were heard"
+    lost = after_errors(quick, [Heard(piece, piece.notes[:0], NO_CHORDS) for piece in true], evaluating.DEFAULTS)
     for gain in ("prompt_gain", "melody_gain"):
-        assert found[f"{gain}_heard"]["mean"] == pytest.approx(found[f"{gain}_clean"]["mean"], abs=1e-6)
-    assert found["in_key_heard"] == found["in_key_clean"]
+        assert lost[f"{gain}_heard"]["mean"] != pytest.approx(found[f"{gain}_heard"]["mean"], abs=1e-6)
     assert 0 <= found["in_key_half_tempo"]["mean"] <= 1
     json.dumps(found, allow_nan=False)

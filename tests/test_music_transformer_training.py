@@ -10,6 +10,7 @@ from models.example_song.composition import compose
 from models.midi import to_midi
 from models.music_transformer import corpus, evaluation, tokens
 from models.music_transformer.corpus import Entry
+from models.music_transformer.heard import Heard
 from models.music_transformer.network import Batch, Config, MusicTransformer
 from models.music_transformer.tokens import DRUMS, FAMILIES, Piece
 from models.music_transformer.training import Recipe, Trainer, event_losses, in_bfloat16
@@ -48,13 +49,21 @@ def test_windows_are_of_one_length_and_teach_only_what_is_written():
         assert events.written[np.flatnonzero(window.learned) - 1].all()
 
 
-def test_a_corrupted_prompt_is_not_learned_and_what_follows_is_whole():
-    certain = Arranging(ensemble=0, accompany=0, wrong_key=0, corrupted=1, missed=0.5, spurious=0.1, dropped_track=0)
-    windows = Windows(entries()[:1], certain, seed=0)
+@pytest.mark.parametrize("known", [0, 1])
+def test_bars_that_were_heard_are_not_learned_and_what_follows_is_whole(known):
+    """The listener took every bass note for a guitar's, two octaves up, and heard nothing else."""
     piece = loop(0)
-    heard = windows.corrupted(piece, sorted(piece.families), 6)
-    assert len(heard.notes[heard.notes[:, 0] < 6]) < 0.8 * len(piece.notes[piece.notes[:, 0] < 6])
-    np.testing.assert_array_equal(heard.notes[heard.notes[:, 0] >= 6], piece.notes[piece.notes[:, 0] >= 6])
+    bass = piece.notes[piece.notes[:, 2] == BASS]
+    wrong = Heard(piece, bass + np.array([0, 0, FAMILIES.index("guitar") - BASS, 24, 0]), piece.chords[:0])
+    certain = Arranging(ensemble=0, accompany=0, wrong_key=0, dropped_track=0, heard=1, known=known)
+    windows = Windows([replace(entries()[0], piece=piece)], certain, 0, [wrong])
+    window = windows._stretch(400)
+    token, first = window.events.token, int(np.flatnonzero(window.events.written)[0])
+    families = [set(tokens.FAMILY_OF[part[part >= tokens.DRUM]].tolist()) for part in np.split(token, [first])]
+    assert families == [{FAMILIES.index("guitar")}, piece.families]
+    assert not window.learned[: first + 1].any()
+    assert window.learned[first + 1 :].any()
+    assert (token[:first] == tokens.BAR).sum() in range(5, 14), "four to twelve bars heard, and the next one"
 
 
 def test_a_piano_piece_is_dealt_out_to_a_band():

@@ -12,8 +12,7 @@ from models.music_transformer.likelihood import interval
 from models.music_transformer.network import MusicTransformer
 from models.music_transformer.play import BAND, PlaySettings
 from models.music_transformer.sampling import write_bars
-from models.music_transformer.tokens import DRUMS, FAMILIES, TICKS, Ints, Piece
-from models.music_transformer.windows import cut
+from models.music_transformer.tokens import DRUMS, FAMILIES, TICKS, Ints, Piece, cut
 from models.music_transformer.writing import Task
 from models.progress import UNWATCHED, Watch
 

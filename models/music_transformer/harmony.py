@@ -43,6 +43,13 @@ def chord_tones(chord: int) -> frozenset[int]:
     return frozenset((root + tone) % 12 for tone in _TONES[QUALITIES[quality]])
 
 
+def plain(chords: Ints) -> Ints:
+    """Rows of `Piece.chords` with the chords as a listener names them: major and minor alone."""
+    root, quality = np.divmod(chords[:, 2] - 1, len(QUALITIES))
+    named = 1 + root * len(QUALITIES) + np.isin(quality, (QUALITIES.index("min"), QUALITIES.index("dim")))
+    return np.column_stack([chords[:, :2], np.where(chords[:, 2] == 0, 0, named)])
+
+
 def shift_of_key(key: str) -> int:
     """Semitones, -6..5, that bring a key such as "Eb:maj" or "F#:min" to C major or A minor; 0 where it cannot be read.
 

@@ -1,37 +1,23 @@
 """How well the network plays on after a prompt that was heard wrongly, judged by what the song truly does next."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from models.music_transformer import evaluation
 from models.music_transformer.evaluation import MELODY, PROMPT, Trial
+from models.music_transformer.heard import Heard
 from models.music_transformer.likelihood import chances, interval
 from models.music_transformer.network import MusicTransformer
 from models.music_transformer.play import PlaySettings
 from models.music_transformer.sampling import write_bars
-from models.music_transformer.tokens import DRUMS, TICKS, Ints, Piece
-from models.music_transformer.windows import cut
+from models.music_transformer.tokens import DRUMS, TICKS, Ints, Piece, cut
 from models.music_transformer.writing import Task
 from models.progress import UNWATCHED, Watch
 
 BEAT_ERRORS = ("half_tempo", "double_tempo", "late_downbeat")
-
-
-@dataclass(frozen=True)
-class Heard:
-    """A trial, and the same bars as a transcriber heard them: rows of `Piece.notes` on the same lattice."""
-
-    trial: Trial
-    notes: Ints
-
-    @property
-    def noisy(self) -> Trial:
-        """The trial with the prompt as it was heard and the true bars after it."""
-        piece = self.trial.piece
-        return Trial(replace(piece, notes=_sorted(self.notes[self.notes[:, 0] < PROMPT], self.trial.real)))
 
 
 def after_errors(
@@ -46,7 +32,7 @@ def after_errors(
     rows: list[dict[str, float]] = []
     for i, heard in enumerate(found):
         watch.at(i / len(found))
-        other = found[(i + 1) % len(found)].trial
+        other = Trial(found[(i + 1) % len(found)].piece)
         rows.append(_gains(network, heard, other) | _written(network, heard, settings, [seed, i]))
     summed = {name: interval([row[name] for row in rows]) for name in rows[0]}
     for gain in ("prompt_gain", "melody_gain"):
@@ -56,17 +42,18 @@ def after_errors(
 
 
 def _gains(network: MusicTransformer, heard: Heard, other: Trial) -> dict[str, float]:
-    piece, noisy = heard.trial.piece, heard.noisy.piece
+    piece, noisy = heard.piece, heard.until(PROMPT)
     alone = chances(network, cut(piece, PROMPT, piece.bars), piece.families).nats_per_note()
     after = {
         name: chances(network, p, piece.families, start=PROMPT).nats_per_note()
-        for name, p in (("clean", piece), ("heard", noisy))
+        for name, p in (("clean", piece), ("heard", noisy), ("unnamed", heard.unnamed.until(PROMPT)))
     }
     return {
         "prompt_gain_clean": alone - after["clean"],
         "prompt_gain_heard": alone - after["heard"],
-        "melody_gain_clean": evaluation.melody_gain(network, heard.trial, other),
-        "melody_gain_heard": evaluation.melody_gain(network, heard.trial, other, _melody(heard.notes)),
+        "prompt_gain_heard_without_chords": alone - after["unnamed"],
+        "melody_gain_clean": evaluation.melody_gain(network, Trial(piece), other),
+        "melody_gain_heard": evaluation.melody_gain(network, Trial(piece), other, _melody(heard.notes)),
     }
 
 
@@ -76,16 +63,16 @@ def _melody(notes: Ints) -> Ints:
 
 def _written(network: MusicTransformer, heard: Heard, settings: PlaySettings, seed: Sequence[int]) -> dict[str, float]:
     """How the bars written after each prompt lie in the song's key and beside the true prompt's pitches."""
-    prompts = {"clean": heard.trial.piece, "heard": heard.noisy.piece}
-    prompts |= {error: misbeaten(heard.trial.piece, error) for error in BEAT_ERRORS}
+    prompts = {"clean": heard.piece, "heard": heard.until(PROMPT)}
+    prompts |= {error: misbeaten(heard.piece, error) for error in BEAT_ERRORS}
     figures = {}
     for name, piece in prompts.items():
         first = piece.bars - evaluation.PLAYED
         known = replace(piece, notes=piece.notes[piece.notes[:, 0] < first])
-        task = Task(known, first, piece.bars, heard.trial.piece.families)
+        task = Task(known, first, piece.bars, heard.piece.families)
         rows = write_bars(network, task, settings.manner, np.random.default_rng(seed))
         figures[f"in_key_{name}"] = evaluation.in_key(rows, piece.shift)
-        classes = [n[n[:, 2] != DRUMS, 3] % 12 for n in (rows, heard.trial.prompt)]
+        classes = [n[n[:, 2] != DRUMS, 3] % 12 for n in (rows, Trial(heard.piece).prompt)]
         figures[f"pitch_overlap_{name}"] = evaluation.overlap(classes[0], classes[1], 12)
     return figures
 
@@ -110,11 +97,11 @@ def misbeaten(piece: Piece, error: str) -> Piece:
 
 
 def error_rates(found: Sequence[Heard]) -> dict[str, float]:
-    """A transcriber's errors a true note, named as `windows.Arranging` names those of corrupted training prompts.
+    """A transcriber's errors a true note: `missed`, an `octave` off, `spurious`; and `moved` in time.
 
     The rate of each song, the median over songs; `moved` is a share of the notes that were heard.
     """
-    counts = [_errors(heard.trial.piece.notes, heard.notes) for heard in found]
+    counts = [_errors(heard.piece.notes, heard.notes) for heard in found]
     rates = np.median([(c[1] / c[0], c[2] / c[0], c[5] / c[0], c[3] / max(c[4], 1)) for c in counts], axis=0)
     return dict(zip(("missed", "octave", "spurious", "moved"), (round(float(r), 3) for r in rates), strict=True))
 
@@ -141,7 +128,3 @@ def _errors(true: Ints, heard: Ints) -> Ints:
         sums[0] += 1
     sums[5] = (~taken).sum()
     return sums
-
-
-def _sorted(*parts: Ints) -> Ints:
-    return np.unique(np.concatenate(parts), axis=0)

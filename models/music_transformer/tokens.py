@@ -7,12 +7,14 @@ A minor. It is written as
 
 What stands between BAR and GEN is given (the chords and any tracks to keep), what follows GEN is to be written: an
 accompaniment is conditioned bar by bar ("anticipation", Thickstun et al. 2023), a continuation has nothing given.
+Bars that a transcriber wrote down are given, too, all of them, with the chords that were heard: so the network knows
+what it may take at its word and what not.
 A NOTE is family x pitch in one event and carries its duration class beside it, predicted by a second head: about 1.6
 events a note where REMI+ (von Ruette et al. 2022) spends 3 to 5. POS moves inside the bar; position 0 is implied.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +60,8 @@ class Piece:
 
     `bar_beats` (bars,) are the bars' lengths in beats. `notes` (n, 5) holds bar, tick in the bar, family, sounding
     pitch and duration in ticks; `chords` (m, 3) bar, tick and chord (0 none, else 1 + root * qualities + quality),
-    one a change. `shift` semitones, -6..5, bring its key to C major or A minor.
+    one a change. `shift` semitones, -6..5, bring its key to C major or A minor. The first `heard` bars were written
+    down by a transcriber, with its errors.
     """
 
     metre: int
@@ -67,6 +70,7 @@ class Piece:
     bar_beats: Ints
     notes: Ints
     chords: Ints
+    heard: int = 0
 
     @property
     def bars(self) -> int:
@@ -76,6 +80,19 @@ class Piece:
     def families(self) -> frozenset[int]:
         """The families that play anywhere in the piece."""
         return frozenset(np.unique(self.notes[:, 2]).tolist())
+
+
+def cut(piece: Piece, start: int, stop: int) -> Piece:
+    """Bars [start, stop) as a piece of their own, beginning in the chord that sounds there."""
+    notes = piece.notes[(piece.notes[:, 0] >= start) & (piece.notes[:, 0] < stop)]
+    chords = piece.chords[(piece.chords[:, 0] >= start) & (piece.chords[:, 0] < stop)]
+    before = piece.chords[piece.chords[:, 0] < start]
+    if len(before):
+        chords = np.concatenate([[[start, 0, before[-1, 2]]], chords])
+    move = np.array([start, 0, 0, 0, 0])
+    known = min(max(piece.heard - start, 0), stop - start)
+    beats = piece.bar_beats[start:stop]
+    return replace(piece, bar_beats=beats, notes=notes - move, chords=chords - move[:3], heard=known)
 
 
 @dataclass(frozen=True)
@@ -127,21 +144,24 @@ def header(piece: Piece, families: Collection[int]) -> list[int]:
 def encode(
     piece: Piece, start: int, stop: int, write: Collection[int], given: Collection[int] = (), chords: bool = False
 ) -> Events:
-    """Bars [start, stop) of a piece, header first; families neither in `write` nor in `given` are left out."""
+    """Bars [start, stop) of a piece, header first; families neither in `write` nor in `given` are left out.
+
+    Of bars that were heard every family is given and the chords are named; nothing is written there.
+    """
     notes = piece.notes[(piece.notes[:, 0] >= start) & (piece.notes[:, 0] < stop)]
     token, length = note_tokens(notes, piece.shift), duration_class(notes[:, 4])
     length = np.where(notes[:, 2] == DRUMS, 0, length)
     bar = np.arange(start, stop)
-    section = np.where(np.isin(notes[:, 2], list(write)), _WRITTEN, np.where(np.isin(notes[:, 2], list(given)), 1, 0))
-    heard = section > 0
+    known = (notes[:, 0] < piece.heard) | np.isin(notes[:, 2], list(given))
+    section = np.where(known, _GIVEN, np.where(np.isin(notes[:, 2], list(write)), _WRITTEN, 0))
+    read = section > 0
     rows = [
         _rows(bar, 0, 0, BAR, 0),
         _rows(bar, _GIVEN + 1, 0, GEN, 0),
-        _rows(notes[heard, 0], section[heard], notes[heard, 1], token[heard], length[heard]),
+        _rows(notes[read, 0], section[read], notes[read, 1], token[read], length[read]),
     ]
-    if chords:
-        named = _stated(piece.chords, start, stop)
-        rows.append(_rows(named[:, 0], _GIVEN, named[:, 1], chord_tokens(named, piece.shift), 0))
+    named = _stated(piece.chords, start, stop if chords else min(stop, piece.heard))
+    rows.append(_rows(named[:, 0], _GIVEN, named[:, 1], chord_tokens(named, piece.shift), 0))
     table = np.concatenate(rows)
     moved = np.unique(table[table[:, 2] > 0, :3], axis=0)
     table = np.concatenate([table, _rows(moved[:, 0], moved[:, 1], moved[:, 2], POS + moved[:, 2], 0)])
@@ -188,7 +208,7 @@ def _timed(piece: Piece, head: list[int], table: Ints, start: int) -> Events:
         tick=np.concatenate([none, tick]),
         time=np.concatenate([none, begins[bar - start] + tick]),
         room=np.concatenate([none, ticks[bar]]),
-        written=np.concatenate([none > 0, section > _GIVEN]),
+        written=np.concatenate([none > 0, (section > _GIVEN) & (bar >= piece.heard)]),
     )
 
 

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from models.music_transformer import tokens
 from models.music_transformer.corpus import Entry
+from models.music_transformer.heard import Heard
 from models.music_transformer.network import Batch, Config, MusicTransformer
 from models.music_transformer.windows import Arranging, Windows
 from models.progress import UNWATCHED, Watch
@@ -100,11 +101,17 @@ def grammar(past: Batch, families: Tensor, target: Tensor) -> Tensor:
 class Trainer:
     """A network being trained; `run` carries on from the last checkpoint in `folder`, if there is one.
 
-    Without one it begins with the weights of `start`, a network of the recipe's shape, or with random ones.
+    Without one it begins with the weights of `start`, a network of the recipe's shape, or with random ones. `known` are
+    pieces to train on beside what the pipeline heard of them: prompts with a transcriber's errors are made of them.
     """
 
     def __init__(
-        self, entries: list[Entry], recipe: Recipe, folder: Path, start: MusicTransformer | None = None
+        self,
+        entries: list[Entry],
+        recipe: Recipe,
+        folder: Path,
+        start: MusicTransformer | None = None,
+        known: Sequence[Heard] = (),
     ) -> None:
         self.recipe, self.folder = recipe, folder
         torch.manual_seed(recipe.seed)
@@ -112,7 +119,7 @@ class Trainer:
         if start is not None:
             self.network.load_state_dict(start.state_dict())
         self.averaged = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
-        self.windows = Windows(entries, recipe.arranging, recipe.seed)
+        self.windows = Windows(entries, recipe.arranging, recipe.seed, known)
         matrices = [p for p in self.network.layers.parameters() if p.ndim == 2 and min(p.shape) > 16]
         chosen = {id(p) for p in matrices}
         others = [p for p in self.network.parameters() if id(p) not in chosen]

@@ -6,15 +6,17 @@ key's estimate is sometimes wrong, and sometimes the first bars carry a transcri
 them is learned.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from models.music_transformer.corpus import BANDS, Entry
+from models.music_transformer.harmony import plain
+from models.music_transformer.heard import Heard, Mishearing
 from models.music_transformer.network import Batch
-from models.music_transformer.tokens import BAR, DRUMS, FAMILIES, HAS, TICKS, Events, Ints, Piece, encode
+from models.music_transformer.tokens import DRUMS, FAMILIES, HAS, TICKS, Events, Ints, Piece, cut, encode
 
 BASS, PIANO, GUITAR, STRINGS, MELODY = (FAMILIES.index(f) for f in ("bass", "piano", "guitar", "strings", "melody"))
 SHARES = {"pop909": 0.64, "bands": 0.3, "nottingham": 0.06}
@@ -23,11 +25,11 @@ SHARES = {"pop909": 0.64, "bands": 0.3, "nottingham": 0.06}
 
 @dataclass(frozen=True)
 class Arranging:
-    """How often (0..1) a stretch is rearranged in each way, and the errors of a corrupted prompt a true note.
+    """How often (0..1) a stretch is rearranged in each way.
 
     `chords` is how often an accompaniment is told them: where it is not, the melody alone says what fits it.
-    The rates are what `robustness.error_rates` found in training songs that were played, mixed, taken apart by the
-    shipped separator and transcribed.
+    `heard` is how often what is to be played on, or the melody to be accompanied, carries a transcriber's errors, and
+    `known` how often of these it is music whose sound was truly transcribed, not other music as wrongly heard.
     """
 
     ensemble: float = 0.35
@@ -35,11 +37,8 @@ class Arranging:
     chords: float = 0.6
     dropped_track: float = 0.15
     wrong_key: float = 0.08
-    corrupted: float = 0.2
-    missed: float = 0.4
-    octave: float = 0.06
-    spurious: float = 0.9
-    moved: float = 0.2
+    heard: float = 0.4
+    known: float = 0.4
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,9 @@ class Window:
 class Windows:
     """An endless supply of windows of `length` + 1 events from the pieces to train on."""
 
-    def __init__(self, entries: list[Entry], arranging: Arranging, seed: int) -> None:
-        self.arranging = arranging
+    def __init__(self, entries: list[Entry], arranging: Arranging, seed: int, known: Sequence[Heard] = ()) -> None:
+        self.arranging, self.known = arranging, list(known)
+        self.mishearing = Mishearing(self.known)
         self.rng = np.random.default_rng(seed)
         self.loops = [e.piece for e in entries if e.source == "groove" and e.piece.bars >= 8]
         named = {"bands" if e.source in BANDS else e.source for e in entries} & SHARES.keys()
@@ -95,6 +95,17 @@ class Windows:
 
     def _stretch(self, length: int) -> Window:
         rng, how = self.rng, self.arranging
+        if self.known and rng.random() < how.heard:
+            return self._after_errors(length)
+        piece, present = self._arranged(length)
+        if rng.random() < how.accompany:
+            return self._accompaniment(piece, present)
+        events = encode(piece, 0, piece.bars, present)
+        return Window(events, np.append(False, events.written[:-1]))
+
+    def _arranged(self, length: int) -> tuple[Piece, list[int]]:
+        """A stretch of some piece in some arrangement, and the families that are to be heard of it."""
+        rng, how = self.rng, self.arranging
         pool = str(rng.choice(list(self.pools), p=self.odds))
         piece = self.pools[pool][rng.choice(len(self.pools[pool]), p=self.weights[pool])]
         start = 0 if rng.random() < 0.25 else int(rng.integers(0, max(piece.bars - 8, 1)))
@@ -106,12 +117,7 @@ class Windows:
         present = sorted(piece.families)
         if len(present) > 2:
             present = [f for f in present if f == DRUMS or rng.random() >= how.dropped_track] or present
-        if rng.random() < how.accompany:
-            return self._accompaniment(piece, present)
-        if rng.random() < how.corrupted:
-            return self._after_errors(piece, present)
-        events = encode(piece, 0, piece.bars, present)
-        return Window(events, np.append(False, events.written[:-1]))
+        return piece, present
 
     def _accompaniment(self, piece: Piece, present: list[int]) -> Window:
         rng = self.rng
@@ -121,44 +127,36 @@ class Windows:
             if rng.random() < 0.12:
                 given.append(family)
         write = [f for f in others if f not in given] or present
-        piece = plainer_chords(piece) if rng.random() < 0.6 else piece
-        if rng.random() < 0.3 and len(given):
-            piece = self.corrupted(piece, given, piece.bars)
+        piece = replace(piece, chords=plain(piece.chords)) if rng.random() < 0.6 else piece
         events = encode(piece, 0, piece.bars, write, given, chords=rng.random() < self.arranging.chords)
         return Window(events, np.append(False, events.written[:-1]))
 
-    def _after_errors(self, piece: Piece, present: list[int]) -> Window:
-        boundary = int(self.rng.integers(4, 13))
-        events = encode(self.corrupted(piece, present, boundary), 0, piece.bars, present)
-        bars = np.cumsum(events.token == BAR) - 1
-        return Window(events, np.append(False, events.written[:-1]) & (bars >= boundary))
+    def _heard(self, length: int) -> Heard:
+        """A stretch and what was heard of it: a known one or, as wrongly heard as those, any."""
+        rng = self.rng
+        if rng.random() < self.arranging.known:
+            one = self.known[int(rng.integers(len(self.known)))]
+            start = int(rng.integers(0, max(one.piece.bars - 11, 1)))
+            return one.cut(start, min(one.piece.bars, start + 16 + length // 12))
+        piece, present = self._arranged(length)
+        return self.mishearing.of(replace(piece, notes=piece.notes[np.isin(piece.notes[:, 2], present)]), rng)
 
-    def corrupted(self, piece: Piece, families: list[int], bars: int) -> Piece:
-        """The piece as a transcriber might hear the first `bars` bars of `families`: missed, spurious, moved notes."""
-        rng, how = self.rng, self.arranging
-        notes = piece.notes.copy()
-        hit = (notes[:, 0] < bars) & np.isin(notes[:, 2], families)
-        n = len(notes)
-        pitched = hit & (notes[:, 2] != DRUMS)
-        notes[:, 3] += np.where(pitched & (rng.random(n) < how.octave), rng.choice([-12, 12], n), 0)
-        room = piece.bar_beats[notes[:, 0]] * TICKS
-        slip = np.where(hit & (rng.random(n) < how.moved), rng.choice([-1, 1], n), 0)
-        notes[:, 1] = np.clip(notes[:, 1] + slip, 0, room - 1)
-        longer = np.where(pitched & (rng.random(n) < 0.5), rng.choice([0.5, 0.75, 1.25], n), 1.0)
-        notes[:, 4] = np.maximum(np.round(notes[:, 4] * longer), 1)
-        extra = notes[hit & (rng.random(n) < how.spurious)].copy()
-        drums = extra[:, 2] == DRUMS
-        extra[:, 3] = np.where(
-            drums,
-            rng.choice([36, 38, 42], len(extra)),
-            extra[:, 3] + rng.choice([0, 0, -12, 12, 7, 19, -1, 1], len(extra)),
-        )
-        late = rng.choice([0, TICKS // 4, TICKS // 2, TICKS], len(extra))
-        extra[:, 1] = (extra[:, 1] + late) % (piece.bar_beats[extra[:, 0]] * TICKS)
-        kept = notes[~(hit & (rng.random(n) < how.missed))]
-        notes = np.concatenate([kept, extra])
-        notes[:, 3] = np.clip(notes[:, 3], 0, 127)
-        return replace(piece, notes=np.unique(notes, axis=0))
+    def _after_errors(self, length: int) -> Window:
+        """A stretch written on after bars that a transcriber heard, or around a melody that it heard."""
+        rng, heard = self.rng, self._heard(length)
+        piece = heard.piece
+        others = sorted(piece.families - {MELODY})
+        sung = heard.notes[heard.notes[:, 2] == MELODY]
+        if rng.random() < self.arranging.accompany and MELODY in piece.families and others and len(sung):
+            band = piece.notes[piece.notes[:, 2] != MELODY]
+            piece = replace(piece, notes=np.concatenate([sung, band]), chords=heard.chords)
+            events = encode(piece, 0, piece.bars, others, [MELODY], chords=rng.random() < self.arranging.chords)
+            return Window(events, np.append(False, events.written[:-1]))
+        most = max(min(12, piece.bars - 4), 1)
+        bar = int(rng.integers(min(4, most), most + 1))
+        piece = heard.until(bar) if rng.random() < self.arranging.chords else heard.unnamed.until(bar)
+        events = encode(piece, 0, piece.bars, sorted(heard.piece.families))
+        return Window(events, np.append(False, events.written[:-1]))
 
     def dealt_out(self, piece: Piece) -> Piece:
         """A melody-and-piano piece as an ensemble: its lowest notes to the bass, long ones to strings, drums below."""
@@ -197,26 +195,6 @@ class Windows:
             (tiled[:, 0] < piece.bars)
             & (tiled[:, 1] < TICKS * piece.bar_beats[np.minimum(tiled[:, 0], piece.bars - 1)])
         ]
-
-
-def cut(piece: Piece, start: int, stop: int) -> Piece:
-    """Bars [start, stop) as a piece of their own, beginning in the chord that sounds there."""
-    notes = piece.notes[(piece.notes[:, 0] >= start) & (piece.notes[:, 0] < stop)]
-    chords = piece.chords[(piece.chords[:, 0] >= start) & (piece.chords[:, 0] < stop)]
-    before = piece.chords[piece.chords[:, 0] < start]
-    if len(before):
-        chords = np.concatenate([[[start, 0, before[-1, 2]]], chords])
-    move = np.array([start, 0, 0, 0, 0])
-    return replace(piece, bar_beats=piece.bar_beats[start:stop], notes=notes - move, chords=chords - move[:3])
-
-
-def plainer_chords(piece: Piece) -> Piece:
-    """The chords as a beat tracker names them: major and minor alone."""
-    chords = piece.chords.copy()
-    root, quality = np.divmod(chords[:, 2] - 1, 6)
-    plain = 1 + root * 6 + np.isin(quality, (1, 3))
-    chords[:, 2] = np.where(chords[:, 2] == 0, 0, plain)
-    return replace(piece, chords=chords)
 
 
 def _families(token: torch.Tensor) -> torch.Tensor:
