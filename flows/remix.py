@@ -175,7 +175,8 @@ def play_band(audio: Clip, stems: Stems, score: Score, grid: Grid, choices: Choi
     if backing == "generated":
         written = accompany(score, grid, audio.duration_s, transformer, settings.accompany, seed, on)
     prompt = with_track(written, score.track("melody")) if written.tracks else score
-    more = extend(prompt, grid, audio.duration_s, choices.outro_bars, transformer, settings.extend, seed, on)
+    bars, transcribed = choices.outro_bars, not written.tracks
+    more = extend(prompt, grid, audio.duration_s, bars, transformer, settings.extend, seed, on, transcribed)
     length_s = max(audio.duration_s + more.end_s - more.start_s, more.end_s)
     frames = round(length_s * audio.sample_rate)
     generated = joined(written, more.score)

@@ -37,12 +37,21 @@ def accompany(
 
 @stage("torch", "numpy", depends=_weights, resident=True)
 def extend(
-    score: Score, grid: Grid, end_s: float, bars: int, transformer: str, settings: PlaySettings, seed: int, device: str
+    score: Score,
+    grid: Grid,
+    end_s: float,
+    bars: int,
+    transformer: str,
+    settings: PlaySettings,
+    seed: int,
+    device: str,
+    transcribed: bool = False,
 ) -> Continuation:
-    """Play on for so many bars after the song, in its key and groove."""
+    """Play on for so many bars after the song, in its key and groove; a `transcribed` score may have errors."""
     longer, start_s, stop_s = carried_on(grid, end_s, bars)
     if bars == 0:
         return Continuation(Score(()), longer, start_s, stop_s)
     network = _network(transformer, device)
-    new = played_on(score, longer, start_s, bars, network, settings, seed, device, stage_watch("extend"))
+    watch = stage_watch("extend")
+    new = played_on(score, longer, start_s, bars, network, settings, seed, device, watch, transcribed)
     return Continuation(new, longer, start_s, stop_s)

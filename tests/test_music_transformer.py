@@ -239,6 +239,22 @@ def test_tracks_that_the_prompt_has_not_join_it():
     assert all(start <= n.onset_s < end for t in new.tracks for n in t.notes)
 
 
+def test_a_transcribed_prompt_is_heard_and_what_joins_it_too(monkeypatch):
+    tasks = []
+    monkeypatch.setattr(
+        sampling, "write_bars", lambda network, task, *rest: (tasks.append(task), task.piece.notes[:0])[1]
+    )
+    score, grid = song()
+    longer, start, _ = carried_on(grid, score.end_s, 4)
+    for transcribed in (False, True):
+        extend(score, longer, start, 4, untrained(), PlaySettings(), 0, "cpu", transcribed=transcribed)
+    asked = PlaySettings(tracks=("strings", "bass"))
+    extend(score, longer, start, 4, untrained(), asked, 0, "cpu", transcribed=True)
+    plain, heard, joining, joined = tasks
+    assert (plain.piece.heard, heard.piece.heard, heard.start) == (0, heard.start, plain.start)
+    assert (joining.piece.heard, joined.piece.heard) == (0, joined.start), "beside the prompt it still writes"
+
+
 def test_what_was_not_heard_is_said():
     score, grid = song()
     assert shortcomings(score, grid, score.end_s, accompanied=True) == ()

@@ -77,27 +77,30 @@ def extend(
     seed: int,
     device: str,
     watch: Watch = UNWATCHED,
+    transcribed: bool = False,
 ) -> Score:
     """What the ensemble of `score` plays in the `bars` bars from `start_s` on: the new notes alone, on its tracks.
 
     `grid` already carries the beats of the new bars (`models.grid.carried_on`). Of the score only what begins before
     `start_s` seconds is heard; where that is nothing, a band plays from the key, the tempo and the song's last chords.
-    Tracks asked for that the prompt has not join it.
+    Tracks asked for that the prompt has not join it. A `transcribed` score is not taken at its word, note by note.
     Onsets lie in [start_s, end of the last bar]. Same seed, same notes on the same machine.
     """
     if bars <= 0:
         return NOTHING
     end_s = float(beats_to_seconds(grid, np.round(seconds_to_beats(grid, start_s)) + bars * grid.metre))
     laid, first = lay(score, grid, end_s, start_s)
-    heard = ensemble(laid.piece, first)
-    families = settings.families(heard or [FAMILIES.index(name) for name in BAND])
-    piece = laid.piece if heard else chords_again(laid.piece, first)
+    playing = ensemble(laid.piece, first)
+    families = settings.families(playing or [FAMILIES.index(name) for name in BAND])
+    piece = laid.piece if playing else chords_again(laid.piece, first)
     piece, gap = without_silence(piece, first)
     network, rng = network.to(device), np.random.default_rng(seed)
-    missing = [family for family in families if family not in heard] if heard else []
+    missing = [family for family in families if family not in playing] if playing else []
     if missing:
-        piece = _joined_by(network, piece, first - gap, heard, missing, settings, rng)
-    task = Task(piece, first - gap, piece.bars, families, chords=not heard and len(piece.chords) > 0)
+        piece = _joined_by(network, piece, first - gap, playing, missing, settings, rng)
+    if transcribed and playing:
+        piece = replace(piece, heard=first - gap)
+    task = Task(piece, first - gap, piece.bars, families, chords=not playing and len(piece.chords) > 0)
     rows = _written(network, task, settings.manner, rng, watch)
     return score_of(rows + np.array([gap, 0, 0, 0, 0]), laid, grid, score, start_s, end_s)
 
@@ -106,14 +109,14 @@ def _joined_by(
     network: "MusicTransformer",
     piece: Piece,
     stop: int,
-    heard: list[int],
+    playing: list[int],
     missing: list[int],
     settings: PlaySettings,
     rng: np.random.Generator,
 ) -> Piece:
     """The piece with the families that are to join written under the last bars before `stop`, so that they play on."""
     start = max(stop - JOINED_BARS, 0)
-    task = Task(piece, start, stop, missing, heard, chords=len(piece.chords) > 0)
+    task = Task(piece, start, stop, missing, playing, chords=len(piece.chords) > 0)
     rows = _written(network, task, settings.manner, rng)
     return replace(piece, notes=np.concatenate([piece.notes, rows]))
 
