@@ -19,6 +19,8 @@ from models.music_transformer.network import Batch
 from models.music_transformer.tokens import DRUMS, FAMILIES, HAS, TICKS, Events, Ints, Piece, cut, encode
 
 BASS, PIANO, GUITAR, STRINGS, MELODY = (FAMILIES.index(f) for f in ("bass", "piano", "guitar", "strings", "melody"))
+_SOON = 8
+"""So many bars after those that were heard are learned: later on, what was written since says more."""
 SHARES = {"pop909": 0.64, "bands": 0.3, "nottingham": 0.06}
 """How often each collection is drawn from."""
 
@@ -28,8 +30,9 @@ class Arranging:
     """How often (0..1) a stretch is rearranged in each way.
 
     `chords` is how often an accompaniment is told them: where it is not, the melody alone says what fits it.
-    `heard` is how often what is to be played on, or the melody to be accompanied, carries a transcriber's errors, and
-    `known` how often of these it is music whose sound was truly transcribed, not other music as wrongly heard.
+    `heard` is how often what is to be played on, or the melody to be accompanied, carries a transcriber's errors; of
+    these `known` is how often it is music whose sound was truly transcribed, not other music as wrongly heard, and
+    `heard_melody` how often a melody is accompanied.
     """
 
     ensemble: float = 0.35
@@ -37,8 +40,9 @@ class Arranging:
     chords: float = 0.6
     dropped_track: float = 0.15
     wrong_key: float = 0.08
-    heard: float = 0.4
+    heard: float = 0.6
     known: float = 0.4
+    heard_melody: float = 0.25
 
 
 @dataclass(frozen=True)
@@ -147,13 +151,14 @@ class Windows:
         piece = heard.piece
         others = sorted(piece.families - {MELODY})
         sung = heard.notes[heard.notes[:, 2] == MELODY]
-        if rng.random() < self.arranging.accompany and MELODY in piece.families and others and len(sung):
+        if rng.random() < self.arranging.heard_melody and MELODY in piece.families and others and len(sung):
             band = piece.notes[piece.notes[:, 2] != MELODY]
             piece = replace(piece, notes=np.concatenate([sung, band]), chords=heard.chords)
             events = encode(piece, 0, piece.bars, others, [MELODY], chords=rng.random() < self.arranging.chords)
             return Window(events, np.append(False, events.written[:-1]))
         most = max(min(12, piece.bars - 4), 1)
         bar = int(rng.integers(min(4, most), most + 1))
+        heard = heard.cut(0, bar + _SOON)
         piece = heard.until(bar) if rng.random() < self.arranging.chords else heard.unnamed.until(bar)
         events = encode(piece, 0, piece.bars, sorted(heard.piece.families))
         return Window(events, np.append(False, events.written[:-1]))
