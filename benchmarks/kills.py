@@ -106,6 +106,7 @@ def kills(folder: Path, count: int, real: bool, seconds: float, chance: Random, 
             "stages": "the real ones, on songs of 4 s" if real else f"of known cost, {seconds:g} s a song",
             "database": "PostgreSQL" if trial.database else "SQLite",
             "ended": dict(Counter(states.values())),
+            "why_not_completed": told(trial, [one for one, state in states.items() if state != "Completed"]),
             **(remixes_made(trial) if real else songs_made(trial)),
             **taken_up(trial),
             "minutes": round((time.monotonic() - began) / 60, 1),
@@ -179,6 +180,12 @@ def until_over(trial: Trial, patience_s: float = 1800.0) -> dict[str, str]:
         if all(state in FINAL for state in states.values()) or time.monotonic() > end:
             return states
         time.sleep(5)
+
+
+def told(trial: Trial, songs: list[str]) -> list[list[str]]:
+    """The states that these songs went through, each with its message."""
+    found = [trial.asked(lambda client, one=one: client.read_flow_run_states(UUID(one))) for one in songs]
+    return [[f"{state.name}: {state.message or ''}"[:150] for state in states] for states in found]
 
 
 def notes(trial: Trial, what: str) -> list[dict[str, Any]]:

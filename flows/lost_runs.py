@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -36,11 +36,17 @@ from tasks.in_use import left
 
 EVERY_S = 5.0
 LOST_AFTER_S = 75.0
-MOST_STARTS = 6
-"""A run that was lost so often is at fault itself (it eats all memory, say), and ends Failed."""
+MOST_CRASHES, MOST_STARTS = 6, 30
+"""A run whose process ended so often while its worker lived is at fault itself (it eats all memory, say), and ends
+Failed; one that was lost with its worker may have had no part in it, and is given up later."""
 
 MOST_FAULTS = 3
-"""A run whose process ended so often on its own would do so again; once or twice its server may have been away."""
+"""A run whose process ended so often on its own, while there was a server, would do so again."""
+
+EXCUSED_S = 30.0
+"""A process that ended on its own before its server had answered again for so long may have ended for want of it."""
+
+_EXCUSED = "Its server was away; it is taken up again."
 
 _WORKING = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 _UUID = "prefect.flow-run."
@@ -83,39 +89,58 @@ class Sweep:
             old = [run for run in absent if run not in gone and run.state and run.state.timestamp < since]
             heard = _heard(client, [run.id for run in old], since)
             silent = [run for run in old if run.id not in heard]
-        return [run.name for run in (*crashed, *gone, *silent) if take_up(client, run)]
+        steady = now("UTC") - timedelta(seconds=time.monotonic() - self._answers_since - EXCUSED_S)
+        return [run.name for run in (*crashed, *gone, *silent) if take_up(client, run, steady)]
 
 
-def take_up(client: SyncPrefectClient, run: FlowRun) -> bool:
-    """Schedule a lost run anew, unless its state has changed meanwhile; a cancelled one stays cancelled."""
+def take_up(client: SyncPrefectClient, run: FlowRun, steady: datetime) -> bool:
+    """Schedule a lost run anew, unless its state has changed meanwhile; a cancelled one stays cancelled.
+
+    `steady` is since when the server has been there without a break.
+    """
     current = client.read_flow_run(run.id)
     if not current.state or not run.state or current.state.id != run.state.id:
         return False
+    state: State[Any] = Scheduled(
+        name="AwaitingRetry", message="The process of this run was lost; it is taken up again."
+    )
     if current.state.type == StateType.CANCELLING:
-        client.set_flow_run_state(run.id, Cancelled(message="Cancelled; its worker is gone."), force=True)
-    elif _faults([current.state]) and _faults(client.read_flow_run_states(run.id)) >= MOST_FAULTS:
-        words = "The run ended by a fault of its own before it could say which; its worker's log runs.log tells more."
-        client.set_flow_run_state(run.id, Failed(message=words), force=True)
-    elif current.run_count >= MOST_STARTS:
-        words = f"The process of this run was lost {current.run_count} times; it is not started again."
-        client.set_flow_run_state(run.id, Failed(message=words), force=True)
-    else:
-        state: State[Any] = Scheduled(
-            name="AwaitingRetry", message="The process of this run was lost; it is taken up again."
-        )
-        client.set_flow_run_state(run.id, state, force=True)
+        state = Cancelled(message="Cancelled; its worker is gone.")
+    elif _is_fault(current.state) and current.state.timestamp < steady:
+        state = Scheduled(name="AwaitingRetry", message=_EXCUSED)
+    elif words := _hopeless(current, client.read_flow_run_states(run.id)):
+        state = Failed(message=words)
+    client.set_flow_run_state(run.id, state, force=True)
     return True
 
 
-def _faults(states: Sequence[State[Any]]) -> int:
-    """How often a run's process ended on its own, with a small exit code, and was not killed.
+def _hopeless(run: FlowRun, states: Sequence[State[Any]]) -> str:
+    """Why a run that was lost is not taken up once more, as a sentence; empty where it is."""
+    if run.state and _is_fault(run.state) and _faults(states) >= MOST_FAULTS:
+        return "The run ended by a fault of its own before it could say which; its worker's log runs.log tells more."
+    crashes = sum(state.type == StateType.CRASHED for state in states)
+    if crashes >= MOST_CRASHES or run.run_count >= MOST_STARTS:
+        return f"The process of this run was lost {run.run_count} times; it is not started again."
+    return ""
 
-    >>> one, other = "Process exited with status code: 1. Process exited with a general error.", "status code: -9."
-    >>> _faults([State(type="CRASHED", message=one), State(type="CRASHED", message=other), State(type="RUNNING")])
+
+def _faults(states: Sequence[State[Any]]) -> int:
+    """How often a run's process ended on its own without that excuse that its server was away.
+
+    >>> fault, killed = (State(type="CRASHED", message=f"Process exited with status code: {code}.") for code in (1, -9))
+    >>> _faults([fault, State(type="SCHEDULED", message=_EXCUSED), fault, State(type="SCHEDULED"), killed])
     1
     """
-    codes = (re.search(r"status code: (-?\d+)", s.message or "") for s in states if s.type == StateType.CRASHED)
-    return sum(0 < int(code[1]) < 128 for code in codes if code)
+    after = [*states[1:], None]
+    return sum(
+        _is_fault(one) and (not then or then.message != _EXCUSED) for one, then in zip(states, after, strict=True)
+    )
+
+
+def _is_fault(state: State[Any]) -> bool:
+    """Whether a process ended on its own, with a small exit code, and was not killed."""
+    code = re.search(r"status code: (-?\d+)", state.message or "") if state.type == StateType.CRASHED else None
+    return bool(code and 0 < int(code[1]) < 128)
 
 
 def _runs(client: SyncPrefectClient, types: list[StateType]) -> list[FlowRun]:

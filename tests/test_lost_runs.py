@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.states import Cancelling, Completed, Crashed, Failed, Pending, Running
 from prefect.types._datetime import now
 
-from flows.lost_runs import MOST_FAULTS, MOST_STARTS, Sweep, living_here
+from flows.lost_runs import EXCUSED_S, MOST_CRASHES, MOST_FAULTS, MOST_STARTS, Sweep, living_here
 from tasks.in_use import alone, left
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -57,11 +57,14 @@ def test_a_sweep_takes_up_what_is_lost_and_nothing_else(client, run_in):
     client.set_flow_run_state(killed, Crashed(message="Process exited with status code: -9."), force=True)
     over = {"failed": run_in(Failed()), "completed": run_in(Completed())}
     cancelling, hopeless = run_in(Cancelling(), starts=1), run_in(Running(), starts=MOST_STARTS)
-    sweep = Sweep(lost_after_s=0.5)
-    sweep._answers_since += 3600  # as if it had only just begun to answer
+    eats_memory = run_in(Crashed(message="Process exited with status code: -9."))
+    for _ in range(MOST_CRASHES - 1):
+        client.set_flow_run_state(eats_memory, Crashed(message="Process exited with status code: -9."), force=True)
+    sweep = Sweep(lost_after_s=1000)
+    sweep._answers_since -= 900
     crashed_only = sweep.once()
-    assert len(crashed_only) == 4, "silence counts only once the server has answered for as long"
-    sweep._answers_since -= 7200
+    assert len(crashed_only) == 5, "silence counts only once the server has answered for as long"
+    sweep.lost_after_s = 0.5
     time.sleep(0.6)
     assert len(sweep.once()) == 4
     for one in lost.values():
@@ -70,11 +73,27 @@ def test_a_sweep_takes_up_what_is_lost_and_nothing_else(client, run_in):
     assert client.read_flow_run(faulty).state.type == StateType.FAILED
     assert client.read_flow_run(unlucky).state.name == "AwaitingRetry", "its server may have been away"
     assert client.read_flow_run(killed).state.name == "AwaitingRetry", "whatever went before, now it was killed"
-    ended = client.read_flow_run(hopeless)
-    assert ended.state.type == StateType.FAILED
-    assert f"lost {ended.run_count} times" in ended.state.message
+    for one in (hopeless, eats_memory):
+        ended = client.read_flow_run(one)
+        assert ended.state.type == StateType.FAILED
+        assert f"lost {ended.run_count} times" in ended.state.message
     assert [client.read_flow_run(one).state.type.value.lower() for one in over.values()] == list(over)
     assert sweep.once() == []
+
+
+def test_a_run_whose_process_ended_while_its_server_was_away_is_excused(client, run_in):
+    words = "Process exited with status code: 1. Process exited with a general error."
+    run, sweep = run_in(Running()), Sweep()
+    for _ in range(MOST_FAULTS):
+        client.set_flow_run_state(run, Crashed(message=words), force=True)
+        assert len(sweep.once()) == 1
+        assert client.read_flow_run(run).state.message == "Its server was away; it is taken up again."
+    sweep._answers_since -= EXCUSED_S + 60
+    for _ in range(MOST_FAULTS):
+        assert client.read_flow_run(run).state.name == "AwaitingRetry"
+        client.set_flow_run_state(run, Crashed(message=words), force=True)
+        assert len(sweep.once()) == 1
+    assert client.read_flow_run(run).state.type == StateType.FAILED
 
 
 def test_a_run_that_sends_heartbeats_is_not_lost(client, run_in):
