@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.chroma import NOTES
+from models.cuda import placed
 from models.errors import BadInput
 from models.onsets import BANDS
 
@@ -90,4 +91,4 @@ def load(path: Path, device: str = "cpu") -> BeatTracker:
         network.load_state_dict({name: value.float() for name, value in load_file(path).items()})
     except (OSError, SafetensorError, KeyError, TypeError, RuntimeError, ValueError) as error:
         raise BadInput(f"{path} does not hold a beat tracker this version can load: {error}") from error
-    return network.to(device).eval()
+    return placed(network, device)
