@@ -32,10 +32,10 @@ _HERE = torch.device("cpu")
 
 
 class Memory:
-    """The device's bytes: so many in all, and those that living tensors take; views take none of their own."""
+    """The device's bytes: so many in all, those that living tensors take, the most there were; a view takes none."""
 
     def __init__(self, total: int) -> None:
-        self.total, self.taken = total, 0
+        self.total, self.taken, self.most = total, 0, 0
         self.emptied = 0
         self._users: dict[int, int] = {}
         self._lock = threading.RLock()
@@ -47,6 +47,7 @@ class Memory:
             if place not in self._users and self.taken + size > self.total:
                 raise torch.OutOfMemoryError(f"{self.taken + size} bytes of {self.total} (pretended)")
             self.taken += size if place not in self._users else 0
+            self.most = max(self.most, self.taken)
             self._users[place] = self._users.get(place, 0) + 1
         weakref.finalize(tensor, self._release, place, size)
 
@@ -70,7 +71,8 @@ class Pretended(torch.Tensor):
     @staticmethod
     def __new__(cls, inner: torch.Tensor) -> "Pretended":
         shape = {"strides": inner.stride(), "storage_offset": inner.storage_offset(), "dtype": inner.dtype}
-        made = torch.Tensor._make_wrapper_subclass(cls, inner.size(), device="cuda:0", **shape)  # type: ignore[attr-defined]
+        with torch.inference_mode(False):  # else views of parameters, which are no inference tensors, cannot be made
+            made = torch.Tensor._make_wrapper_subclass(cls, inner.size(), device="cuda:0", **shape)  # type: ignore[attr-defined]
         made.inner = inner
         _memory.hold(made)
         return made
@@ -84,6 +86,9 @@ class Pretended(torch.Tensor):
     # what torch's own methods look the driver up for
     def contiguous(self, memory_format: torch.memory_format = torch.contiguous_format) -> torch.Tensor:
         return self if self.is_contiguous(memory_format=memory_format) else self.clone(memory_format=memory_format)
+
+    def new_tensor(self, data: Any, dtype: torch.dtype | None = None) -> torch.Tensor:
+        return torch.tensor(data, dtype=dtype or self.dtype).to(self.device)
 
     def __getitem__(self, place: Any) -> "Pretended":
         _refuse("indexing", [t for t in pytree.tree_leaves(place) if isinstance(t, torch.Tensor)])

@@ -1,12 +1,14 @@
 """Every engine on a CUDA device: a pretended one (`tests.pretended_cuda`), and a true one where there is one (-m gpu)."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from multiprocessing import Pipe
 from queue import SimpleQueue
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from demucs.apply import BagOfModels
 
@@ -18,6 +20,7 @@ from models.demucs.load import separator_path
 from models.demucs.packing import packed
 from models.demucs.split import SplitSettings, split
 from models.example_song import example_song
+from models.encoding import write_wav
 from models.grid import carried_on
 from models.music_transformer import PlaySettings, accompany, extend
 from models.music_transformer import network as music_transformer
@@ -25,6 +28,10 @@ from models.records import Samples, Wave
 from models.registry import find, verified
 from models.so_vits_svc.convert import RevoiceSettings, convert, load_voice
 from models.so_vits_svc.voices import find_voice
+import tasks.separate
+from tasks.engine import _Call, _for_several, take_turns
+from tasks.networks import NETWORKS, Networks
+from tasks.store import Store
 from tests.pretended_cuda import Memory, Pretended, pretended_cuda
 from tests.test_beat_tracker import FEATURES
 from tests.test_demucs_split import song as noise
@@ -128,3 +135,150 @@ def test_the_shipped_separators_give_what_they_give_on_the_cpu(kind, tolerance):
     wave = Wave(example_song(seconds=4.0).mix.samples, 44_100)
     one, other = (apart(load_separator(path, device), device, wave) for device in ("cuda", "cpu"))
     near(one, other, tolerance)
+
+
+def test_a_batch_too_big_for_the_device_is_halved_until_it_fits(pretended):
+    network, wave = tiny_band_mask(), noise(tiny_band_mask(), 7.0)
+    sizes, plain = [], network.forward
+
+    def watched(mix):
+        sizes.append(len(mix))
+        return plain(mix)
+
+    network.forward = watched
+    pretended.total = 1 << 35
+    roomy = apart(network, "cuda", wave, batch=0)
+    assert max(sizes) == 16, "no more than 16 however much there is"
+    most = pretended.most
+    sizes.clear()
+    pretended.total, pretended.most = most // 3, 0
+    near(apart(network, "cuda", wave, batch=16), roomy, 1e-5)
+    assert sizes[:3] == [16, 8, 4], "each try found free what the one before had filled"
+    assert pretended.emptied == 2
+    assert passes._affordable(network, "cuda") == 1
+
+
+def together(network: torch.nn.Module, settings: list[SplitSettings], wave: Wave) -> list[Samples]:
+    """The song taken apart by several threads at once, each with settings of its own."""
+    found: list[Samples] = [np.zeros(0, np.float32)] * len(settings)
+    ready = threading.Barrier(len(settings))
+
+    def one(place: int) -> None:
+        ready.wait()
+        found[place] = whole(split(wave, network, settings[place], 0, "cuda"))
+
+    threads = [threading.Thread(target=one, args=(place,)) for place in range(len(settings))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return found
+
+
+def test_songs_that_share_passes_keep_their_own_precision(tolerance):
+    wave = noise(tiny_band_mask(), 3.0)
+    settings = [SplitSettings(), SplitSettings(precision="bfloat16")] * 2
+    alone = [apart(tiny_band_mask(), "cuda", wave, precision=one.precision) for one in settings]
+    for found, wanted in zip(together(packed(tiny_band_mask()), settings, wave), alone, strict=True):
+        near(found, wanted, max(tolerance, 1e-5))
+
+
+def test_songs_that_fit_one_by_one_only_are_separated_all_the_same(pretended):
+    network, wave = tiny_band_mask(), noise(tiny_band_mask(), 2.0)
+    pretended.total, pretended.most = 1 << 33, 0
+    alone = apart(network, "cuda", wave)
+    pretended.total = int(1.5 * pretended.most)
+    for found in together(packed(network), [SplitSettings()] * 4, wave):
+        near(found, alone, 1e-5)
+
+
+@pytest.mark.weights
+@pytest.mark.usefixtures("home")
+def test_the_engine_loads_a_separator_once_and_songs_that_wait_together_share_its_passes(tolerance, monkeypatch):
+    loaded: list[str] = []
+    networks = Networks(heard=[loaded.append], prepared=_for_several)
+    monkeypatch.setattr(tasks.separate, "NETWORKS", networks)
+    audio = Store().put([example_song(seconds=4.0).mix.samples], 44_100)
+    wanted = {"audio": audio, "separator": "band-mask", "settings": SplitSettings(), "seed": 0, "device": "cuda"}
+    calls: SimpleQueue[_Call] = SimpleQueue()
+    pipes = [Pipe() for _ in range(2)]
+    asked = [_Call(engines, "separate", wanted) for _, engines in pipes]
+    for call in asked:
+        calls.put(call)
+    threading.Thread(target=take_turns, args=(calls, None), daemon=True).start()
+    found = [call.answer.result(timeout=120) for call in asked]
+    assert loaded == ["band-mask"]
+    plain = tasks.separate.separate.fn(**wanted | {"device": "cpu"})
+    for stems in found:
+        near(Store().source(stems.vocals).read(0, audio.frames), Store().source(plain.vocals).read(0, audio.frames), tolerance)
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("voice", ["lj", "knn", "world"])
+def test_a_voice_sings_what_it_sings_on_the_cpu(voice, tolerance):
+    song = example_song(seconds=4.0)
+    lead = Wave(song.stems["lead_vocals"].samples, song.mix.sample_rate)
+    one, other = (
+        whole(convert(lead, load_voice(find_voice(voice), device), RevoiceSettings(), 0, device))
+        for device in ("cuda", "cpu")
+    )
+    near(one, other, 10 * tolerance)
+
+
+def played(network: Callable[[], torch.nn.Module], device: str) -> list[object]:
+    """A band for a song, the song carried on, and carried on by a band with another instrument in it."""
+    score, grid = score_and_grid(2)
+    longer, start, _ = carried_on(grid, score.end_s, 1)
+    joined = PlaySettings(tracks=("drums", "bass", "strings"))
+    return [
+        accompany(score.track("melody"), grid, score.end_s, network(), PlaySettings(), 1, device),
+        extend(score, longer, start, 1, network(), PlaySettings(), 1, device),
+        extend(score, longer, start, 1, network(), joined, 1, device),
+    ]
+
+
+@pytest.mark.parametrize("positions", ["rotary", "relative"])
+def test_the_same_notes_are_written_as_on_the_cpu(positions, tolerance):
+    def network():
+        return tiny_transformer(positions=positions)
+
+    assert played(network, "cuda") == played(network, "cpu")
+
+
+@pytest.mark.weights
+def test_the_shipped_transformer_writes_the_same_notes(tolerance):
+    path = verified(find("music_transformer", "small"))
+    one, other = (
+        played(lambda device=device: music_transformer.load(path, device), device) for device in ("cuda", "cpu")
+    )
+    assert one == other
+
+
+@pytest.mark.weights
+def test_beats_are_heard_as_on_the_cpu(tolerance):
+    given = np.random.default_rng(0).random((1500, FEATURES)).astype(np.float16)
+    path = verified(find("beat_tracker", "small"))
+    one, other = (hear(given, beat_tracker.load(path, device)) for device in ("cuda", "cpu"))
+    near(one, other, tolerance)
+
+
+@pytest.mark.weights
+@pytest.mark.usefixtures("prefect_server")
+def test_a_whole_remix_is_made_on_the_device(tmp_path, monkeypatch, tolerance):
+    from flows import devices
+    from flows.remix import remix
+
+    monkeypatch.setattr(devices, "ROCM", tmp_path)  # torch is asked, though there may be no driver
+    song = tmp_path / "a song.wav"
+    write_wav(example_song(seconds=4.0).mix, song)
+    mixes = []
+    for device in ("auto", "cpu"):
+        monkeypatch.setenv("REMIX_HOME", str(tmp_path / device))
+        made = remix(song=song, out=tmp_path / device / "out", outro_bars=1, device=device)
+        said = json.loads((made.folder / "manifest.json").read_text())["settings"]["device"]
+        assert said == ("cpu" if device == "cpu" else "cuda")
+        mixes.append(soundfile.read(made.folder / "mix.wav", dtype="float32")[0])
+        print(device, [(s.name, round(s.seconds, 1)) for s in made.stages])
+    print("DIFF", np.abs(mixes[0]-mixes[1]).max(), np.abs(mixes[1]).max())
+    NETWORKS._kept.clear()
+    near(*mixes, max(100 * tolerance, 1e-4))

@@ -52,7 +52,8 @@ class BeatTracker(nn.Module):
         hidden = self.enter(functional.elu(torch.cat([*heard, self.harmony(notes)], dim=1)))
         for layer in self.layers:
             hidden = layer(hidden)
-        return torch.as_tensor(self.leave(functional.elu(hidden)))
+        said: Tensor = self.leave(functional.elu(hidden))
+        return said
 
 
 class _Layer(nn.Module):
