@@ -46,6 +46,6 @@ def placed(network: Network, device: str) -> Network:
     if device.startswith("cuda"):
         import torch
 
-        torch.backends.fp32_precision = "ieee"
+        torch.backends.fp32_precision = "ieee"  # type: ignore[attr-defined]
         torch.backends.cudnn.deterministic = True
     return network.to(device).eval()

@@ -22,7 +22,7 @@ from typing import Any
 import tasks.stages  # noqa: F401  # every stage by its name
 from models.cuda import usable
 from models.demucs.packing import packed
-from models.errors import BadInput, Cancelled
+from models.errors import BadInput, Cancelled, ran_out_of_memory
 from models.progress import Watch
 from models.registry import home
 from tasks.caching import STAGES
@@ -152,7 +152,7 @@ def _portable(error: Exception) -> Exception:
     if isinstance(error, OSError) and error.errno:
         return OSError(error.errno, error.strerror)
     words = f"{type(error).__name__}: {error}"
-    return MemoryError(words) if type(error).__name__ == "OutOfMemoryError" else RuntimeError(words)
+    return MemoryError(words) if ran_out_of_memory(error) else RuntimeError(words)
 
 
 def _end_with(parent: int) -> None:

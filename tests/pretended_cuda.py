@@ -19,7 +19,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch.utils import _pytree as pytree
 
 aten = torch.ops.aten
 _COPIES = {aten._to_copy.default, aten.copy_.default}
@@ -32,11 +31,14 @@ _HERE = torch.device("cpu")
 
 
 class Memory:
-    """The device's bytes: so many in all, those that living tensors take, the most there were; a view takes none."""
+    """The device's bytes: so many in all, those that living tensors take, the most there were; a view takes none.
+
+    `emptied` is how many were taken at each call of `empty_cache`.
+    """
 
     def __init__(self, total: int) -> None:
         self.total, self.taken, self.most = total, 0, 0
-        self.emptied = 0
+        self.emptied: list[int] = []
         self._users: dict[int, int] = {}
         self._lock = threading.RLock()
 
@@ -91,19 +93,19 @@ class Pretended(torch.Tensor):
         return torch.tensor(data, dtype=dtype or self.dtype).to(self.device)
 
     def __getitem__(self, place: Any) -> "Pretended":
-        _refuse("indexing", [t for t in pytree.tree_leaves(place) if isinstance(t, torch.Tensor)])
-        return Pretended(self.inner[pytree.tree_map(_inner, place)])
+        _refuse("indexing", list(_tensors(place)))
+        return Pretended(self.inner[_inner(place)])
 
     def __setitem__(self, place: Any, value: Any) -> None:
-        _refuse("indexing", [t for t in pytree.tree_leaves(place) if isinstance(t, torch.Tensor)])
-        self.inner[pytree.tree_map(_inner, place)] = _inner(value)
+        _refuse("indexing", list(_tensors(place)))
+        self.inner[_inner(place)] = _inner(value)
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = dict(kwargs or {})
         if func is aten._fused_sdp_choice.default:
             return 0  # plain mathematics: the fused kernels of the two devices are different operations
-        tensors = [t for t in pytree.tree_leaves((args, given)) if isinstance(t, torch.Tensor)]
+        tensors = [*_tensors(args), *_tensors(tuple(given.values()))]
         if func not in _COPIES:
             _refuse(func, tensors)
         goes = torch.device(given["device"] or "cuda") if "device" in given else torch.device("cuda")
@@ -111,22 +113,35 @@ class Pretended(torch.Tensor):
             given["device"] = _HERE
         known = {id(t.inner): t for t in tensors if isinstance(t, Pretended)}
         state = torch.get_rng_state() if torch.Tag.nondeterministic_seeded in func.tags else None
-        found = func(*pytree.tree_map(_inner, args), **pytree.tree_map(_inner, given))
+        found = func(*_inner(args), **{name: _inner(value) for name, value in given.items()})
         if given.get("generator") or (state is not None and not torch.equal(state, torch.get_rng_state())):
             raise RuntimeError(f"{func} draws random numbers on the GPU, which no seed of the CPU gives")
         if goes.type == "cpu":
             return found
         if func is aten.copy_.default and not isinstance(args[0], Pretended):
             return args[0]
-        return pytree.tree_map(lambda value: _outer(value, known), found)
+        return _outer(found, known)
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    """All tensors in an argument, which may be a list of them."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _tensors(part)
 
 
 def _inner(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return type(value)(map(_inner, value))
     return value.inner if isinstance(value, Pretended) else value
 
 
 def _outer(value: Any, known: dict[int, Pretended]) -> Any:
-    """What an operation gave, as lying on the device: the tensor it worked in place on, or a new one."""
+    """What an operation gave, as lying on the device: tensors it worked in place on, or new ones."""
+    if isinstance(value, list | tuple):
+        return type(value)(_outer(part, known) for part in value)
     if not isinstance(value, torch.Tensor):
         return value
     outer = known.get(id(value))
@@ -168,13 +183,15 @@ def pretended_cuda(total: int = 16 << 30) -> Iterator[Memory]:
         patch.setattr(torch.Tensor, "to", lambda self, *a, **k: to(self, *map(_numbered, a), **_all_numbered(k)))
         patch.setattr(torch, "tensor", lambda data, *, device=None, **k: tensor(data, **k).to(device or "cpu"))
         patch.setattr(torch.__future__, "get_overwrite_module_params_on_conversion", lambda: True)
-        yield _memory
-    kernels._destroy()
+        try:
+            yield _memory
+        finally:
+            kernels._destroy()
 
 
 def _asked_of_torch(memory: Memory) -> dict[str, Any]:
     def empty_cache() -> None:
-        memory.emptied += 1
+        memory.emptied.append(memory.taken)
 
     return {
         "_lazy_init": lambda: None,

@@ -1,4 +1,4 @@
-"""Every engine on a CUDA device: a pretended one (`tests.pretended_cuda`), and a true one where there is one (-m gpu)."""
+"""Every engine on a CUDA device: a pretended one (`tests.pretended_cuda`), and with -m gpu a true one."""
 
 import json
 import threading
@@ -12,6 +12,7 @@ import soundfile
 import torch
 from demucs.apply import BagOfModels
 
+import tasks.separate
 from models.beat_tracker import network as beat_tracker
 from models.beat_tracker.hearing import hear
 from models.demucs import passes
@@ -19,8 +20,8 @@ from models.demucs.load import load as load_separator
 from models.demucs.load import separator_path
 from models.demucs.packing import packed
 from models.demucs.split import SplitSettings, split
-from models.example_song import example_song
 from models.encoding import write_wav
+from models.example_song import example_song
 from models.grid import carried_on
 from models.music_transformer import PlaySettings, accompany, extend
 from models.music_transformer import network as music_transformer
@@ -28,11 +29,10 @@ from models.records import Samples, Wave
 from models.registry import find, verified
 from models.so_vits_svc.convert import RevoiceSettings, convert, load_voice
 from models.so_vits_svc.voices import find_voice
-import tasks.separate
 from tasks.engine import _Call, _for_several, take_turns
 from tasks.networks import NETWORKS, Networks
 from tasks.store import Store
-from tests.pretended_cuda import Memory, Pretended, pretended_cuda
+from tests.pretended_cuda import Memory, pretended_cuda
 from tests.test_beat_tracker import FEATURES
 from tests.test_demucs_split import song as noise
 from tests.test_demucs_split import tiny_band_mask, tiny_htdemucs
@@ -153,8 +153,9 @@ def test_a_batch_too_big_for_the_device_is_halved_until_it_fits(pretended):
     sizes.clear()
     pretended.total, pretended.most = most // 3, 0
     near(apart(network, "cuda", wave, batch=16), roomy, 1e-5)
-    assert sizes[:3] == [16, 8, 4], "each try found free what the one before had filled"
-    assert pretended.emptied == 2
+    assert sizes[:3] == [16, 8, 4]
+    assert len(pretended.emptied) == 2
+    assert max(pretended.emptied) < most / 30, "what the failed try had filled was free by then"
     assert passes._affordable(network, "cuda") == 1
 
 
@@ -178,9 +179,10 @@ def together(network: torch.nn.Module, settings: list[SplitSettings], wave: Wave
 def test_songs_that_share_passes_keep_their_own_precision(tolerance):
     wave = noise(tiny_band_mask(), 3.0)
     settings = [SplitSettings(), SplitSettings(precision="bfloat16")] * 2
-    alone = [apart(tiny_band_mask(), "cuda", wave, precision=one.precision) for one in settings]
-    for found, wanted in zip(together(packed(tiny_band_mask()), settings, wave), alone, strict=True):
-        near(found, wanted, max(tolerance, 1e-5))
+    exact = apart(tiny_band_mask(), "cuda", wave)
+    for one, found in zip(settings, together(packed(tiny_band_mask()), settings, wave), strict=True):
+        off = np.abs(found - exact).max() / np.abs(exact).max()
+        assert off < 10 * tolerance if one.precision == "float32" else 10 * tolerance < off < 0.02
 
 
 def test_songs_that_fit_one_by_one_only_are_separated_all_the_same(pretended):
@@ -210,7 +212,11 @@ def test_the_engine_loads_a_separator_once_and_songs_that_wait_together_share_it
     assert loaded == ["band-mask"]
     plain = tasks.separate.separate.fn(**wanted | {"device": "cpu"})
     for stems in found:
-        near(Store().source(stems.vocals).read(0, audio.frames), Store().source(plain.vocals).read(0, audio.frames), tolerance)
+        near(
+            Store().source(stems.vocals).read(0, audio.frames),
+            Store().source(plain.vocals).read(0, audio.frames),
+            tolerance,
+        )
 
 
 @pytest.mark.weights
@@ -278,7 +284,5 @@ def test_a_whole_remix_is_made_on_the_device(tmp_path, monkeypatch, tolerance):
         said = json.loads((made.folder / "manifest.json").read_text())["settings"]["device"]
         assert said == ("cpu" if device == "cpu" else "cuda")
         mixes.append(soundfile.read(made.folder / "mix.wav", dtype="float32")[0])
-        print(device, [(s.name, round(s.seconds, 1)) for s in made.stages])
-    print("DIFF", np.abs(mixes[0]-mixes[1]).max(), np.abs(mixes[1]).max())
     NETWORKS._kept.clear()
     near(*mixes, max(100 * tolerance, 1e-4))

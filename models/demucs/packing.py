@@ -76,7 +76,7 @@ class Packed(nn.Module):
             return
         count = sum(len(call.mix) for call in taken)
         try:
-            parts = self._computed(taken).split([len(call.mix) for call in taken])
+            parts = self._computed(taken).split_with_sizes([len(call.mix) for call in taken])
         except Exception as error:
             traceback.clear_frames(error.__traceback__)  # they hold what was computed so far, and a call its error
             if isinstance(error, torch.OutOfMemoryError) and len(taken) > 1:
