@@ -26,6 +26,6 @@ def has_cuda() -> bool:
             ctypes.CDLL("libcuda.so.1")
         except OSError:
             return False
-    import torch
+    from models.cuda import usable
 
-    return torch.cuda.is_available()
+    return usable()

@@ -8,12 +8,14 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
 from models import registry
+from models.cuda import usable
 from models.errors import BadInput
 
 State = Literal["ok", "note", "fault"]
@@ -86,9 +88,12 @@ def _ffmpeg() -> Iterator[Fact]:
 
 def _device() -> Iterator[Fact]:
     """The GPU by its driver, and whether torch was built for one, by its version file."""
-    cards, built_for = _cuda_devices(), _torch_cuda_version()
+    cards, driver, built_for = _cuda_devices(), _driver_cuda_version(), _torch_cuda_version()
     if not cards:
         yield Fact("device", "cpu")
+    elif built_for and int(driver.partition(".")[0] or 0) < int(built_for.partition(".")[0]):
+        found = f"cpu, though there is {', '.join(cards)}"
+        yield Fact("device", found, "note", f"its driver knows CUDA {driver}, this torch needs {built_for}: renew it")
     elif built_for:
         yield Fact("device", f"cuda {built_for}: {', '.join(cards)}")
     else:
@@ -119,6 +124,14 @@ def _cuda_devices() -> list[str]:
         driver.cuDeviceGetName(name, len(name), index)
         names.append(name.value.decode(errors="replace"))
     return names
+
+
+def _driver_cuda_version() -> str:
+    """The newest CUDA that NVIDIA's driver knows; empty where there is no driver."""
+    version = ctypes.c_int(0)
+    with suppress(OSError):
+        ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(version))
+    return f"{version.value // 1000}.{version.value % 1000 // 10}" if version.value else ""
 
 
 def _threads() -> Iterator[Fact]:
@@ -178,5 +191,5 @@ def _weights() -> Iterator[Fact]:
 def _torch() -> Iterator[Fact]:
     import torch
 
-    found = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    found = torch.cuda.get_device_name() if usable() else "cpu"
     yield Fact("torch computes on", f"{found}, {torch.get_num_threads()} threads")

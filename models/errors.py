@@ -25,3 +25,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> BadInput:
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
     all_of_them = "" if near and len(names) > _MANY else f" Known: {', '.join(names) or 'none'}."
     return BadInput(f"There is no {kind} named {name!r}{hint}{all_of_them}")
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was too little, the machine's or a GPU's (torch itself is not imported for a name)."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"

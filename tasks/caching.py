@@ -27,6 +27,7 @@ from prefect.results import ResultStore
 from prefect.transactions import IsolationLevel
 from prefect.utilities.annotations import opaque
 
+from models.errors import ran_out_of_memory
 from models.records import Clip
 from models.registry import home
 from tasks import sung
@@ -132,10 +133,10 @@ def can_pass(task: Any, run: Any, state: Any) -> bool:
     """Whether a stage that failed may well work later: memory ran out, the engine or the shared store went away."""
     try:
         state.result()
-    except (MemoryError, EngineLost, StoreUnreachable, ConnectionError, TimeoutError):
+    except (EngineLost, StoreUnreachable, ConnectionError, TimeoutError):
         return True
     except Exception as error:
-        return type(error).__name__ == "OutOfMemoryError"  # torch's; torch itself is not imported for a name
+        return ran_out_of_memory(error)
     return False
 
 

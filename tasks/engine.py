@@ -19,11 +19,10 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-import torch
-
 import tasks.stages  # noqa: F401  # every stage by its name
+from models.cuda import usable
 from models.demucs.packing import packed
-from models.errors import BadInput, Cancelled
+from models.errors import BadInput, Cancelled, ran_out_of_memory
 from models.progress import Watch
 from models.registry import home
 from tasks.caching import STAGES
@@ -75,7 +74,7 @@ def serve_networks(socket: str, limit: str | None) -> None:
     Path(socket).parent.mkdir(parents=True, exist_ok=True)
     Path(socket).unlink(missing_ok=True)
     NETWORKS.heard.append(lambda name: _note(event="load", network=name))
-    if torch.cuda.is_available():
+    if usable():
         NETWORKS.prepared = _for_several
     calls: SimpleQueue[_Call] = SimpleQueue()
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
@@ -153,7 +152,7 @@ def _portable(error: Exception) -> Exception:
     if isinstance(error, OSError) and error.errno:
         return OSError(error.errno, error.strerror)
     words = f"{type(error).__name__}: {error}"
-    return MemoryError(words) if type(error).__name__ == "OutOfMemoryError" else RuntimeError(words)
+    return MemoryError(words) if ran_out_of_memory(error) else RuntimeError(words)
 
 
 def _end_with(parent: int) -> None:

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar, cast
 
 from models.registry import file_digest
@@ -19,7 +20,8 @@ Listener = Callable[[str], None]
 
 @dataclass
 class Networks:
-    """Networks by file, content and device. Sizes are of the files, twice, since most hold half precision.
+    """Networks by file, content and device. Before one is loaded it counts as twice its files, which mostly hold half
+    precision, and then as what it takes.
 
     `prepared` makes of a loaded network what is kept.
     """
@@ -40,13 +42,28 @@ class Networks:
                     listener(path.stem)
                 size = 2 * sum(p.stat().st_size for p in files)
                 self._make_room(size)
-                self._kept[key] = (self.prepared(load(path, device)), size)
+                network = self.prepared(load(path, device))
+                size = bytes_in(network) or size
+                self._make_room(size)
+                self._kept[key] = (network, size)
             self._kept.move_to_end(key)
             return cast(T, self._kept[key][0])
 
     def _make_room(self, size: int) -> None:
         while self._kept and sum(s for _, s in self._kept.values()) + size > self.most_bytes:
             self._kept.popitem(last=False)
+
+
+def bytes_in(thing: Any, seen: set[int] | None = None) -> int:
+    """What the tensors and arrays in a network or a voice take, each counted once, wherever they hang."""
+    seen = set() if seen is None else seen
+    if id(thing) in seen or isinstance(thing, type | ModuleType):
+        return 0
+    seen.add(id(thing))
+    if isinstance(size := getattr(thing, "nbytes", None), int):
+        return size
+    held = thing.values() if isinstance(thing, dict) else thing if isinstance(thing, list | tuple) else ()
+    return sum(bytes_in(part, seen) for part in (*held, *getattr(thing, "__dict__", {}).values()))
 
 
 NETWORKS = Networks(int(os.environ.get("REMIX_NETWORK_BYTES", MOST_BYTES)))

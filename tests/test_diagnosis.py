@@ -90,20 +90,24 @@ def test_an_ffmpeg_that_cannot_be_run_is_a_fault(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("cards", "built_for", "fact"),
+    ("cards", "driver", "built_for", "found", "word"),
     [
-        ([], "", Fact("device", "cpu")),
-        (["NVIDIA H100"], "13.0", Fact("device", "cuda 13.0: NVIDIA H100")),
-        (["NVIDIA H100"], "", None),
+        ([], "", "", "cpu", ""),
+        ([], "", "13.0", "cpu", ""),
+        (["NVIDIA H100"], "13.2", "13.0", "cuda 13.0: NVIDIA H100", ""),
+        (["NVIDIA H100"], "12.4", "13.0", "cpu, though there is NVIDIA H100", "driver knows CUDA 12.4"),
+        (["NVIDIA H100"], "13.0", "", "cpu, though there is NVIDIA H100", "without CUDA"),
     ],
 )
 def test_a_gpu_is_named_and_a_torch_that_cannot_use_it_noted(
-    monkeypatch: pytest.MonkeyPatch, cards: list[str], built_for: str, fact: Fact | None
+    monkeypatch: pytest.MonkeyPatch, cards: list[str], driver: str, built_for: str, found: str, word: str
 ) -> None:
     monkeypatch.setattr(models.diagnosis, "_cuda_devices", lambda: cards)
+    monkeypatch.setattr(models.diagnosis, "_driver_cuda_version", lambda: driver)
     monkeypatch.setattr(models.diagnosis, "_torch_cuda_version", lambda: built_for)
-    found = facts()["device"]
-    assert found == fact or (fact is None and found.state == "note" and "without CUDA" in found.advice)
+    device = facts()["device"]
+    assert (device.found, device.state) == (found, "note" if word else "ok")
+    assert word in device.advice
 
 
 def test_little_room_is_noted(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

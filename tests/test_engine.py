@@ -10,6 +10,7 @@ import time
 from multiprocessing import Pipe
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,10 +20,12 @@ from models.errors import BadInput, Cancelled
 from models.example_song import example_song
 from models.progress import Watch
 from models.records import Clip
+from models.so_vits_svc.convert import Voice, load_voice
+from models.so_vits_svc.voices import find_voice
 from tasks import resident
 from tasks.caching import stage
 from tasks.engine import _Call, _outcome, take_turns
-from tasks.networks import Networks
+from tasks.networks import Networks, bytes_in
 from tasks.separate import separate
 from tasks.store import Store
 
@@ -125,3 +128,12 @@ def test_networks_are_kept_until_they_are_too_many_bytes(tmp_path):
     files[0].write_bytes(b"other weights")
     networks.kept(lambda file, device: object(), files[0], "cpu")
     assert loaded[-1] == "a"
+
+
+@pytest.mark.weights
+def test_a_voice_takes_the_bytes_of_all_that_it_is_made_of():
+    singer: Any = load_voice(find_voice("lj"), "cpu").singer
+    wanted = sum(t.nbytes for part in (singer.network, singer.encoder) for t in (*part.parameters(), *part.buffers()))
+    assert wanted > 10_000_000
+    assert bytes_in(Voice(singer.card, singer)) == pytest.approx(wanted, rel=1e-4)
+    assert bytes_in(object()) == 0

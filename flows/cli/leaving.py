@@ -10,7 +10,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
-from models.errors import BadInput, Cancelled
+from models.errors import BadInput, Cancelled, ran_out_of_memory
 
 DONE, FAULT, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 _PATIENCE_S = 3.0
@@ -34,6 +34,9 @@ def guarded(command: Callable[[], None], debug: bool) -> int:
     except Exception as error:
         if debug:
             raise
+        if ran_out_of_memory(error):
+            print(f"Memory ran out: {error}. Close what else fills it, or say --device cpu.", file=sys.stderr)
+            return FAULT
         print(f"A fault of ours: {type(error).__name__}: {error}. Say --debug to see where.", file=sys.stderr)
         return FAULT
 

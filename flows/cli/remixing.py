@@ -144,7 +144,7 @@ def _remixed(
         from tasks.caching import read_code
 
         settings = with_options(StageSettings(), options)
-        named = ("voice", "out", "outro_bars", "separator", "backing_voice")
+        named = ("voice", "out", "outro_bars", "separator", "backing_voice", "device")
         check(song, *(choices[name] for name in named))
         read_code()  # while the server starts, as all up to here
         for engine in ("prefect.flow_engine", "prefect.task_engine"):

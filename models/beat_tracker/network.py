@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.chroma import NOTES
+from models.cuda import placed
 from models.errors import BadInput
 from models.onsets import BANDS
 
@@ -51,7 +52,8 @@ class BeatTracker(nn.Module):
         hidden = self.enter(functional.elu(torch.cat([*heard, self.harmony(notes)], dim=1)))
         for layer in self.layers:
             hidden = layer(hidden)
-        return torch.as_tensor(self.leave(functional.elu(hidden)))
+        said: Tensor = self.leave(functional.elu(hidden))
+        return said
 
 
 class _Layer(nn.Module):
@@ -90,4 +92,4 @@ def load(path: Path, device: str = "cpu") -> BeatTracker:
         network.load_state_dict({name: value.float() for name, value in load_file(path).items()})
     except (OSError, SafetensorError, KeyError, TypeError, RuntimeError, ValueError) as error:
         raise BadInput(f"{path} does not hold a beat tracker this version can load: {error}") from error
-    return network.to(device).eval()
+    return placed(network, device)

@@ -16,6 +16,7 @@ import yaml  # type: ignore[import-untyped]
 from safetensors import SafetensorError
 
 from models import registry
+from models.cuda import placed
 from models.errors import BadInput
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def load(path: Path, device: str = "cpu") -> "torch.nn.Module":
     missing = [name for name in ATTRIBUTES if not hasattr(network, name)]
     if missing:
         raise BadInput(f"The network in {path} lacks {', '.join(missing)}, so it cannot separate.")
-    return network.float().eval().to(device)
+    return placed(network.float(), device)
 
 
 def save(network: "torch.nn.Module", path: Path) -> None:

@@ -6,7 +6,9 @@ between batch sizes, so this is for a GPU, whose batches are sized by its memory
 """
 
 import threading
+import traceback
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -16,10 +18,24 @@ from torch import Tensor, nn
 _WAIT_S = 0.005
 
 
+@dataclass(eq=False)
+class _Call:
+    """What one thread asked for: a batch, the precision it is computed in, and the answer to come."""
+
+    mix: Tensor
+    reduced: torch.dtype | None
+    answer: "Future[Tensor]" = field(default_factory=Future)
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """Calls of one kind can share a pass."""
+        return (*self.mix.shape[1:], self.reduced)
+
+
 class Packed(nn.Module):
     """A network for several threads: as the network itself, but calls that come together are one forward pass.
 
-    `most` is how many segments one pass may have. `passes` counts the forward passes.
+    `most` is how many segments one pass may have; it is lowered where memory runs out. `passes` counts the passes.
     """
 
     def __init__(self, network: nn.Module, most: int = 16) -> None:
@@ -28,7 +44,7 @@ class Packed(nn.Module):
         self.most = most
         self.passes = 0
         self._lock = threading.Lock()
-        self._waiting: list[tuple[Tensor, Future[Tensor]]] = []
+        self._waiting: list[_Call] = []
         self._computing = threading.Lock()
 
     def __getattr__(self, name: str) -> Any:
@@ -39,43 +55,64 @@ class Packed(nn.Module):
 
     def forward(self, mix: Tensor) -> Tensor:
         """(B, channels, frames) -> (B, sources, channels, frames)."""
-        answer: Future[Tensor] = Future()
+        call = _Call(mix, _reduced(mix.device.type))
         with self._lock:
-            self._waiting.append((mix, answer))
-        while not answer.done():
+            self._waiting.append(call)
+        while not call.answer.done():
             if self._computing.acquire(timeout=_WAIT_S):
                 try:
                     self._pass()
                 finally:
                     self._computing.release()
-        return answer.result()
+        return call.answer.result()
 
     def _pass(self) -> None:
-        """Compute what waits and fits: segments of one length, in the order of asking, at least one call."""
-        with self._lock:
-            if not self._waiting:
-                return
-            taken: list[tuple[Tensor, Future[Tensor]]] = []
-            shape, count = self._waiting[0][0].shape[1:], 0
-            left = []
-            for call in self._waiting:
-                fits = call[0].shape[1:] == shape and (not taken or count + len(call[0]) <= self.most)
-                if fits:
-                    taken.append(call)
-                    count += len(call[0])
-                else:
-                    left.append(call)
-            self._waiting = left
-        try:
-            found = self.network(torch.cat([mix for mix, _ in taken]))
-            self.passes += 1
-            parts = found.split([len(mix) for mix, _ in taken])
-        except Exception as error:
-            for _, answer in taken:
-                answer.set_exception(error)
+        """Compute what waits and fits: segments alike, in the order of asking, at least one call.
+
+        Where several calls take more memory than there is, they wait again, for smaller passes.
+        """
+        taken = self._taken()
+        if not taken:
             return
-        for (_, answer), part in zip(taken, parts, strict=True):
-            answer.set_result(part)
+        count = sum(len(call.mix) for call in taken)
+        try:
+            parts = self._computed(taken).split_with_sizes([len(call.mix) for call in taken])
+        except Exception as error:
+            traceback.clear_frames(error.__traceback__)  # they hold what was computed so far, and a call its error
+            if isinstance(error, torch.OutOfMemoryError) and len(taken) > 1:
+                self.most = max(count // 2, 1)
+                with self._lock:
+                    self._waiting = taken + self._waiting
+            else:
+                for call in taken:
+                    call.answer.set_exception(error)
+            return
+        for call, part in zip(taken, parts, strict=True):
+            call.answer.set_result(part)
+
+    def _taken(self) -> list[_Call]:
+        """The calls of the next pass, which wait no longer."""
+        with self._lock:
+            taken: list[_Call] = []
+            for call in self._waiting:
+                count = sum(len(other.mix) for other in taken) + len(call.mix)
+                if not taken or (call.kind == taken[0].kind and count <= self.most):
+                    taken.append(call)
+            self._waiting = [call for call in self._waiting if call not in taken]
+            return taken
+
+    def _computed(self, taken: list[_Call]) -> Tensor:
+        """All of it in one pass, in the precision that was asked for: autocast is a thread's own."""
+        mixes, reduced = [call.mix for call in taken], taken[0].reduced
+        with torch.autocast(mixes[0].device.type, reduced, enabled=reduced is not None):
+            found: Tensor = self.network(torch.cat(mixes))
+        self.passes += 1
+        return found
+
+
+def _reduced(device: str) -> torch.dtype | None:
+    """The precision that this thread computes in on a device, None for float32."""
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
 
 
 def packed(network: nn.Module) -> nn.Module:

@@ -96,10 +96,12 @@ def _segments(
         try:
             found = _through(one.network, mix, settings.precision, device)
         except torch.OutOfMemoryError:
-            if batch == 1:
+            if len(full) == 1:
                 raise
+            found = None
+        if found is None:  # out here, where the error no longer keeps alive what filled the memory
             torch.cuda.empty_cache()
-            batch = max(batch // 2, 1)
+            batch = len(full) // 2
             continue
         at += len(full)
         one_done(len(full))
@@ -121,10 +123,14 @@ def _valid_length(network: Any, count: int) -> int:
 
 
 def _affordable(network: Any, device: str) -> int:
-    """How many segments a GPU's free memory holds (about 0.5 GB each), at most 16; 1 on a CPU."""
+    """How many segments a GPU's free memory holds (about 0.5 GB each), at most 16; 1 on a CPU.
+
+    What torch has taken of the memory and not given out counts as free.
+    """
     if not device.startswith("cuda"):
         return 1
     free, _ = torch.cuda.mem_get_info(device)
+    free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return int(min(max(free // (1 << 29), 1), 16))
 
 

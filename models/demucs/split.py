@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from models.cuda import placed
 from models.errors import BadInput
 from models.progress import UNWATCHED, Watch
 from models.records import Samples, Source
@@ -28,7 +29,7 @@ class SplitSettings:
 
     overlap: float = 0.25
     shifts: int = 0
-    batch: int = 1
+    batch: int = 0
     precision: str = "float32"
 
 
@@ -44,7 +45,7 @@ def split(
     from models.demucs.passes import added, offsets, one_pass, passes_of
 
     _check(source, network, settings)
-    network.to(device).eval()
+    placed(network, device)
     passes = passes_of(network, settings, seed)
     total = sum(len(offsets(source, p, settings)) for p in passes)
     done = 0

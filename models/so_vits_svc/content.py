@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from models.cuda import placed
 from models.errors import BadInput
 from models.so_vits_svc import torchaudio_on_cpu as _torchaudio_on_cpu  # noqa: F401  (before transformers)
 
@@ -96,8 +97,7 @@ def load_encoder(folder: Path, device: str) -> HubertModel:
         encoder.load_state_dict(_renamed(load_file(path)))
     except (SafetensorError, RuntimeError) as error:
         raise BadInput(f"The content encoder in {folder} cannot be loaded: {str(error).splitlines()[0]}") from error
-    ready: HubertModel = encoder.train(False).to(device)
-    return ready
+    return placed(encoder, device)
 
 
 def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:

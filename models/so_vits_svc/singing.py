@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from models import registry
+from models.cuda import placed
 from models.errors import BadInput
 from models.so_vits_svc import networks
 from models.so_vits_svc.breath import breathed
@@ -23,7 +24,7 @@ class SovitsVoice:
         self.card, self.device = card, device
         self.sample_rate = int(config["data"]["sampling_rate"])
         self.hop = int(config["data"]["hop_length"])
-        self.network = network.to(device)
+        self.network = placed(network, device)
         self.encoder = encoder
 
     @classmethod
