@@ -58,8 +58,7 @@ def examinations(
         state = {k: v.detach().cpu() for k, v in network.state_dict().items() if not k.startswith(networks.UNUSED)}
         with torch.no_grad():
             verdict = examiner.examine(state)
-        sample = work / "samples" / f"{step:06d}.wav"
-        write_wav(verdict.sample, sample)
+        write_wav(verdict.sample, sample := work / "samples" / f"{step:06d}.wav")
         before = max((row["score"] for row in rows if row["step"]), default=-np.inf)
         if step and verdict.score > before:
             part = work / "voice" / "model.part"

@@ -20,14 +20,14 @@ from flows.voice_material import SMALL, gather, same_as_before, sifted
 from models import registry
 from models.errors import BadInput
 from models.records import Wave
-from models.so_vits_svc import evaluation, full_training
+from models.so_vits_svc import evaluation, full_training, small_voice
 from models.so_vits_svc import full_voice as full_size
 from models.so_vits_svc.base_checkpoints import KIND
 from models.so_vits_svc.convert import RevoiceSettings, Voice
 from models.so_vits_svc.evaluation import SungClip, sung_by
 from models.so_vits_svc.installing import add_voice
 from models.so_vits_svc.singing import SovitsVoice
-from models.so_vits_svc.training import FullTraining
+from models.so_vits_svc.training import FullTraining, VoiceTraining
 from models.so_vits_svc.voices import Consent, card, consent, find_voice
 from tasks.training_page import show_check, show_curves
 
@@ -169,6 +169,20 @@ def test_a_kill_between_checkpoint_and_check_makes_the_check_up(work: Path, monk
     scored(monkeypatch, float)
     fitted(work)
     assert [row["step"] for row in rows(work / "examined.jsonl")] == [0, 2, 4, 6, 8]
+
+
+def test_a_small_voice_goes_the_same_way(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = scored(monkeypatch, float)
+    monkeypatch.setattr(small_voice, "small_config", lambda name, width: small_voice.debug_config(width))
+    settings = VoiceTraining(
+        steps=25, batch=1, context=24, window=16, decoded_from=0, judged_from=20, checkpoint_every=5, examine_every=10
+    )
+    for _ in range(2):
+        folder = fit.fn(work / "heard.pt", voice_examining.shipped_encoder(), work, "ada", settings)
+    assert [row["step"] for row in rows(work / "examined.jsonl")] == [0, 10, 20, 25]
+    assert len(checks) == 4
+    assert card(folder).unvoiced_f0 == "zero"
+    assert set(CURVES[VoiceTraining]) < set(rows(work / "losses.jsonl")[-1])
 
 
 def test_a_loss_logged_twice_across_a_stop_counts_once(tmp_path: Path) -> None:

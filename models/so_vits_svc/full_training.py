@@ -141,25 +141,24 @@ def train(
     `enough(network, step)` is asked after every `check_every` epochs whether to stop early. Equal seeds give equal
     weights on one CPU, also across a stop. Raises `BadInput` where a loss is no number any more.
     """
-    generator.to(device).train()
-    judge.to(device).train()
-    session, checkpoint = Session.begin(generator, judge, settings), folder / "checkpoint.pt"
+    checkpoint, epoch = folder / "checkpoint.pt", steps_an_epoch(len(utterances), settings)
+    session = Session.begin(generator.to(device).train(), judge.to(device).train(), settings)
     if checkpoint.is_file():
         session.load(checkpoint)
-    epoch = steps_an_epoch(len(utterances), settings)
-    every, last, shape = settings.check_every * epoch, settings.epochs * epoch, HParams(**config)
+    every, last = settings.check_every * epoch, settings.epochs * epoch
+    shape: Any = HParams(**config)
     mel_processing.mel_basis.clear()  # the fork keeps filters by their top frequency alone, whatever the rate
     means: dict[str, list[float]] = {}
 
     def checked() -> bool:
-        return session.step > 0 and (session.step % every == 0 or session.step == last)
+        return session.step > 0 and session.step in (last, session.step // every * every)
 
     done = checked() and enough(generator, session.step)
     while session.step < last and not done:
         watch.at(session.step / last)
-        batch = draw(utterances, settings, session.step, int(config["data"]["hop_length"])).to(device)
+        batch = draw(utterances, settings, session.step, shape.data.hop_length).to(device)
         speed = settings.learning_rate * settings.lr_decay ** (session.step // epoch)
-        for name, value in _step(session, batch, shape, speed, _seed_of(settings, session.step)).items():
+        for name, value in _step(session, batch, shape, speed, settings.seed * 1_000_003 + session.step).items():
             means.setdefault(name, []).append(value)
         session.step += 1
         if session.step % REPORTED_EVERY == 0 or session.step == last:
@@ -169,10 +168,6 @@ def train(
             session.save(checkpoint)
         done = checked() and enough(generator, session.step)
     generator.eval()
-
-
-def _seed_of(settings: FullTraining, step: int) -> int:
-    return settings.seed * 1_000_003 + step
 
 
 @contextmanager
