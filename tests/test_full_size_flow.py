@@ -173,7 +173,8 @@ def test_a_kill_between_checkpoint_and_check_makes_the_check_up(work: Path, monk
 
 def test_a_small_voice_goes_the_same_way(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checks = scored(monkeypatch, float)
-    monkeypatch.setattr(small_voice, "small_config", lambda name, width: small_voice.debug_config(width))
+    tiny = small_voice.debug_config(128)
+    monkeypatch.setattr(small_voice, "small_config", lambda name, width: tiny)
     settings = VoiceTraining(
         steps=25, batch=1, context=24, window=16, decoded_from=0, judged_from=20, checkpoint_every=5, examine_every=10
     )
