@@ -12,6 +12,7 @@ from pydantic import Field
 from flows.serving import honest
 from models.errors import BadInput
 from models.registry import home
+from models.so_vits_svc.training import FullTraining
 from tasks.folders import find_folder
 
 Limit = Annotated[float, Field(ge=0)]
@@ -19,6 +20,11 @@ Data = Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9 _-]{0,63}$")]
 Name = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]{0,39}$")]
 Steps = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
+Segment = Annotated[int, Field(ge=4096, multiple_of=512)]
+Rate = Annotated[float, Field(gt=0, ge=0, le=0.01)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+FULL = FullTraining()
+USUAL, FETCHED = "usual", "fetched"
 
 
 @flow(name="collect-cache", persist_result=False)
@@ -43,22 +49,62 @@ def collect_cache(limit_gb: Limit = 20.0) -> State[Any]:
 
 @flow(name="train-voice", flow_run_name="train the voice {name}", persist_result=False)
 @honest
-def train_voice_named(name: Name, recordings: Data, encoder: Data, steps: Steps = 4000, seed: Seed = 0) -> State[Any]:
-    """Train a small voice on one speaker's recordings; it sings once `remix voices add` has its record of consent.
+def train_voice_named(
+    name: Name,
+    recordings: Data,
+    encoder: Data = USUAL,
+    steps: Steps = 4000,
+    seed: Seed = 0,
+    size: Literal["small", "full"] = "small",
+    base: Data = FETCHED,
+    epochs: Steps = FULL.epochs,
+    batch_size: Steps = FULL.batch_size,
+    segment_size: Segment = FULL.segment_size,
+    learning_rate: Rate = FULL.learning_rate,
+    beta1: Share = FULL.beta1,
+    beta2: Share = FULL.beta2,
+    weight_decay: Share = FULL.weight_decay,
+    check_every: Steps = FULL.check_every,
+    patience: Steps = FULL.patience,
+) -> State[Any]:
+    """Train a voice on one speaker's recordings; it sings once `remix voices add` has its record of consent.
 
     Args:
         name: What the result is called; a run of the same name goes on where the last one was.
         recordings: The name of a registered folder of one speaker's recordings.
-        encoder: The name of a registered folder that holds a trained content encoder.
-        steps: How long to train, in steps of the optimiser.
+        encoder: What hears the content: the name of a registered folder that holds a trained content encoder, or usual
+            for the shipped one (small) or the fetched ContentVec (full).
+        steps: How long to train a small voice, in steps of the optimiser.
         seed: Where every random choice starts.
+        size: A small voice can be trained on a CPU; the full size of so-vits-svc-fork wants a GPU. What follows is for
+            the full size alone.
+        base: Where it starts from: the name of a registered folder with G_*.pth and D_*.pth, fetched for the weights
+            sovits-768-base, or none.
+        epochs: How often all pieces are heard at most; raised later, the run goes on.
+        batch_size: How many pieces go into a step; half of it where memory runs out.
+        segment_size: How many samples of each piece are decoded and judged, a multiple of 512.
+        learning_rate: AdamW's learning rate at the start; it sinks a little each epoch.
+        beta1: AdamW's memory of gradients, 0 to 1.
+        beta2: AdamW's memory of squared gradients, 0 to 1.
+        weight_decay: AdamW's pull of the weights towards zero.
+        check_every: How many epochs lie between checks on pieces held out; the best voice is kept.
+        patience: How many checks in a row may be no better before it stops.
     """
+    from flows.train_user_voice import CONTENTVEC, NO_BASE, full_voice
     from flows.train_voice import train_voice
     from models.so_vits_svc.training import VoiceTraining
 
-    settings = VoiceTraining(steps=steps, seed=seed)
-    work = _work("voice", name)
-    folder = train_voice(name, find_folder(recordings), work, settings, encoder=find_folder(encoder))
+    work, heard = _work("voice", name), find_folder(recordings)
+    given = None if encoder == USUAL else find_folder(encoder)
+    if size == "full":
+        settings = FullTraining(
+            epochs, batch_size, segment_size, learning_rate, beta1, beta2, weight_decay,
+            seed=seed, check_every=check_every, patience=patience,
+        )  # fmt: skip
+        begins = base if base in (FETCHED, NO_BASE) else str(find_folder(base))
+        folder = full_voice(name, heard, work, settings, base=begins, encoder=str(given or CONTENTVEC))
+    else:
+        folder = train_voice(name, heard, work, VoiceTraining(steps=steps, seed=seed), encoder=given)
     return Completed(message=f"The voice lies in {folder}.")
 
 

@@ -1,15 +1,24 @@
-"""Make a voice of a user's recordings: trained from the shipped voice on, or the nearest moments without training."""
+"""Make a voice of a user's recordings: the shipped one trained on, one of full size, or nearest moments untrained."""
 
 from pathlib import Path
 
 from prefect import flow, task
 
-from flows.train_voice import ENCODER, MaterialSettings, gather, sifted, train_voice
+from flows.devices import resolved
+from flows.settings import Device
+from flows.train_voice import FULL, train_voice
+from flows.voice_examining import ENCODER
+from flows.voice_material import SMALL, MaterialSettings, gather, sifted
 from models.errors import BadInput
 from models.registry import find, verified
 from models.so_vits_svc.recordings import SiftSettings
-from models.so_vits_svc.training import VoiceTraining
+from models.so_vits_svc.training import FullTraining, VoiceTraining
 from models.so_vits_svc.voices import find_voice
+
+CONTENTVEC = "contentvec"
+"""The content encoder that the fork's base checkpoints were trained with; it is fetched."""
+FETCHED, NO_BASE = "fetched", "none"
+"""Names of where a full-size voice can start from, beside a folder."""
 
 
 @flow(name="train-user-voice", flow_run_name="train {name}", persist_result=False)
@@ -31,7 +40,7 @@ def user_voice(
     sifting = SiftSettings(denoise=denoise)
     if engine == "knn":
         work.mkdir(parents=True, exist_ok=True)
-        gather(recordings, work, MaterialSettings(sung=0, held_out=0, sift=sifting), seed)
+        gather(recordings, work, MaterialSettings(sung=0, held_out=0, sift=sifting), seed, SMALL.rate)
         return keep_moments(work, name, seed)
     settings = VoiceTraining(
         steps=steps, batch=4, learning_rate=5e-4, warmup=30, decoded_from=0, judged_from=steps // 3, seed=seed,
@@ -42,12 +51,49 @@ def user_voice(
     return made
 
 
+def full_voice(
+    name: str,
+    recordings: Path,
+    work: Path,
+    settings: FullTraining,
+    denoise: bool = False,
+    base: str = FETCHED,
+    encoder: str = CONTENTVEC,
+    device: Device = "auto",
+) -> Path:
+    """Train a full-size voice, in hours on a GPU; returns its folder, which `add_voice` takes in.
+
+    `base` is a folder of base checkpoints, "fetched" or "none"; `encoder` the manifest's name of a content encoder or
+    its folder. Raises `BadInput` where something is not fetched, or the machine lacks the device.
+    """
+    if settings.segment_size < 8 * FULL.hop or settings.segment_size % FULL.hop:
+        raise BadInput(
+            f"A segment is a multiple of {FULL.hop} samples and 8 of them or more, not {settings.segment_size}."
+        )
+    computing = resolved(device)
+    heard_by = Path(encoder) if Path(encoder).is_dir() else verified(find("content_encoder", encoder)).parent
+    material = MaterialSettings(sung=0, perturbed=0, most_s=3600.0, sift=SiftSettings(denoise=denoise))
+    begins = None if (work / "checkpoint.pt").is_file() else start_folder(base)
+    made: Path = train_voice(name, recordings, work, settings, material, heard_by, begins, computing)
+    return made
+
+
+def start_folder(base: str) -> Path | None:
+    """The folder of base checkpoints that is meant, or None for none; raises `BadInput` where there is no such."""
+    from models.so_vits_svc.base_checkpoints import base_pair, fetched_base
+
+    if base == NO_BASE:
+        return None
+    folder = fetched_base() if base == FETCHED else Path(base)
+    base_pair(folder)
+    return folder
+
+
 @task
 def keep_moments(work: Path, name: str, seed: int) -> Path:
     """A knn voice of what was gathered, in `work/voice`."""
     import numpy as np
 
-    from flows.train_voice import RATE
     from models.pitch import PitchSettings, track_f0
     from models.records import Wave
     from models.so_vits_svc.content import load_encoder
@@ -56,7 +102,7 @@ def keep_moments(work: Path, name: str, seed: int) -> Path:
     from models.so_vits_svc.voices import Card, write_card
 
     found = sifted(work)
-    pieces = [Wave(np.load(path)[None], RATE) for path in sorted((work / "audio").glob("piece-*.npy"))]
+    pieces = [Wave(np.load(path)[None], SMALL.rate) for path in sorted((work / "audio").glob("piece-*.npy"))]
     folder = work / "voice"
     folder.mkdir(exist_ok=True)
     weights = verified(find("content_encoder", ENCODER)).parent

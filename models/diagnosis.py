@@ -185,7 +185,7 @@ def _weights() -> Iterator[Fact]:
         except BadInput as broken:
             yield Fact(name, "missing or damaged", "fault", str(broken))
         else:
-            yield Fact(name, f"{weights.bytes / 1e6:.1f} MB, verified")
+            yield Fact(name, f"{weights.path.stat().st_size / 1e6:.1f} MB, verified")
 
 
 def _torch() -> Iterator[Fact]:

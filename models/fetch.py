@@ -53,40 +53,45 @@ def fetch(weights: Weights, watch: Watch = UNWATCHED) -> Path:
 
 def _complete(weights: Weights, part: Path, watch: Watch) -> None:
     """Bring the part file to its full size, asking again where the connection is cut."""
+    whole = weights.bytes  # 0 until the server says, where the manifest does not
     for attempt in range(ATTEMPTS):
         have = _size(part)
-        if have == weights.bytes:
+        if whole and have == whole:
             return
-        if have > weights.bytes:
+        if whole and have > whole:
             part.unlink()
             raise BadInput(f"What {weights.url} sent is longer than the manifest says; it was deleted.")
         try:
-            _receive(weights, part, watch)
+            whole = _receive(weights, part, whole, watch)
         except HTTPError as error:
+            if error.code == 416 and not whole:  # there is no more: all had come before, and its digest decides
+                return
             raise Unreachable(f"{weights.url} answered {error.code} {error.reason}.") from error
         except (URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
             if attempt + 1 == ATTEMPTS or (_size(part) == have and isinstance(error, URLError)):
                 raise Unreachable(_network_reason(weights, part, error)) from error
-    if _size(part) < weights.bytes:
+    if _size(part) < whole:
         raise Unreachable(_network_reason(weights, part, ConnectionError("the connection was cut again and again")))
 
 
-def _receive(weights: Weights, part: Path, watch: Watch) -> None:
-    """One request for what is missing, written through to the disk."""
+def _receive(weights: Weights, part: Path, whole: int, watch: Watch) -> int:
+    """One request for what is missing, written through to the disk; returns the size of the whole file in bytes."""
     have = _size(part)
     request = Request(weights.url, headers={"Range": f"bytes={have}-"} if have else {})
     with urlopen(request, timeout=TIMEOUT_S) as answer:
         resumed = answer.status == 206
+        have = have if resumed else 0
+        whole = whole or have + int(answer.headers.get("Content-Length") or 0)
         with open(part, "ab" if resumed else "wb") as file:
-            have = have if resumed else 0
             while block := answer.read(BLOCK):
                 file.write(block)
                 have += len(block)
-                if have > weights.bytes:
+                if whole and have > whole:
                     break
-                watch.at(have / weights.bytes)
+                watch.at(have / (whole or have + BLOCK))
             file.flush()
             os.fsync(file.fileno())
+    return whole or have
 
 
 def _checked(weights: Weights, part: Path) -> None:
@@ -116,11 +121,12 @@ def _network_reason(weights: Weights, part: Path, error: Exception) -> str:
     reason = getattr(error, "reason", None) or error
     return (
         f"The weights {weights.name!r} could not be fetched from {urlsplit(weights.url).netloc}: {reason} "
-        f"({_size(part)} of {weights.bytes} bytes are kept for the next try)."
+        f"({_size(part)} of {weights.bytes or 'unknown'} bytes are kept for the next try)."
     )
 
 
 def _disk_reason(weights: Weights, target: Path, error: OSError) -> str:
     if error.errno == errno.ENOSPC:
-        return f"There is no space left in {target.parent} for the weights {weights.name!r} ({weights.bytes} bytes)."
+        size = f"{weights.bytes or 'unknown'} bytes"
+        return f"There is no space left in {target.parent} for the weights {weights.name!r} ({size})."
     return f"The weights {weights.name!r} cannot be written to {target.parent}: {error.strerror or error}."

@@ -1,7 +1,7 @@
 """Which weights there are, and loading them only when they are what the manifest says.
 
 `weights/manifest.toml` names every file with its SHA-256, size, licence and source. A file is hashed before anything in
-it is read; tensors come only from safetensors.
+it is read; tensors come from safetensors, or from a checkpoint that is read with `weights_only=True`.
 """
 
 import hashlib
@@ -18,7 +18,10 @@ SHIPPED = Path(__file__).resolve().parent.parent / "weights"
 
 @dataclass(frozen=True)
 class Weights:
-    """One entry of the manifest: `kind` is what it can serve as, `file` lies in its folder, `url` may be empty."""
+    """One entry of the manifest: `kind` is what it can serve as, `file` lies in its folder, `url` may be empty.
+
+    `bytes` is 0 where the publisher names a SHA-256 and no exact size.
+    """
 
     name: str
     kind: str

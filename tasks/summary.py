@@ -31,11 +31,11 @@ def summarise(folder: Path, title: str, numbers: Numbers, data: ReportInput) -> 
             create_link_artifact((folder.absolute() / name).as_uri(), name)
         if deployment.id:
             for name, picture in summary_pictures(data).items():
-                create_image_artifact(_inline(picture), description=name.replace("_", " "))
+                create_image_artifact(inline(picture), description=name.replace("_", " "))
             create_markdown_artifact(_where(folder, title), description="Where the remix is")
 
 
-def _inline(picture: bytes) -> str:
+def inline(picture: bytes) -> str:
     """A picture as a data URL, small."""
     image = Image.open(io.BytesIO(picture)).convert("RGB")
     image.thumbnail((_WIDTH, _WIDTH))

@@ -35,6 +35,9 @@ class Answer(BaseHTTPRequestHandler):
             return
         asked = self.headers.get("Range") if hub.resumes else None
         start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
+        if start >= len(CONTENT):
+            self.send_error(416)
+            return
         self.send_response(206 if asked else 200)
         self.send_header("Content-Length", str(len(CONTENT) - start))
         self.end_headers()
@@ -124,6 +127,23 @@ def test_what_is_not_in_the_manifest_is_deleted(hub, change, word):
         fetch(weights)
     assert not weights.path.exists()
     assert not weights.path.with_name(weights.path.name + ".part").exists()
+
+
+def test_a_size_that_is_not_known_is_asked_and_the_digest_decides(hub):
+    hub.cut = 300_000
+    assert fetch(entry(hub, bytes=0)).read_bytes() == CONTENT
+    assert hub.ranges == [None, "bytes=300000-", "bytes=600000-"]
+    weights = entry(hub, bytes=0, sha256="0" * 64)
+    with pytest.raises(BadInput, match="wrong SHA-256"):
+        fetch(weights)
+
+
+def test_what_had_all_come_before_is_not_asked_for_again_where_its_size_is_not_known(hub):
+    weights = entry(hub, bytes=0)
+    weights.path.parent.mkdir(parents=True)
+    weights.path.with_name(weights.path.name + ".part").write_bytes(CONTENT)
+    assert fetch(weights).read_bytes() == CONTENT
+    assert hub.ranges == [f"bytes={len(CONTENT)}-"]
 
 
 def test_a_damaged_file_is_fetched_again(hub):

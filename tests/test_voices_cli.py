@@ -68,3 +68,17 @@ def test_a_shipped_voice_is_shown_with_its_compass_and_ground() -> None:
     shown = json.loads(remix("show", "lj", "--json"))
     assert shown["range"].startswith("C3 to")
     assert shown["consent_ground"] == "public domain"
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("--size", "full"), "Only --engine so-vits-svc has a full size"),
+        (("--engine", "so-vits-svc", "--size", "full", "--steps", "50"), "--epochs, not for --steps"),
+        (("--engine", "so-vits-svc", "--epochs", "5", "--base", "none"), "full has --epochs, --base"),
+    ],
+)
+def test_options_of_another_kind_of_voice_are_refused(given: Path, words: tuple[str, ...], reason: str) -> None:
+    with pytest.raises(BadInput, match=reason):
+        remix("train", "ada", str(given), *consent(), *words)
+    assert "ada" not in voices()

@@ -51,7 +51,7 @@ def weights_list(as_json: AsJson = False) -> None:
             "name": weights.name,
             "kind": weights.kind,
             "here": "shipped" if weights.shipped else ("fetched" if weights.path.is_file() else "can be fetched"),
-            "MB": round(weights.bytes / 1e6, 1),
+            "MB": round(weights.bytes / 1e6, 1) or "",
             "licence": weights.licence,
             "quality": weights.quality,
         }

@@ -20,6 +20,8 @@ Floats = NDArray[np.float32]
 
 MEDIAN_CENTS, WITHIN_50, GROSS = 12.0, 0.92, 0.01
 """What a voice's pitch must reach to be kept rather than another."""
+WORST = -10.0
+"""The score of what cannot be measured: silence, or no pitch in it at all."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,16 @@ class Verdict:
         """Better is higher: likeness and words, half as much naturalness, and what is out of tune below all others."""
         found = self.figures
         natural = (found["naturalness"] - 1) / 4
-        return found["like_target"] + found["phones"] + 0.5 * natural - (0.0 if self.in_tune else 2.0)
+        good = found["like_target"] + found["phones"] + 0.5 * natural - (0.0 if self.in_tune else 2.0)
+        return good if np.isfinite(good) else WORST
 
 
 @dataclass(frozen=True)
 class Examiner:
-    """What a voice in training is examined with: its config and card, the encoder, the clips, and the voice wanted."""
+    """What a voice in training is examined with: its config and card, the encoder, the clips, and the voice wanted.
+
+    It sings on `device`, where the encoder is; the ear listens on the CPU.
+    """
 
     config: dict[str, Any]
     card: Card
@@ -53,13 +59,14 @@ class Examiner:
     ear: Ear
     clips: Sequence[SungClip]
     target: Floats
+    device: str = "cpu"
 
     def examine(self, state: Mapping[str, Tensor]) -> Verdict:
         """Measure a generator with these weights."""
         network = with_weights(state, self.config, "in training")
-        voice = Voice(self.card, SovitsVoice(network, self.config, self.encoder, self.card, "cpu"))
+        voice = Voice(self.card, SovitsVoice(network, self.config, self.encoder, self.card, self.device))
         settings = RevoiceSettings()
-        sung = [sung_by(voice, clip, settings, "cpu") for clip in self.clips]
+        sung = [sung_by(voice, clip, settings, self.device) for clip in self.clips]
         found = [
             measured(clip, take, self.target, self.ear, settings) for clip, take in zip(self.clips, sung, strict=True)
         ]

@@ -39,12 +39,14 @@ Network = Any
 """The fork's modules; they state no types."""
 UNUSED = ("enc_q.", "f0_decoder.")
 """Parts that converting does not use; a voice's weights may lack them."""
+_NOT_THE_GENERATORS = ("pretrained", "n_layers_q", "use_spectral_norm")
+"""Entries of a config's model that the generator does not have."""
 _SINE_AMPLITUDE, _VOICED_NOISE = 0.1, 0.003
 
 
 def build(config: dict[str, Any]) -> Network:
     """The generator that a fork's config describes, untrained."""
-    model = {key: value for key, value in config["model"].items() if key != "pretrained"}
+    model = {key: value for key, value in config["model"].items() if key not in _NOT_THE_GENERATORS}
     data, train = config["data"], config["train"]
     return SynthesizerTrn(data["filter_length"] // 2 + 1, train["segment_size"] // data["hop_length"], **model)
 

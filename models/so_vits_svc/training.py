@@ -1,4 +1,4 @@
-"""The settings of both trainings, apart from what computes, so that a flow can name them cheaply."""
+"""The settings of all trainings, apart from what computes, so that a flow can name them cheaply."""
 
 from dataclasses import dataclass
 
@@ -41,3 +41,28 @@ class VoiceTraining:
     checkpoint_every: int = 100
     examine_every: int = 500
     patience: int = 4
+
+
+@dataclass(frozen=True)
+class FullTraining:
+    """so-vits-svc-fork's recipe at its full size, with the fork's numbers where it has one.
+
+    An epoch hears every piece once, `batch_size` at a time; `segment_size` samples of each go through the decoder and
+    the discriminators. AdamW has `learning_rate`, which each epoch multiplies by `lr_decay`, `beta1`, `beta2` and
+    `weight_decay`. The voice is checked on held-out pieces every `check_every` epochs, and training stops when
+    `patience` checks in a row are no better than the best before. Whatever happens, no more than `checkpoint_every`
+    steps are lost.
+    """
+
+    epochs: int = 1000
+    batch_size: int = 16
+    segment_size: int = 10_240
+    learning_rate: float = 1e-4
+    beta1: float = 0.8
+    beta2: float = 0.99
+    weight_decay: float = 0.01
+    lr_decay: float = 0.999875
+    seed: int = 0
+    checkpoint_every: int = 200
+    check_every: int = 50
+    patience: int = 5

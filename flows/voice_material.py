@@ -1,0 +1,171 @@
+"""What a voice is trained on: recordings sifted and cut, and what the content encoder hears in each piece."""
+
+import json
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prefect import task
+
+from models.errors import BadInput
+from models.progress import Watch
+from models.so_vits_svc.recordings import DEFAULT, Sifted, SiftSettings
+from tasks.progress import stage_watch
+
+if TYPE_CHECKING:
+    from models.records import Wave
+    from models.so_vits_svc.voice_corpus import Utterance
+
+RECORDINGS = (".flac", ".wav", ".ogg", ".opus", ".mp3", ".m4a", ".aiff")
+LEAST_S = 20.0
+"""Of recordings, in seconds; with less no voice can be told from another."""
+
+
+@dataclass(frozen=True)
+class MaterialSettings:
+    """What is made of the recordings.
+
+    Each piece is also heard in `perturbed` perturbations, and sung in `sung` ways; of `held_out` pieces the voice
+    learns nothing: it is examined on them. No more than `most_s` seconds of recordings are used.
+    """
+
+    sung: int = 2
+    perturbed: int = 2
+    held_out: int = 2
+    most_s: float = 900.0
+    sift: SiftSettings = DEFAULT
+
+
+MATERIAL = MaterialSettings()
+
+
+@dataclass(frozen=True)
+class Framing:
+    """The rate of a voice, in hertz, and how many samples a frame makes."""
+
+    rate: int
+    hop: int
+
+
+SMALL = Framing(22_050, 256)
+
+
+@task
+def gather(recordings: Path, work: Path, material: MaterialSettings, seed: int, rate: int) -> Path:
+    """Sift the recordings at a rate and make `sung` sung versions of each piece; done once a work folder."""
+    from models.so_vits_svc.recordings import sift
+
+    watch = stage_watch("gather")
+    paths = sorted(p for p in recordings.rglob("*") if p.suffix.lower() in RECORDINGS)
+    if not paths:
+        raise BadInput(f"{recordings} holds no recordings ({', '.join(RECORDINGS)}).")
+    files = [[p.name, p.stat().st_size] for p in paths]
+    same_as_before(work / "material.json", {"files": files, "seed": seed, **asdict(material)})
+    if (work / "sifted.json").is_file():
+        if sifted(work).get("rate", SMALL.rate) != rate:
+            raise BadInput(f"{work} was begun for a voice of another size; delete it to begin anew.")
+        return work / "audio"
+    found = sift([(p.name, partial(_mono, p)) for p in paths], rate, material.sift, watch.span(0, 0.4))
+    if found.kept_s < LEAST_S:
+        raise BadInput(f"The recordings are too little to train a voice on: {_account(found)}")
+    _keep(found, work / "audio", material, seed, rate, watch.span(0.4, 1.0))
+    _describe(found, work / "sifted.json", rate)
+    return work / "audio"
+
+
+def _keep(found: Sifted, folder: Path, material: MaterialSettings, seed: int, rate: int, watch: Watch) -> None:
+    """Write the pieces that are used, with their sung versions, and those held out."""
+    import numpy as np
+
+    from models.so_vits_svc.voice_corpus import sung_version
+
+    folder.mkdir(parents=True, exist_ok=True)
+    rng, used = np.random.default_rng(seed), 0.0
+    for place, index in enumerate(rng.permutation(len(found.pieces))):
+        audio = found.pieces[index].audio.samples[0]
+        watch.at(place / len(found.pieces))
+        held = place < material.held_out
+        if used > material.most_s and not held:
+            break
+        used += 0.0 if held else len(audio) / rate
+        np.save(folder / f"{'held' if held else 'piece'}-{index:04d}.0.npy", audio)
+        for version in range(1, 1 if held else material.sung + 1):
+            sung = sung_version(audio, rate, np.random.default_rng([seed, int(index), version]))
+            np.save(folder / f"piece-{index:04d}.{version}.npy", sung)
+
+
+def _describe(found: Sifted, path: Path, rate: int) -> None:
+    """Write what `sifted` reads."""
+    import numpy as np
+
+    from models.so_vits_svc.timbre import spectrum
+
+    colour = np.mean([spectrum(piece.audio.samples[0], rate) for piece in found.pieces], axis=0)
+    told = {"account": _account(found), "kept_s": found.kept_s, "dropped_s": found.dropped_s, "rate": rate}
+    path.write_text(json.dumps({**told, "speaker": found.speaker.tolist(), "spectrum": colour.tolist()}))
+
+
+def _mono(path: Path) -> "Wave":
+    import numpy as np
+
+    from models.decoding import IngestSettings, decode
+    from models.records import Wave
+
+    blocks = decode(path, IngestSettings(max_seconds=6 * 3600.0, min_seconds=0.1, silence_dbfs=-90.0))
+    return Wave(np.concatenate([block.mean(axis=0, keepdims=True) for block in blocks], axis=1), 44_100)
+
+
+def sifted(work: Path) -> dict[str, Any]:
+    """What is known of the material in a work folder: account, kept_s, dropped_s, rate, speaker and spectrum."""
+    found: dict[str, Any] = json.loads((work / "sifted.json").read_text())
+    return found
+
+
+def _account(found: Sifted) -> str:
+    left_out = ", ".join(f"{seconds:.0f} s {reason}" for reason, seconds in sorted(found.dropped_s.items()))
+    return f"{found.kept_s:.0f} s are kept; left out: {left_out or 'nothing'}."
+
+
+@task
+def listen(audio: Path, encoder: Path, work: Path, perturbed: int, seed: int, framing: Framing) -> Path:
+    """Pitch and content of every piece, as it is and in so many perturbations; done once an encoder."""
+    import numpy as np
+    import torch
+
+    from models.registry import file_digest
+    from models.so_vits_svc import voice_corpus
+    from models.so_vits_svc.content import load_encoder
+
+    target = work / f"heard-{file_digest(encoder / 'model.safetensors')[:12]}.pt"
+    if target.exists():
+        return target
+    torch.set_num_threads(1)
+    kept = torch.float16 if framing == SMALL else torch.float32  # what a small voice makes is coarser than that
+    heard, found, watch = load_encoder(encoder, "cpu"), [], stage_watch("listen to them")
+    paths = sorted(audio.glob("piece-*.npy"))
+    for index, path in enumerate(paths):
+        watch.at(index / len(paths))
+        rng = np.random.default_rng([seed, index])
+        one = voice_corpus.utterance(np.load(path), framing.rate, framing.hop, heard, perturbed, rng)
+        found.append((path.stem, torch.from_numpy(one.audio).to(kept), torch.from_numpy(one.f0_hz), list(one.contents)))
+    torch.save(found, target.with_suffix(".part"))
+    target.with_suffix(".part").replace(target)
+    return target
+
+
+def utterances_in(heard: Path) -> "list[Utterance]":
+    """What `listen` wrote."""
+    import torch
+
+    from models.so_vits_svc.voice_corpus import Utterance
+
+    loaded = torch.load(heard, weights_only=True)
+    return [Utterance(a.float().numpy(), f0.numpy(), tuple(c)) for _, a, f0, c in loaded]
+
+
+def same_as_before(kept: Path, given: dict[str, Any]) -> None:
+    """Raise `BadInput` where the work folder was begun with other recordings or settings."""
+    if kept.is_file() and json.loads(kept.read_text()) != json.loads(json.dumps(given)):
+        raise BadInput(f"{kept.parent} was begun with other recordings or settings; delete it to begin anew.")
+    kept.write_text(json.dumps(given))

@@ -1,0 +1,99 @@
+"""The voice at so-vits-svc-fork's own size: its configuration, its networks, and where their first weights come from.
+
+Generator and discriminators are the fork's classes; the numbers are those of its template `so-vits-svc-4.0v1`, so that
+the checkpoints fit that are published as bases for it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.so_vits_svc import networks, small_voice
+from models.so_vits_svc.base_checkpoints import base_pair, take_base
+from models.so_vits_svc.training import FullTraining
+
+from so_vits_svc_fork.modules.descriminators import MultiPeriodDiscriminator  # isort: skip  # after networks
+
+DEFAULTS = FullTraining()
+CONTENT_WIDTH = 768
+"""Numbers a frame of ContentVec, which the base checkpoints were trained with."""
+
+
+def full_config(speaker: str, ssl_dim: int = CONTENT_WIDTH, settings: FullTraining = DEFAULTS) -> dict[str, Any]:
+    """A fork's config of its full-size voice: 44.1 kHz, hop 512, 45.6 M parameters with ContentVec."""
+    return {
+        "train": training_section(settings),
+        "data": {
+            "max_wav_value": 32768.0,
+            "sampling_rate": 44100,
+            "filter_length": 2048,
+            "hop_length": 512,
+            "win_length": 2048,
+            "n_mel_channels": 80,
+            "mel_fmin": 0.0,
+            "mel_fmax": 22050,
+            "contentvec_final_proj": False,
+        },
+        "model": {
+            "inter_channels": 192,
+            "hidden_channels": 192,
+            "filter_channels": 768,
+            "n_heads": 2,
+            "n_layers": 6,
+            "kernel_size": 3,
+            "p_dropout": 0.1,
+            "resblock": "1",
+            "resblock_kernel_sizes": [3, 7, 11],
+            "resblock_dilation_sizes": [[1, 3, 5], [1, 3, 5], [1, 3, 5]],
+            "upsample_rates": [8, 8, 2, 2, 2],
+            "upsample_initial_channel": 512,
+            "upsample_kernel_sizes": [16, 16, 4, 4, 4],
+            "n_layers_q": 3,
+            "use_spectral_norm": False,
+            "gin_channels": 256,
+            "ssl_dim": ssl_dim,
+            "n_speakers": 200,
+            "type_": "hifi-gan",
+        },
+        "spk": {speaker: 0},
+    }
+
+
+def debug_config(ssl_dim: int = 16, settings: FullTraining = DEFAULTS) -> dict[str, Any]:
+    """The same recipe at a size for tests: the small voice's rates and kinds of layer, 8 channels."""
+    config = small_voice.debug_config(ssl_dim)
+    config["train"] = training_section(settings)
+    return config
+
+
+def training_section(settings: FullTraining) -> dict[str, Any]:
+    """The part of a fork's config that says how it is trained."""
+    return {
+        "seed": settings.seed,
+        "epochs": settings.epochs,
+        "learning_rate": settings.learning_rate,
+        "betas": [settings.beta1, settings.beta2],
+        "eps": 1e-9,
+        "batch_size": settings.batch_size,
+        "fp16_run": False,
+        "bf16_run": False,
+        "lr_decay": settings.lr_decay,
+        "segment_size": settings.segment_size,
+        "c_mel": 45,
+        "c_kl": 1.0,
+    }
+
+
+def fresh(config: dict[str, Any], seed: int) -> tuple[networks.Network, networks.Network]:
+    """An untrained generator and its discriminators (46.7 M parameters at any size of the generator)."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return networks.build(config), MultiPeriodDiscriminator(False)
+
+
+def start_from(generator: networks.Network, judge: networks.Network, folder: Path) -> None:
+    """Give both the weights of the base checkpoints in a folder; raises `BadInput` where these do not fit."""
+    pair = base_pair(folder)
+    take_base(generator, pair.generator)
+    take_base(judge, pair.judge)
