@@ -167,8 +167,9 @@ def test_refuses_another_rate():
         list(split(Wave(np.zeros((2, 100), np.float32), 48000), tiny_band_mask(), SplitSettings(), 0, "cpu"))
 
 
-def test_bfloat16_stays_near_full_precision():
-    network = tiny_band_mask()
+@pytest.mark.parametrize("make", [tiny_band_mask, tiny_placed])
+def test_bfloat16_stays_near_full_precision(make):
+    network = make()
     wave = song(network)
     full, half = whole(wave, network), whole(wave, network, SplitSettings(precision="bfloat16"))
     assert 0 < np.square(full - half).sum() < 1e-4 * np.square(full).sum()

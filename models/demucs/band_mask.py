@@ -72,7 +72,7 @@ class BandMask(nn.Module):
     def forward(self, mix: Tensor) -> Tensor:
         spectrum = self.stft(mix)  # (B, 2, bins, T) complex
         views = view_powers(spectrum)
-        masks = softened(self.group_masks(views), self.temperature)
+        masks = softened(self.group_masks(views).float(), self.temperature)
         if self.places:
             gains = self.widen(placed(masks, views))  # (B, S, 2, 2, bins, T)
             parts = gains[:, :, :, 0] * spectrum[:, None, :1] + gains[:, :, :, 1] * spectrum[:, None, 1:]
