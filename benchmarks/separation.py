@@ -40,7 +40,7 @@ def ours(folder: Path, precision: str, batch: int, device: str) -> dict[str, flo
             file.write(part.T)
     for file in files:
         file.close()
-    return {"separating_s": time.perf_counter() - start}
+    return {"separating_s": round(time.perf_counter() - start, 2)}
 
 
 def theirs(folder: Path, device: str) -> None:

@@ -130,7 +130,7 @@ def built(network_name: str, seed: int):  # type: ignore[no-untyped-def]
         if network_name == "mask-cnn":
             return MaskCnn()
         if network_name == "band-mask":
-            return BandMask(SOURCES)
+            return BandMask(SOURCES, temperature=1.2, places=True)
         return BandMask(VOICES, width=256, keep="lead_vocals", share=0.03)
 
 

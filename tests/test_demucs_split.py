@@ -26,6 +26,11 @@ def tiny_htdemucs() -> nn.Module:
     return network.eval()
 
 
+def tiny_placed() -> BandMask:
+    torch.manual_seed(0)
+    return BandMask(SOURCES, width=16, depth=2, segment=0.5, temperature=1.25, places=True).eval()
+
+
 def tiny_band_mask(seed: int = 0) -> BandMask:
     torch.manual_seed(seed)
     return BandMask(SOURCES, width=16, depth=2, segment=0.5).eval()
@@ -41,7 +46,7 @@ def whole(wave: Wave, network: nn.Module, settings: SplitSettings = PLAIN, seed:
     return np.concatenate(list(split(wave, network, settings, seed, "cpu")), axis=2)
 
 
-@pytest.mark.parametrize("make", [tiny_htdemucs, tiny_band_mask])
+@pytest.mark.parametrize("make", [tiny_htdemucs, tiny_band_mask, tiny_placed])
 @pytest.mark.parametrize("overlap", [0.0, 0.25, 0.6])
 def test_equals_demucs_own_overlap_add(make, overlap):
     network = make()
@@ -162,8 +167,9 @@ def test_refuses_another_rate():
         list(split(Wave(np.zeros((2, 100), np.float32), 48000), tiny_band_mask(), SplitSettings(), 0, "cpu"))
 
 
-def test_bfloat16_stays_near_full_precision():
-    network = tiny_band_mask()
+@pytest.mark.parametrize("make", [tiny_band_mask, tiny_placed])
+def test_bfloat16_stays_near_full_precision(make):
+    network = make()
     wave = song(network)
     full, half = whole(wave, network), whole(wave, network, SplitSettings(precision="bfloat16"))
     assert 0 < np.square(full - half).sum() < 1e-4 * np.square(full).sum()

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.demucs.panning import placed
+
 GROUPS = ((400, 1), (200, 2), (156, 8))
 """How many frequency groups there are of how many STFT bins each, from 0 Hz up: fine where pitches lie, then coarse."""
 BAND = 18
@@ -31,6 +33,10 @@ class BandMask(nn.Module):
     `segment` is the length in seconds it is best given at a time. With `keep` (the name of a source) and `share`
     (0..1), what a source other than `keep` was given stays in `keep` wherever that source's part of the power, over
     about a second, is below `share`: a source that is hardly there is not worth tearing the main one for.
+
+    Two things are done to the masks where a mixture is taken apart, and not where the network learns: above 1,
+    `temperature` makes them less sure of themselves (the logits are divided by it), and with `places` each side of a
+    source is made from both sides of the mixture (`models.demucs.panning`).
     """
 
     def __init__(
@@ -42,6 +48,8 @@ class BandMask(nn.Module):
         segment: float | Fraction = 8.0,
         keep: str | None = None,
         share: float = 0.0,
+        temperature: float = 1.0,
+        places: bool = False,
     ) -> None:
         super().__init__()
         self.sources = list(sources)
@@ -50,6 +58,7 @@ class BandMask(nn.Module):
         self.segment = segment
         self.width, self.depth = width, depth
         self.keep, self.share = keep, share
+        self.temperature, self.places = temperature, places
         self.bands = sum(count for count, _ in GROUPS) // BAND
         self.encode = BandLinear(self.bands, 4 * BAND, FEATURES)
         self.enter = nn.Conv1d(self.bands * FEATURES, width, 1)
@@ -62,8 +71,13 @@ class BandMask(nn.Module):
 
     def forward(self, mix: Tensor) -> Tensor:
         spectrum = self.stft(mix)  # (B, 2, bins, T) complex
-        masks = self.widen(self.group_masks(view_powers(spectrum)))  # (B, S, 2, bins, T)
-        parts = masks * spectrum[:, None]
+        views = view_powers(spectrum)
+        masks = softened(self.group_masks(views).float(), self.temperature)
+        if self.places:
+            gains = self.widen(placed(masks, views))  # (B, S, 2, 2, bins, T)
+            parts = gains[:, :, :, 0] * spectrum[:, None, :1] + gains[:, :, :, 1] * spectrum[:, None, 1:]
+        else:
+            parts = self.widen(masks) * spectrum[:, None]  # (B, S, 2, bins, T)
         batch, sources, channels, bins, frames = parts.shape
         waves = torch.istft(
             parts.reshape(-1, bins, frames), WINDOW, HOP, window=self.window, length=mix.shape[-1], center=True
@@ -141,6 +155,14 @@ class BandLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.matmul(self.weight, x) + self.bias
+
+
+def softened(masks: Tensor, temperature: float) -> Tensor:
+    """The softmax masks as they would be with their logits divided by `temperature`. Shape: (B, S, ...) as given."""
+    if temperature == 1:
+        return masks
+    flat = masks ** (1 / temperature)
+    return flat / flat.sum(dim=1, keepdim=True)
 
 
 def view_powers(spectrum: Tensor) -> Tensor:
