@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ from queue import SimpleQueue
 
 import numpy as np
 import pytest
+from prefect.states import Failed
 
 from models.demucs.split import SplitSettings
 from models.errors import BadInput, Cancelled
@@ -20,9 +22,10 @@ from models.example_song import example_song
 from models.progress import Watch
 from models.records import Clip
 from tasks import resident
-from tasks.caching import stage
+from tasks.caching import can_pass, stage
 from tasks.engine import _Call, _outcome, take_turns
 from tasks.networks import Networks
+from tasks.remote_store import StoreUnreachable
 from tasks.separate import separate
 from tasks.store import Store
 
@@ -106,6 +109,16 @@ def test_why_a_disk_was_full_reaches_the_run_that_asked():
     call.answer.set_exception(OSError(errno.ENOSPC, "No space left on device", "a file"))
     kind, error = _outcome(call)
     assert (kind, error.errno) == ("error", errno.ENOSPC)
+
+
+@pytest.mark.parametrize("kind", [StoreUnreachable, ConnectionError, ConnectionResetError, TimeoutError, MemoryError])
+def test_what_can_pass_reaches_the_run_as_such(kind):
+    call = _Call(Pipe()[0], "none", {})
+    call.answer.set_exception(kind("The store is away."))
+    told = pickle.loads(pickle.dumps(_outcome(call)[1]))
+    assert can_pass(None, None, Failed(data=told))
+    assert str(told).endswith("The store is away.")
+    assert isinstance(told, StoreUnreachable) == (kind is StoreUnreachable)
 
 
 def test_without_an_engine_the_stage_is_computed_here(monkeypatch, tmp_path):
