@@ -43,6 +43,13 @@ def test_bad_input_is_one_sentence_and_exit_2_with_nothing_left(tmp_path, argume
     assert not list((tmp_path / "home").rglob("blobs/*"))
 
 
+def test_without_a_server_it_is_said_in_one_sentence_where_it_was_looked_for(tmp_path):
+    result = remix("runs", home=tmp_path / "home")
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert f"No Prefect server answers at {NO_SERVER}" in result.stderr
+
+
 def test_bad_input_to_a_stage_alone_is_one_sentence_too(tmp_path, prefect_server):
     from prefect.settings import get_current_settings
 

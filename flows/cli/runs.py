@@ -4,6 +4,7 @@ import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
 import typer
 from rich.console import Console
@@ -196,7 +197,7 @@ def _found(run_id: str) -> "FlowRun":
     with get_client(sync_client=True) as client:
         if len(run_id) == 36:
             try:
-                return client.read_flow_run(run_id)  # type: ignore[arg-type]
+                return client.read_flow_run(UUID(run_id))
             except (ObjectNotFound, ValueError):
                 raise BadInput(f"There is no run {run_id}.") from None
         latest = client.read_flow_runs(sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=200)
