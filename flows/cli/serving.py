@@ -1,9 +1,11 @@
 """`remix serve`, and what it is made of: `remix server`, `remix worker`, `remix deploy`, `remix engine`."""
 
+import hashlib
 import os
 import socket
 import sys
 import threading
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -88,7 +90,7 @@ def worker(pool: Pool = "cpu", limit: Limit = None, name: Annotated[str, typer.O
 
     if os.environ.get("PREFECT_LOGGING_LEVEL") == "CRITICAL":  # this command line's own default, for terminals
         os.environ["PREFECT_LOGGING_LEVEL"] = "INFO"
-    os.environ[SOCKET] = str(home() / f"engine-{os.getpid()}.sock")
+    os.environ[SOCKET] = str(engine_socket())
     children = Supervised(home() / "logs", say)
     called = name or f"{socket.gethostname()}-{os.getpid()}"
     command = [
@@ -126,6 +128,15 @@ def engine(
     from tasks.resident import SOCKET
 
     serve_networks(os.environ.get(SOCKET) or str(home() / "engine.sock"), "gpu" if gpu else None)
+
+
+def engine_socket() -> Path:
+    """Where this worker's engine listens: containers that share the folder have equal process ids, but other names.
+
+    Short however long the host's name is: the path of a socket has at most 107 bytes.
+    """
+    host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+    return home() / f"engine-{host}-{os.getpid()}.sock"
 
 
 def _remix() -> list[str]:
