@@ -25,6 +25,7 @@ from models.errors import BadInput
 from models.progress import UNWATCHED, Watch
 from models.records import Clip, Song
 from models.registry import file_digest, home
+from tasks.ingest import once
 from tasks.progress import stage_watch
 from tasks.remote_store import RemoteStore, shared
 
@@ -137,8 +138,12 @@ def take_in(upload: Upload) -> Song:
 def decoded_apart(path: Path, watch: Watch = UNWATCHED) -> Song:
     """A file decoded into the store by a process with limits; raises `BadInput` with that process's one sentence.
 
-    The process has 60 s and 2 s more a MiB, and 4 GiB of address space.
+    The process has 60 s and 2 s more a MiB, and 4 GiB of address space. Bytes that were decoded before need none.
     """
+    return once(path, lambda: _decoded(path, watch))
+
+
+def _decoded(path: Path, watch: Watch) -> Song:
     deadline = time.monotonic() + _SECONDS + _SECONDS_PER_MIB * (path.stat().st_size >> 20)
     answer: dict[str, object] = {}
     with _decoder(path) as process:

@@ -61,9 +61,10 @@ def test_an_upload_that_could_not_be_pushed_is_pushed_the_next_time(tmp_path, st
     def away(*given):
         raise StoreUnreachable("The shared store cannot be reached.")
 
-    with monkeypatch.context() as broken, pytest.raises(StoreUnreachable):
+    with monkeypatch.context() as broken:
         broken.setattr(RemoteStore, "push", away)
-        hand_in(song)
+        with pytest.raises(StoreUnreachable):
+            hand_in(song)
     assert not list(store.rglob("*.wav"))
     upload = hand_in(song)
     assert on_another_machine(upload.sha256, monkeypatch, tmp_path / "b").name == "a song.wav"
@@ -129,6 +130,15 @@ def test_a_decoder_that_takes_too_long_or_too_much_is_ended(tmp_path, monkeypatc
     monkeypatch.setattr(uploads, "_SECONDS", 0.01)
     with pytest.raises(BadInput, match="more time or memory"):
         decoded_apart(sound(tmp_path / "slow.wav"))
+
+
+def test_a_known_song_is_not_decoded_again_whatever_its_file_is_called(tmp_path, monkeypatch):
+    song = sound(tmp_path / "one.wav")
+    taken = decoded_apart(song)
+    with monkeypatch.context() as without:
+        without.setattr(uploads, "_decoder", lambda path: pytest.fail("it is decoded again"))
+        again = decoded_apart(song.rename(tmp_path / "two.wav"))
+    assert (again.title, again.audio) == ("two", taken.audio)
 
 
 def lies(folder: Path) -> list[Path]:
