@@ -25,6 +25,7 @@ from models.so_vits_svc.voices import find_voice, voice_digest
 from tasks.fingerprint import digest_of
 from tasks.in_use import alone, claim_run, in_use
 from tasks.remote_store import StoreUnreachable, shared
+from tasks.resident import EngineLost
 from tasks.uploads import find_upload, take_in
 
 P = ParamSpec("P")
@@ -35,13 +36,13 @@ SongName = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 def honest(body: Callable[P, State[Any]]) -> Callable[P, State[Any]]:
-    """A flow's body that ends Failed with one sentence where its input, the store or a full disk is at fault."""
+    """A flow's body that ends Failed with one sentence where its input, the store, engine or a full disk is at fault."""
 
     @wraps(body)
     def run(*args: P.args, **kwargs: P.kwargs) -> State[Any]:
         try:
             return body(*args, **kwargs)
-        except (BadInput, StoreUnreachable) as reason:
+        except (BadInput, EngineLost, StoreUnreachable) as reason:
             sentence = str(reason)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):

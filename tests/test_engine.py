@@ -121,8 +121,14 @@ def test_what_can_pass_reaches_the_run_as_such(kind):
     assert isinstance(told, StoreUnreachable) == (kind is StoreUnreachable)
 
 
-def test_without_an_engine_the_stage_is_computed_here(monkeypatch, tmp_path):
+def test_beside_an_engine_that_is_just_starting_nothing_is_computed(monkeypatch, tmp_path):
     monkeypatch.setenv("REMIX_ENGINE", str(tmp_path / "none"))
+    with pytest.raises(resident.EngineLost, match="does not answer"):
+        ask("separate")
+
+
+def test_without_an_engine_the_stage_is_computed_here(monkeypatch):
+    monkeypatch.delenv("REMIX_ENGINE", raising=False)
     assert resident.computed("double", lambda number: 2 * number, {"number": 4}, lambda name: Watch()) == 8
 
 
