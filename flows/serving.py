@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, ParamSpec
 
 from prefect import flow, get_run_logger
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import State, StateDetails
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from pydantic import Field
@@ -36,20 +36,25 @@ SongName = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 def honest(body: Callable[P, State[Any]]) -> Callable[P, State[Any]]:
-    """A flow's body that ends Failed with one sentence where its input, the store, engine or a full disk is at fault."""
+    """A flow's body that ends Failed with one sentence where its input, store, engine or a full disk is at fault.
+
+    It is not retriable where the input is at fault: the same would end the same.
+    """
 
     @wraps(body)
     def run(*args: P.args, **kwargs: P.kwargs) -> State[Any]:
         try:
             return body(*args, **kwargs)
-        except (BadInput, EngineLost, StoreUnreachable) as reason:
-            sentence = str(reason)
+        except BadInput as reason:
+            sentence, retriable = str(reason), False
+        except (EngineLost, StoreUnreachable) as reason:
+            sentence, retriable = str(reason), True
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            sentence = f"There is no room left to work in {home()}: {error.strerror}."
+            sentence, retriable = f"There is no room left to work in {home()}: {error.strerror}.", True
         get_run_logger().error("%s", sentence)
-        return Failed(message=sentence)
+        return Failed(message=sentence, state_details=StateDetails(retriable=retriable))
 
     return run
 

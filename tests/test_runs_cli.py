@@ -1,23 +1,52 @@
 """`remix submit` and `remix runs` before a server that is none: what is asked of it, and how the command ends."""
 
+import json
 from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from prefect.client.schemas.objects import FlowRun
+import typer
+from prefect.client.schemas.objects import FlowRun, State, StateDetails
 from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelled, Completed, Failed, Scheduled
 
 from flows.cli import runs
+from flows.cli.submitting import submit
 from models.errors import BadInput
+from tests.hostile import sound
+
+A_BAD_SONG = Failed(message="It is truncated.", state_details=StateDetails(retriable=False))
 
 pytestmark = pytest.mark.usefixtures("home", "client")
 
 
 class Client:
-    """A Prefect client of a server with no runs."""
+    """A Prefect client of a server whose runs are over as soon as they are asked for, as `ends` says song by song."""
+
+    def __init__(self) -> None:
+        self.known: list[FlowRun] = []
+        self.ends: dict[str, State] = {}
+
+    def read_deployment_by_name(self, name: str) -> SimpleNamespace:
+        voices = {"voice": {"enum": ["none", "world"]}}
+        return SimpleNamespace(id=uuid4(), parameter_openapi_schema={"properties": voices})
+
+    def create_flow_run_from_deployment(self, deployment: UUID, parameters: dict[str, Any], name: str) -> FlowRun:
+        self.known.append(FlowRun(id=uuid4(), flow_id=uuid4(), name=name, parameters=parameters, state=Scheduled()))
+        return self.known[-1]
 
     def read_flow_run(self, run_id: UUID) -> FlowRun:
+        assert isinstance(run_id, UUID), "for any other a server has words of its own"
+        for run in self.known:
+            if run.id == run_id:
+                state = self.ends.get(run.name, Completed(message="It is remixed."))
+                return run.model_copy(update={"state": state, "state_name": state.name, "state_type": state.type})
         raise ObjectNotFound(Exception(f"no {run_id}"))
+
+    def read_artifacts(self, **wanted: Any) -> list[Any]:
+        return []
 
 
 @pytest.fixture
@@ -38,3 +67,40 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Client:
 def test_an_id_that_is_none_names_no_run(run_id):
     with pytest.raises(BadInput, match=f"There is no run {run_id}"):
         runs.show(run_id)
+
+
+def test_one_bad_file_stops_no_other_and_each_is_named(client, tmp_path, capsys):
+    songs = [sound(tmp_path / "one.wav"), tmp_path / "none.wav", tmp_path, sound(tmp_path / "two.wav", seconds=1.0)]
+    with pytest.raises(BadInput) as refused:
+        submit(songs, voice="none")
+    assert [run.name for run in client.known] == ["one sung by none", "two sung by none"]
+    assert [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()] == [r.name for r in client.known]
+    assert [line.split(" ")[0] for line in str(refused.value).splitlines()] == [str(songs[1]), str(tmp_path)]
+
+
+@pytest.mark.parametrize(
+    ("ends", "error"),
+    [
+        ([Completed(message="It is remixed.")], None),
+        ([A_BAD_SONG, Completed()], BadInput),
+        ([Cancelled()], typer.Exit),
+        ([A_BAD_SONG, Failed(message="Flow run encountered an exception: ValueError")], typer.Exit),
+    ],
+)
+def test_following_prints_one_document_and_ends_as_the_runs_did(client, tmp_path, capsys, ends, error):
+    songs = [sound(tmp_path / f"{n}.wav", seconds=1.0 + n) for n in range(len(ends))]
+    client.ends = {f"{n} sung by none": end for n, end in enumerate(ends)}
+    if error:
+        with pytest.raises(error) as ended:
+            submit(songs, voice="none", follow=True, as_json=True)
+        assert getattr(ended.value, "exit_code", 2) == (2 if error is BadInput else 1)
+    else:
+        submit(songs, voice="none", follow=True, as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert [row["state"] for row in told] == [end.name for end in ends]
+
+
+def test_a_voice_that_the_server_was_not_told_of_is_said_with_what_helps(client, tmp_path):
+    with pytest.raises(BadInput, match=r"the voice 'lj' yet; .*remix deploy$"):
+        submit([sound(tmp_path / "one.wav")], voice="lj")
+    assert not client.known

@@ -1,64 +1,28 @@
-"""`remix submit` and `remix runs`: songs handed to the service, and what became of them."""
+"""`remix runs`: what became of the songs that were handed to the service."""
 
 import json
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
-from rich.console import Console
 
-from flows.cli.choosing import Wanted
 from flows.cli.remixing import AsJson
-from flows.spreading import spread
 from models.errors import BadInput
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
-
 RunId = Annotated[str, typer.Argument(help="A run's id, or enough of its beginning.")]
-GPU = Annotated[bool, typer.Option("--gpu", help="Have a worker of the pool gpu do it.")]
-
-_FOLLOW_EVERY_S = 1.0
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    app.command(rich_help_panel="Service")(submit)
     group = typer.Typer(help="The service's runs: without a command, the latest ones.", invoke_without_command=True)
     group.callback()(runs)
     for command in (show, cancel, retry, fetch):
         group.command()(command)
     app.add_typer(group, name="runs", rich_help_panel="Service")
-
-
-@spread
-def submit(
-    songs: Annotated[list[Path], typer.Argument(help="Audio files.")],
-    wanted: Wanted,
-    gpu: GPU = False,
-    follow: Annotated[bool, typer.Option("--follow", help="Show the progress until all are done.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Upload songs to the service and start a run for each; prints where to watch it."""
-    from flows.service import use_api
-
-    use_api()
-    from tasks.uploads import hand_in
-
-    parameters = wanted.parameters()
-    uploads = [hand_in(song) for song in songs]
-    made = [_started(upload.sha256, f"{upload.title} sung by {wanted.voice}", parameters, gpu) for upload in uploads]
-    if as_json:
-        print(json.dumps([{"id": str(run.id), "name": run.name, "page": page_of(run)} for run in made]))
-    else:
-        for run in made:
-            print(f"{run.name}: {page_of(run)}")
-    if follow:
-        _end_as([_followed(run) for run in made])
 
 
 def runs(context: typer.Context, as_json: AsJson = False) -> None:
@@ -83,7 +47,7 @@ def runs(context: typer.Context, as_json: AsJson = False) -> None:
             "name": run.name,
             "state": run.state_name,
             "seconds": round(run.total_run_time.total_seconds()),
-            "message": (run.state.message if run.state else None) or "",
+            "message": message_of(run),
         }
         for run in found
     ]
@@ -101,7 +65,7 @@ def show(run_id: RunId, as_json: AsJson = False) -> None:
     with get_client(sync_client=True) as client:
         wanted = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
         stages = client.read_task_runs(flow_run_filter=wanted, limit=200)
-    message = (run.state.message if run.state else None) or ""
+    message = message_of(run)
     if as_json:
         told: dict[str, Any] = {"id": str(run.id), "name": run.name, "state": run.state_name, "message": message}
         names = [{"name": stage.name, "state": stage.state_name} for stage in stages]
@@ -170,19 +134,9 @@ def page_of(run: "FlowRun") -> str:
     return f"{ui}/runs/flow-run/{run.id}"
 
 
-def _started(song: str, name: str, parameters: dict[str, Any], gpu: bool) -> "FlowRun":
-    from prefect.client.orchestration import get_client
-    from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
-
-    deployment = "remix/remix-gpu" if gpu else "remix/remix"
-    with get_client(sync_client=True) as client:
-        try:
-            found = client.read_deployment_by_name(deployment)
-            return client.create_flow_run_from_deployment(found.id, parameters=parameters | {"song": song}, name=name)
-        except ObjectNotFound:
-            raise BadInput(f"The server has no deployment {deployment}; make it with: remix deploy") from None
-        except PrefectHTTPStatusError as error:
-            raise BadInput(f"The server refuses this run: {error.response.text[:300]}") from None
+def message_of(run: "FlowRun") -> str:
+    """Why a run is in the state that it is in, as far as it is said."""
+    return (run.state.message if run.state else None) or ""
 
 
 def _found(run_id: str) -> "FlowRun":
@@ -205,41 +159,3 @@ def _found(run_id: str) -> "FlowRun":
     if len(matching) != 1:
         raise BadInput(f"{len(matching) or 'No'} runs begin with {run_id!r}; `remix runs` names them.")
     return matching[0]
-
-
-def _followed(run: "FlowRun") -> "FlowRun":
-    """Show a run's progress, as its artifacts tell it, until it is over."""
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterType
-    from prefect.client.schemas.sorting import ArtifactSort
-
-    from flows.cli.live import shown
-    from tasks.progress import tell
-
-    bars = ArtifactFilter(
-        flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]), type=ArtifactFilterType(any_=["progress"])
-    )
-    with shown(console), get_client(sync_client=True) as client:
-        while True:
-            run = client.read_flow_run(run.id)
-            for artifact in reversed(
-                client.read_artifacts(artifact_filter=bars, sort=ArtifactSort.CREATED_DESC, limit=100)
-            ):
-                tell(artifact.description or "stage", float(str(artifact.data)) / 100)
-            if run.state and run.state.is_final():
-                return run
-            time.sleep(_FOLLOW_EVERY_S)
-
-
-def _end_as(over: "list[FlowRun]") -> None:
-    """Say how the runs ended; raises `BadInput` with the reasons of those that failed."""
-    reasons = []
-    for run in over:
-        message = (run.state.message if run.state else None) or ""
-        if run.state and run.state.is_completed():
-            print(f"{run.name}: {message}")
-            print(f"  remix runs fetch {str(run.id)[:8]} --out DIR")
-        else:
-            reasons.append(f"{run.name}: {run.state_name}. {message}")
-    if reasons:
-        raise BadInput("\n".join(reasons))
