@@ -147,4 +147,16 @@ def fetched(run_id: str, out: Path) -> list[Path]:
     folders = [path.parent for path in source.glob("*/manifest.json")]
     if not folders:
         raise BadInput(f"The run {run_id} has left no remix.")
-    return [Path(shutil.copytree(folder, out / folder.name, dirs_exist_ok=True)) for folder in folders]
+    return [Path(shutil.copytree(folder, _place(folder, out), dirs_exist_ok=True)) for folder in folders]
+
+
+def _place(remix: Path, out: Path) -> Path:
+    """Where a remix is copied to: below `out` by its own name, with a number where another one lies already."""
+    manifest, place, number = (remix / "manifest.json").read_bytes(), out / remix.name, 1
+    while place.exists():
+        there = place / "manifest.json"
+        if there.is_file() and there.read_bytes() == manifest:
+            break
+        number += 1
+        place = out / f"{remix.name} ({number})"
+    return place

@@ -104,3 +104,15 @@ def test_a_voice_that_the_server_was_not_told_of_is_said_with_what_helps(client,
     with pytest.raises(BadInput, match=r"the voice 'lj' yet; .*remix deploy$"):
         submit([sound(tmp_path / "one.wav")], voice="lj")
     assert not client.known
+
+
+def test_two_remixes_of_one_song_are_fetched_into_a_folder_each(client, tmp_path, home):
+    for voice in ("none", "world"):
+        run = client.create_flow_run_from_deployment(uuid4(), {}, f"song sung by {voice}")
+        folder = home / "remixes" / str(run.id) / "song"
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text(json.dumps({"voice": voice}))
+    for run in (*client.known, client.known[0]):
+        runs.fetch(str(run.id), tmp_path / "out")
+    found = {path.parent.name: path.read_text() for path in (tmp_path / "out").rglob("manifest.json")}
+    assert found == {"song": '{"voice": "none"}', "song (2)": '{"voice": "world"}'}
