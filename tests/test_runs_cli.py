@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 import typer
+from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, State, StateDetails
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Completed, Failed, Scheduled
@@ -44,6 +45,13 @@ class Client:
                 state = self.ends.get(run.name, Completed(message="It is remixed."))
                 return run.model_copy(update={"state": state, "state_name": state.name, "state_type": state.type})
         raise ObjectNotFound(Exception(f"no {run_id}"))
+
+    def read_flow_runs(self, flow_run_filter: FlowRunFilter, sort: str, limit: int, offset: int) -> list[FlowRun]:
+        types = flow_run_filter.state.type.any_
+        return [run for run in self.known if run.state_type in types][offset : offset + min(limit, 200)]
+
+    def set_flow_run_state(self, run_id: UUID, state: State, force: bool = False) -> None:
+        self.ends[self.read_flow_run(run_id).name] = state
 
     def read_artifacts(self, **wanted: Any) -> list[Any]:
         return []
@@ -116,3 +124,39 @@ def test_two_remixes_of_one_song_are_fetched_into_a_folder_each(client, tmp_path
         runs.fetch(str(run.id), tmp_path / "out")
     found = {path.parent.name: path.read_text() for path in (tmp_path / "out").rglob("manifest.json")}
     assert found == {"song": '{"voice": "none"}', "song (2)": '{"voice": "world"}'}
+
+
+@pytest.fixture
+def many(client) -> list[FlowRun]:
+    """More runs than a server names at once, every tenth of which failed."""
+    for number in range(450):
+        run = client.create_flow_run_from_deployment(uuid4(), {}, f"song {number}")
+        run.state = Completed() if number % 10 else Failed(message="No song.")
+        run.state_type = run.state.type
+    return client.known
+
+
+def named(capsys, **wanted: Any) -> list[str]:
+    runs.runs(SimpleNamespace(invoked_subcommand=None), **({"limit": 30, "state": "", "as_json": True} | wanted))
+    return [row["name"] for row in json.loads(capsys.readouterr().out)]
+
+
+def test_as_many_runs_are_named_as_are_asked_for_and_those_in_one_state(many, capsys):
+    assert named(capsys) == [run.name for run in many[:30]]
+    assert len(named(capsys, limit=1000)) == 450
+    assert named(capsys, state="failed", limit=42) == [f"song {number}" for number in range(0, 420, 10)]
+    with pytest.raises(BadInput, match="no state named 'faild'; did you mean 'failed'"):
+        named(capsys, state="faild")
+
+
+def test_any_run_is_found_by_the_beginning_of_its_id(many, capsys):
+    old = many[-1]
+    runs.retry(str(many[440].id)[:13], as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"id": str(many[440].id), "name": "song 440", "state": "AwaitingRetry"}
+    with pytest.raises(BadInput, match="'song 449' is over already"):
+        runs.cancel(str(old.id)[:13].upper())
+    with pytest.raises(BadInput, match="No run begins with 'x'"):
+        runs.show("x")
+    with pytest.raises(BadInput, match="Several runs begin with ''"):
+        runs.show("")

@@ -1,6 +1,8 @@
 """`remix runs`: what became of the songs that were handed to the service."""
 
 import json
+from collections.abc import Iterator
+from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -8,12 +10,16 @@ from uuid import UUID
 import typer
 
 from flows.cli.remixing import AsJson
-from models.errors import BadInput
+from models.errors import BadInput, unknown_name
 
 if TYPE_CHECKING:
-    from prefect.client.schemas.objects import FlowRun
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.objects import FlowRun, State
 
 RunId = Annotated[str, typer.Argument(help="A run's id, or enough of its beginning.")]
+
+_PAGE = 200
+"""How many runs a server names at once."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -25,7 +31,12 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(group, name="runs", rich_help_panel="Service")
 
 
-def runs(context: typer.Context, as_json: AsJson = False) -> None:
+def runs(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option(min=1, help="How many to name.")] = 30,
+    state: Annotated[str, typer.Option(help="Only those in this state: failed, say.")] = "",
+    as_json: AsJson = False,
+) -> None:
     """Name the latest runs, the newest first; what the clock will start later is left out."""
     if context.invoked_subcommand:
         return
@@ -34,13 +45,15 @@ def runs(context: typer.Context, as_json: AsJson = False) -> None:
     use_api()
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.objects import StateType
-    from prefect.client.schemas.sorting import FlowRunSort
 
     from flows.cli.housekeeping import show_rows
 
+    states = [name.lower() for name in StateType.__members__]
+    if state and state.lower() not in states:
+        raise unknown_name("state", state, states)
     with get_client(sync_client=True) as client:
-        latest = client.read_flow_runs(sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=200)
-    found = [run for run in latest if not (run.auto_scheduled and run.state_type == StateType.SCHEDULED)][:30]
+        due = (run for run in _each(client, state) if not (run.auto_scheduled and run.state_type == "SCHEDULED"))
+        found = list(islice(due, limit))
     rows = [
         {
             "id": str(run.id) if as_json else str(run.id)[:8],
@@ -81,7 +94,7 @@ def show(run_id: RunId, as_json: AsJson = False) -> None:
     show_rows(rows, as_json=False)
 
 
-def cancel(run_id: RunId) -> None:
+def cancel(run_id: RunId, as_json: AsJson = False) -> None:
     """Stop a run; what it finished is kept."""
     run = _found(run_id)
     from prefect.client.orchestration import get_client
@@ -94,10 +107,10 @@ def cancel(run_id: RunId) -> None:
     state: State[Any] = Cancelled(message="Cancelled before it began.") if waits else Cancelling()
     with get_client(sync_client=True) as client:
         client.set_flow_run_state(run.id, state)
-    print(f"{run.name}: {state.name}")
+    _tell(run, state, as_json)
 
 
-def retry(run_id: RunId) -> None:
+def retry(run_id: RunId, as_json: AsJson = False) -> None:
     """Start a run that failed or was cancelled again, under its own id; what it finished is not done again."""
     run = _found(run_id)
     from prefect.client.orchestration import get_client
@@ -109,11 +122,13 @@ def retry(run_id: RunId) -> None:
     state: State[Any] = Scheduled(name="AwaitingRetry", message="It is tried again, as was asked for.")
     with get_client(sync_client=True) as client:
         client.set_flow_run_state(run.id, state, force=True)
-    print(f"{run.name}: {state.name}")
+    _tell(run, state, as_json)
 
 
 def fetch(
-    run_id: RunId, out: Annotated[Path, typer.Option(help="The folder that gets the song's folder.")] = Path("remixes")
+    run_id: RunId,
+    out: Annotated[Path, typer.Option(help="The folder that gets the song's folder.")] = Path("remixes"),
+    as_json: AsJson = False,
 ) -> None:
     """Copy a finished remix out of the service's store."""
     run = _found(run_id)
@@ -121,8 +136,13 @@ def fetch(
 
     if run.state and not run.state.is_completed():
         raise BadInput(f"The run {run.name!r} has no remix: {run.state_name}. {run.state.message or ''}".strip())
-    for folder in fetched(str(run.id), out):
-        print(folder)
+    folders = [str(folder) for folder in fetched(str(run.id), out)]
+    print(json.dumps({"id": str(run.id), "folders": folders}) if as_json else "\n".join(folders))
+
+
+def _tell(run: "FlowRun", state: "State[Any]", as_json: bool) -> None:
+    told = {"id": str(run.id), "name": run.name, "state": state.name}
+    print(json.dumps(told) if as_json else f"{run.name}: {state.name}")
 
 
 def page_of(run: "FlowRun") -> str:
@@ -145,7 +165,6 @@ def _found(run_id: str) -> "FlowRun":
 
     use_api()
     from prefect.client.orchestration import get_client
-    from prefect.client.schemas.sorting import FlowRunSort
     from prefect.exceptions import ObjectNotFound
 
     with get_client(sync_client=True) as client:
@@ -154,8 +173,23 @@ def _found(run_id: str) -> "FlowRun":
                 return client.read_flow_run(UUID(run_id))
             except (ObjectNotFound, ValueError):
                 raise BadInput(f"There is no run {run_id}.") from None
-        latest = client.read_flow_runs(sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=200)
-    matching = [run for run in latest if str(run.id).startswith(run_id)]
+        matching = list(islice((run for run in _each(client) if str(run.id).startswith(run_id.lower())), 2))
     if len(matching) != 1:
-        raise BadInput(f"{len(matching) or 'No'} runs begin with {run_id!r}; `remix runs` names them.")
+        raise BadInput(f"{'Several runs begin' if matching else 'No run begins'} with {run_id!r}; say its whole id.")
     return matching[0]
+
+
+def _each(client: "SyncPrefectClient", state: str = "") -> "Iterator[FlowRun]":
+    """Every run that the server knows, or each in a state, the latest first, asked for page by page."""
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+    from prefect.client.schemas.objects import StateType
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    types = [StateType(state.upper())] if state else list(StateType)
+    wanted = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=types)))
+    latest = FlowRunSort.EXPECTED_START_TIME_DESC
+    for offset in count(0, _PAGE):
+        page = client.read_flow_runs(flow_run_filter=wanted, sort=latest, limit=_PAGE, offset=offset)
+        yield from page
+        if len(page) < _PAGE:
+            return
