@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -104,14 +105,17 @@ def outcomes(
     songs: Sequence[Path | str], choices: Choices, remix: Callable[[Upload], Outcome], at_once: int
 ) -> list[Outcome]:
     """What becomes of each song, in order, at most `at_once` at a time; `remix(upload)` remixes what must be."""
-    bar, done, lock = create_progress_artifact(0.0, description="songs"), 0, threading.Lock()
+    bar: Any = None
+    done, lock = 0, threading.Lock()
+    with suppress(Exception):  # a bar that cannot be drawn ends no batch
+        bar = create_progress_artifact(0.0, description="songs")
 
     def one(song: Path | str) -> Outcome:
         nonlocal done
         outcome = _outcome(song, choices, remix)
-        with lock:
+        with lock, suppress(Exception):
             done += 1
-            update_progress_artifact(bar, 100 * done / len(songs))  # type: ignore[arg-type]
+            update_progress_artifact(bar, 100 * done / len(songs))
         return outcome
 
     with ThreadPoolExecutor(at_once) as pool:

@@ -3,10 +3,12 @@
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 from models.errors import BadInput
@@ -84,10 +86,22 @@ def answers(api: str) -> bool:
         return False
 
 
-def wait_for(api: str, patience_s: float = 300.0) -> None:
-    """Wait until the server answers; raises `BadInput` when it does not in that time."""
+def check_address(host: str, port: int) -> None:
+    """Raise `BadInput` where no server may listen: open to the network without a secret, or on a port that is taken."""
+    if host not in ("127.0.0.1", "localhost", "::1") and not os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+        raise BadInput(f"A server on {host} is open to the network: give it a secret by REMIX_AUTH_FILE.")
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        raise BadInput(f"Nothing can listen on {host}:{port}: {error.strerror}; choose another --port.") from None
+
+
+def wait_for(api: str, patience_s: float = 300.0, lost: Callable[[], str] = lambda: "") -> None:
+    """Wait until the server answers; raises `BadInput` when it does not in that time, or for the reason in `lost()`."""
     end = time.monotonic() + patience_s
     while not answers(api):
+        if reason := lost():
+            raise BadInput(f"The service cannot start: {reason}.")
         if time.monotonic() > end:
             raise BadInput(f"No Prefect server answers at {api}.")
         time.sleep(0.5)

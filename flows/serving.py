@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, ParamSpec
 
 from prefect import flow, get_run_logger
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import State, StateDetails
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from pydantic import Field
@@ -25,6 +25,7 @@ from models.so_vits_svc.voices import find_voice, voice_digest
 from tasks.fingerprint import digest_of
 from tasks.in_use import alone, claim_run, in_use
 from tasks.remote_store import StoreUnreachable, shared
+from tasks.resident import EngineLost
 from tasks.uploads import find_upload, take_in
 
 P = ParamSpec("P")
@@ -35,20 +36,25 @@ SongName = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 def honest(body: Callable[P, State[Any]]) -> Callable[P, State[Any]]:
-    """A flow's body that ends Failed with one sentence where its input, the store or a full disk is at fault."""
+    """A flow's body that ends Failed with one sentence where its input, store, engine or a full disk is at fault.
+
+    It is not retriable where the input is at fault: the same would end the same.
+    """
 
     @wraps(body)
     def run(*args: P.args, **kwargs: P.kwargs) -> State[Any]:
         try:
             return body(*args, **kwargs)
-        except (BadInput, StoreUnreachable) as reason:
-            sentence = str(reason)
+        except BadInput as reason:
+            sentence, retriable = str(reason), False
+        except (EngineLost, StoreUnreachable) as reason:
+            sentence, retriable = str(reason), True
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            sentence = f"There is no room left to work in {home()}: {error.strerror}."
+            sentence, retriable = f"There is no room left to work in {home()}: {error.strerror}.", True
         get_run_logger().error("%s", sentence)
-        return Failed(message=sentence)
+        return Failed(message=sentence, state_details=StateDetails(retriable=retriable))
 
     return run
 
@@ -141,4 +147,16 @@ def fetched(run_id: str, out: Path) -> list[Path]:
     folders = [path.parent for path in source.glob("*/manifest.json")]
     if not folders:
         raise BadInput(f"The run {run_id} has left no remix.")
-    return [Path(shutil.copytree(folder, out / folder.name, dirs_exist_ok=True)) for folder in folders]
+    return [Path(shutil.copytree(folder, _place(folder, out), dirs_exist_ok=True)) for folder in folders]
+
+
+def _place(remix: Path, out: Path) -> Path:
+    """Where a remix is copied to: below `out` by its own name, with a number where another one lies already."""
+    manifest, place, number = (remix / "manifest.json").read_bytes(), out / remix.name, 1
+    while place.exists():
+        there = place / "manifest.json"
+        if there.is_file() and there.read_bytes() == manifest:
+            break
+        number += 1
+        place = out / f"{remix.name} ({number})"
+    return place

@@ -40,6 +40,15 @@ class Supervised:
         """The process now running under a name."""
         return self._running[name].pid
 
+    def ended(self, name: str) -> str:
+        """Why a process is not running any more, as the last line of its log says it; "" while it runs."""
+        code = self._running[name].poll()
+        if code is None:
+            return ""
+        log = self.logs / f"{name}.log"
+        lines = log.read_text(errors="replace").split("\n")
+        return f"{name} ended ({code}): {next((line for line in reversed(lines) if line.strip()), '')} (see {log})"
+
     def until_told(self) -> None:
         """Start again whatever ends, until SIGTERM or SIGINT; then end all, the last started first."""
 

@@ -28,6 +28,7 @@ from models.registry import home
 from tasks.caching import STAGES
 from tasks.networks import NETWORKS
 from tasks.progress import reporting_to
+from tasks.remote_store import StoreUnreachable
 
 _LEASE_S = 60.0  # the shortest that Prefect allows: how long a killed engine's slot stays taken
 SHARED = "separate"
@@ -129,7 +130,7 @@ def _answer(connection: Connection, calls: "SimpleQueue[_Call]") -> None:
 def _outcome(call: _Call) -> tuple[str, Any]:
     try:
         return "done", call.answer.result()
-    except (BadInput, Cancelled, MemoryError) as error:
+    except (BadInput, Cancelled, MemoryError, StoreUnreachable) as error:
         return "error", error
     except Exception as error:
         return "error", _portable(error)
@@ -148,10 +149,16 @@ def _slot(limit: str | None) -> Iterator[None]:
 
 
 def _portable(error: Exception) -> Exception:
-    """The error as the asking process can read it; what ran out of a GPU's memory is a MemoryError there."""
+    """The error as the asking process can read it: of a kind that is known there, so that what can pass is tried again.
+
+    What ran out of a GPU's memory is a MemoryError there.
+    """
     if isinstance(error, OSError) and error.errno:
         return OSError(error.errno, error.strerror)
     words = f"{type(error).__name__}: {error}"
+    for kind in (ConnectionError, TimeoutError):
+        if isinstance(error, kind):
+            return kind(words)
     return MemoryError(words) if ran_out_of_memory(error) else RuntimeError(words)
 
 

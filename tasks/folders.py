@@ -9,6 +9,7 @@ from models.errors import BadInput, unknown_name
 from models.registry import home
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _-]{0,63}")
+INBOX = "inbox"
 SONGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aiff", ".aif")
 
 
@@ -18,7 +19,7 @@ def folders() -> dict[str, Path]:
         found = json.loads(_register().read_text())
     except (OSError, ValueError):
         found = {}
-    return {"inbox": Path(os.environ.get("REMIX_INBOX") or home() / "inbox")} | {k: Path(v) for k, v in found.items()}
+    return {INBOX: Path(os.environ.get("REMIX_INBOX") or home() / "inbox")} | {k: Path(v) for k, v in found.items()}
 
 
 def find_folder(name: str) -> Path:
@@ -31,16 +32,21 @@ def find_folder(name: str) -> Path:
     return known[name]
 
 
-def register(name: str, folder: Path) -> None:
-    """Give a folder a name that runs may use; raises `BadInput` for no name, no folder, or a name that is taken."""
+def register(name: str, folder: Path, replace: bool = False) -> None:
+    """Give a folder a name that runs may use; raises what `check_name` raises."""
+    check_name(name, folder, replace)
+    _keep({**folders(), name: folder.resolve()})
+
+
+def check_name(name: str, folder: Path, replace: bool = False) -> None:
+    """Raise `BadInput` for no name, no folder, or a name that is taken, unless it is to stand for this one now."""
     if not _NAME.fullmatch(name):
         raise BadInput(f"{name!r} is no name: letters, digits, space, - and _, at most 64.")
     if not folder.is_dir():
         raise BadInput(f"{folder} is not a folder.")
     known, whole = folders(), folder.resolve()
-    if known.get(name, whole) != whole:
+    if known.get(name, whole) != whole and (not replace or name == INBOX):
         raise BadInput(f"The name {name!r} stands for {known[name]} already.")
-    _keep({**known, name: whole})
 
 
 def forget(name: str) -> None:
@@ -65,5 +71,5 @@ def _keep(known: dict[str, Path]) -> None:
     path = _register()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".part")
-    partial.write_text(json.dumps({k: str(v) for k, v in known.items() if k != "inbox"}, indent=1))
+    partial.write_text(json.dumps({k: str(v) for k, v in known.items() if k != INBOX}, indent=1))
     os.replace(partial, path)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,13 +24,25 @@ def ingest(path: Path) -> Song:
     """
     from models.decoding import SAMPLE_RATE, IngestSettings, decode, read_tags
 
+    def decoded() -> Song:
+        clip = Store().put(decode(path, IngestSettings(), stage_watch("ingest")), SAMPLE_RATE)
+        return Song(read_tags(path).title, clip)
+
+    return once(path, decoded)
+
+
+def once(path: Path, decoded: Callable[[], Song]) -> Song:
+    """The song in a file: as it was noted when its bytes were decoded before, else what `decoded()` makes of it."""
+    from models.decoding import read_tags
+
     note = note_of(path)
     clip = noted(note)
-    if clip is None:
-        clip = Store().put(decode(path, IngestSettings(), stage_watch("ingest")), SAMPLE_RATE)
-        if note_of(path) == note:  # else the file was replaced meanwhile
-            _write(note, clip)
-    return Song(read_tags(path).title, clip)
+    if clip:
+        return Song(read_tags(path).title, clip)
+    song = decoded()
+    if note_of(path) == note:  # else the file was replaced meanwhile
+        _write(note, song.audio)
+    return song
 
 
 def decoded_folder() -> Path:

@@ -161,8 +161,7 @@ def shared() -> RemoteStore | None:
 def _opened(url: str, process: int) -> RemoteStore:
     import fsspec
 
-    for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        if os.environ.get(name) == "":  # compose hands on what is not set as an empty word
-            del os.environ[name]
+    if os.environ.get("AWS_ENDPOINT_URL") == "":  # compose hands on what is not set as an empty word
+        del os.environ["AWS_ENDPOINT_URL"]
     files, root = fsspec.core.url_to_fs(url, **({"skip_instance_cache": True} if process else {}))
     return RemoteStore(files, str(root).rstrip("/"), url)

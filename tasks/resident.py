@@ -16,11 +16,14 @@ SOCKET = "REMIX_ENGINE"
 
 
 class EngineLost(Exception):
-    """The engine went away in the middle; it is started anew, so the same may well work later."""
+    """The engine does not answer, or went away in the middle; it is being started, so the same may well work later."""
 
 
 def computed(stage: str, compute: Callable[..., Any], inputs: dict[str, Any], watch: Callable[[str], Watch]) -> Any:
-    """A stage's result from the resident engine, or from `compute` in this process where there is no engine."""
+    """A stage's result from the resident engine, or from `compute` in this process where none is configured.
+
+    Raises `EngineLost` where one is and does not answer: computing beside it would go past the limit it holds.
+    """
     connection = _connected()
     if connection is None:
         return compute(**inputs)
@@ -46,5 +49,5 @@ def _connected() -> Connection | None:
         return None
     try:
         return Client(path, "AF_UNIX")
-    except OSError:
-        return None
+    except OSError as error:
+        raise EngineLost("The engine of this machine does not answer; it may be starting.") from error

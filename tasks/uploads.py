@@ -4,7 +4,6 @@ An upload is refused by its size before it is kept, and decoded in a process of 
 so that a hostile file takes nothing down but that process.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -25,9 +24,10 @@ from prefect.cache_policies import NO_CACHE
 from models.errors import BadInput
 from models.progress import UNWATCHED, Watch
 from models.records import Clip, Song
-from models.registry import home
+from models.registry import file_digest, home
+from tasks.ingest import once
 from tasks.progress import stage_watch
-from tasks.remote_store import shared
+from tasks.remote_store import RemoteStore, shared
 
 MAX_BYTES = 1 << 30
 _SECONDS, _SECONDS_PER_MIB = 60, 2  # for a song that decodes; one that cannot be decoded is refused long before
@@ -54,37 +54,20 @@ def hand_in(file: Path) -> Upload:
             raise BadInput(f"{file} is not a file.")
         if size > MAX_BYTES:
             raise BadInput(f"{file} has {size >> 20} MiB; an upload may have {MAX_BYTES >> 20} MiB.")
-        with open(file, "rb") as opened:
-            sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
-        known = _kept(sha256)
-        if known:
-            return known
-        folder = _folder() / sha256
-        folder.mkdir(parents=True, exist_ok=True)
-        target = folder / file_name(file.name)
-        partial = _folder() / f"{uuid.uuid4().hex}.part"
-        try:
-            shutil.copyfile(file, partial)
-            os.replace(partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
+        sha256 = file_digest(file)
+        upload = _kept(sha256) or _copied(file, sha256)
     except OSError as error:
         raise BadInput(f"{file} cannot be handed in: {error.strerror}.") from None
-    if store := shared():
-        store.push(target, f"uploads/{sha256}/{target.name}")
-    return Upload(sha256, target)
+    if (store := shared()) and not _shared_keys(store, sha256):
+        store.push(upload.path, f"uploads/{sha256}/{upload.path.name}")
+    return upload
 
 
 def find_upload(sha256: str) -> Upload:
     """The upload of that digest; raises `BadInput` for everything that is not the digest of one."""
     if not _DIGEST.fullmatch(sha256):
         raise BadInput(f"A song is named by the digest of its upload (64 of 0-9 and a-f), not by {sha256[:80]!r}.")
-    found = _kept(sha256)
-    store = shared()
-    if not found and store:
-        for key in store.keys(f"uploads/{sha256}"):
-            store.pull(key, _folder() / sha256 / file_name(Path(key).name))
-        found = _kept(sha256)
+    found = _kept(sha256) or _pulled(sha256)
     if not found:
         raise BadInput(f"No song with the digest {sha256} was handed in.")
     return found
@@ -106,6 +89,42 @@ def _kept(sha256: str) -> Upload | None:
     return Upload(sha256, files[0]) if files else None
 
 
+def _copied(file: Path, sha256: str) -> Upload:
+    target, partial = _folder() / sha256 / file_name(file.name), _partial()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        shutil.copyfile(file, partial)
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return Upload(sha256, target)
+
+
+def _pulled(sha256: str) -> Upload | None:
+    """The upload from the shared store; what has other bytes than its name says is removed there, to be pushed anew."""
+    store = shared()
+    for key in _shared_keys(store, sha256) if store else ():
+        target, partial = _folder() / sha256 / file_name(Path(key).name), _partial()
+        try:
+            if store and store.pull(key, partial):
+                if file_digest(partial) == sha256:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(partial, target)
+                    return Upload(sha256, target)
+                store.remove(key)
+        finally:
+            partial.unlink(missing_ok=True)
+    return None
+
+
+def _shared_keys(store: RemoteStore, sha256: str) -> list[str]:
+    return [key for key in store.keys(f"uploads/{sha256}") if not key.endswith(".part")]
+
+
+def _partial() -> Path:
+    return _folder() / f"{uuid.uuid4().hex}.part"
+
+
 def _folder() -> Path:
     return home() / "uploads"
 
@@ -119,8 +138,12 @@ def take_in(upload: Upload) -> Song:
 def decoded_apart(path: Path, watch: Watch = UNWATCHED) -> Song:
     """A file decoded into the store by a process with limits; raises `BadInput` with that process's one sentence.
 
-    The process has 60 s and 2 s more a MiB, and 4 GiB of address space.
+    The process has 60 s and 2 s more a MiB, and 4 GiB of address space. Bytes that were decoded before need none.
     """
+    return once(path, lambda: _decoded(path, watch))
+
+
+def _decoded(path: Path, watch: Watch) -> Song:
     deadline = time.monotonic() + _SECONDS + _SECONDS_PER_MIB * (path.stat().st_size >> 20)
     answer: dict[str, object] = {}
     with _decoder(path) as process:

@@ -49,6 +49,19 @@ def test_one_failure_stops_no_other_and_no_more_work_at_once_than_allowed(tmp_pa
     assert most <= 2
 
 
+def test_a_bar_that_cannot_be_drawn_ends_no_batch(tmp_path, monkeypatch):
+    from flows import batch
+
+    def away(*given, **more):
+        raise ConnectionError("The server is away.")
+
+    monkeypatch.setattr(batch, "create_progress_artifact", away)
+    monkeypatch.setattr(batch, "update_progress_artifact", away)
+    song = sound(tmp_path / "song.wav")
+    found = outcomes([song], Choices(voice="none"), lambda upload: Outcome(upload.title, "remixed"), at_once=1)
+    assert [outcome.state for outcome in found] == ["remixed"]
+
+
 def test_an_engine_that_is_not_installed_is_said_to_be(monkeypatch):
     import sys
 

@@ -37,7 +37,7 @@ SCHEMA = {
                     "ports": {"items": {"pattern": r"^\$\{REMIX_BIND:-127\.0\.0\.1\}:"}},
                     "command": {"type": "array", "items": {"type": "string"}},
                     "environment": {"type": "object", "additionalProperties": {"type": "string"}},
-                    "secrets": {"type": "array", "items": {"enum": ["auth", "database"]}},
+                    "secrets": {"type": "array", "items": {"enum": ["auth", "aws", "database"]}},
                     "depends_on": {"additionalProperties": {"required": ["condition"]}},
                     "profiles": {"type": "array"},
                     "restart": {"enum": ["unless-stopped", "no"]},
@@ -46,7 +46,7 @@ SCHEMA = {
         },
     },
 }  # fmt: skip
-SECRET_NAMES = re.compile("password|secret|auth|key", re.IGNORECASE)
+SECRET_NAMES = re.compile("password|secret|auth|key|credentials", re.IGNORECASE)
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +65,30 @@ def test_it_is_closed_unprivileged_and_holds_no_secret(compose):
             assert volume.startswith("./") or volume.split(":")[0] in compose["volumes"]
         for name, value in service.get("environment", {}).items():
             if SECRET_NAMES.search(name):
-                assert str(value).startswith(("/run/secrets/", "${")), name
+                assert str(value).startswith("/run/secrets/"), name
+                assert str(value).removeprefix("/run/secrets/") in service["secrets"], name
     assert services["gpu-worker"]["profiles"] == ["gpu"]
     assert services["worker"]["build"]["target"] == "cpu"
     assert services["gpu-worker"]["build"]["target"] == "cuda"
+
+
+def test_a_folder_that_the_command_registers_is_there_for_the_workers(compose):
+    folders = {
+        name: {volume.split(":")[1]: volume.split(":")[0] for volume in compose["services"][name]["volumes"]}
+        for name in ("remix", "worker", "gpu-worker")
+    }
+    assert folders["remix"] == folders["worker"] == folders["gpu-worker"] == {"/data": "data", "/songs": "./songs"}
+
+
+def test_keys_of_the_shared_store_come_from_a_file(tmp_path, monkeypatch):
+    import botocore.session
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "aws"))
+    (tmp_path / "aws").write_text("[default]\naws_access_key_id = one\naws_secret_access_key = two\n")
+    found = botocore.session.get_session().get_credentials()
+    assert (found.access_key, found.secret_key) == ("one", "two")
 
 
 def test_the_dockerfile_runs_the_projects_own_install_as_a_user_without_rights():
@@ -87,10 +107,11 @@ def test_the_dockerfile_runs_the_projects_own_install_as_a_user_without_rights()
 @pytest.mark.timeout(1200)
 @pytest.mark.skipif(not PROGRAMS, reason="PostgreSQL is not here: apt-get install postgresql")
 def test_its_commands_serve_a_song_on_postgres_behind_a_secret_even_when_postgres_is_killed(compose, tmp_path):
-    files = {name: tmp_path / name for name in ("auth", "database")}
+    files = {name: tmp_path / name for name in ("auth", "aws", "database")}
     auth, password = f"remix:{secrets.token_urlsafe(12)}", secrets.token_urlsafe(12)
     files["auth"].write_text(auth)
     files["database"].write_text(password)
+    files["aws"].write_text("")
     database, server = free_port(), free_port()
     served = Service(tmp_path / "home", server)
 

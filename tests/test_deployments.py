@@ -65,7 +65,7 @@ def test_all_that_a_remix_can_be_given_is_in_the_forms_and_in_the_commands(home)
     import inspect
 
     from flows.cli.batches import add
-    from flows.cli.runs import submit
+    from flows.cli.submitting import submit
 
     chosen = {f.name for f in fields(Choices)} - {"settings"}
     assert chosen < {f.name for f in fields(Form)}

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from prefect.states import Failed
 
 from models.demucs.split import SplitSettings
 from models.errors import BadInput, Cancelled
@@ -23,9 +25,10 @@ from models.records import Clip
 from models.so_vits_svc.convert import Voice, load_voice
 from models.so_vits_svc.voices import find_voice
 from tasks import resident
-from tasks.caching import stage
+from tasks.caching import can_pass, stage
 from tasks.engine import _Call, _outcome, take_turns
 from tasks.networks import Networks, bytes_in
+from tasks.remote_store import StoreUnreachable
 from tasks.separate import separate
 from tasks.store import Store
 
@@ -111,8 +114,24 @@ def test_why_a_disk_was_full_reaches_the_run_that_asked():
     assert (kind, error.errno) == ("error", errno.ENOSPC)
 
 
-def test_without_an_engine_the_stage_is_computed_here(monkeypatch, tmp_path):
+@pytest.mark.parametrize("kind", [StoreUnreachable, ConnectionError, ConnectionResetError, TimeoutError, MemoryError])
+def test_what_can_pass_reaches_the_run_as_such(kind):
+    call = _Call(Pipe()[0], "none", {})
+    call.answer.set_exception(kind("The store is away."))
+    told = pickle.loads(pickle.dumps(_outcome(call)[1]))
+    assert can_pass(None, None, Failed(data=told))
+    assert str(told).endswith("The store is away.")
+    assert isinstance(told, StoreUnreachable) == (kind is StoreUnreachable)
+
+
+def test_beside_an_engine_that_is_just_starting_nothing_is_computed(monkeypatch, tmp_path):
     monkeypatch.setenv("REMIX_ENGINE", str(tmp_path / "none"))
+    with pytest.raises(resident.EngineLost, match="does not answer"):
+        ask("separate")
+
+
+def test_without_an_engine_the_stage_is_computed_here(monkeypatch):
+    monkeypatch.delenv("REMIX_ENGINE", raising=False)
     assert resident.computed("double", lambda number: 2 * number, {"number": 4}, lambda name: Watch()) == 8
 
 

@@ -2,7 +2,9 @@
 
 import pytest
 from prefect import flow
+from prefect.client.orchestration import get_client
 
+from flows.serving import honest
 from models.errors import BadInput
 from models.records import Take
 from tasks import caching
@@ -33,3 +35,16 @@ def test_a_stage_is_tried_again_only_for_what_can_pass(monkeypatch, error, times
     with pytest.raises(type(error)):
         work()
     assert len(tried) == times
+
+
+@pytest.mark.parametrize(("error", "retriable"), [(BadInput("No song."), False), (EngineLost("gone"), True)])
+def test_a_failed_run_says_whether_the_same_may_work_later(error, retriable):
+    @flow(persist_result=False)
+    @honest
+    def remixing():
+        raise error
+
+    state = remixing(return_state=True)
+    with get_client(sync_client=True) as client:
+        kept = client.read_flow_run(state.state_details.flow_run_id).state
+    assert (kept.name, kept.message, kept.state_details.retriable) == ("Failed", str(error), retriable)

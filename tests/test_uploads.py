@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from models.errors import BadInput
-from tasks import folders, uploads
+from tasks import folders, remote_store, uploads
+from tasks.remote_store import RemoteStore, StoreUnreachable
 from tasks.uploads import decoded_apart, file_name, find_upload, hand_in
 from tests.hostile import malformed, sound
 
@@ -24,6 +25,61 @@ def test_a_song_is_kept_by_its_bytes_and_found_by_their_digest(tmp_path):
     taken = decoded_apart(upload.path)
     assert taken.title == "a song"
     assert taken.audio.sample_rate == 44_100
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch) -> Path:
+    """A folder that machines share."""
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    monkeypatch.setenv("REMIX_STORE", f"file://{folder}")
+    remote_store._opened.cache_clear()
+    return folder
+
+
+def on_another_machine(sha256: str, monkeypatch, home: Path) -> Path:
+    """Where the upload lies once a machine that has nothing of its own has found it."""
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("REMIX_HOME", str(home))
+        return find_upload(sha256).path
+
+
+def test_an_upload_from_before_there_was_a_shared_store_is_shared_when_it_is_handed_in_again(
+    tmp_path, store, monkeypatch
+):
+    song = sound(tmp_path / "a song.wav")
+    with monkeypatch.context() as before:
+        before.delenv("REMIX_STORE")
+        upload = hand_in(song)
+    assert hand_in(song) == upload
+    assert on_another_machine(upload.sha256, monkeypatch, tmp_path / "b").read_bytes() == song.read_bytes()
+
+
+def test_an_upload_that_could_not_be_pushed_is_pushed_the_next_time(tmp_path, store, monkeypatch):
+    song = sound(tmp_path / "a song.wav")
+
+    def away(*given):
+        raise StoreUnreachable("The shared store cannot be reached.")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(RemoteStore, "push", away)
+        with pytest.raises(StoreUnreachable):
+            hand_in(song)
+    assert not list(store.rglob("*.wav"))
+    upload = hand_in(song)
+    assert on_another_machine(upload.sha256, monkeypatch, tmp_path / "b").name == "a song.wav"
+
+
+def test_a_spoilt_upload_in_the_shared_store_is_no_song_until_it_is_handed_in_again(tmp_path, store, monkeypatch):
+    song = sound(tmp_path / "a song.wav")
+    upload = hand_in(song)
+    (there,) = store.rglob("*.wav")
+    there.write_bytes(b"other bytes")
+    with pytest.raises(BadInput, match="was handed in"):
+        on_another_machine(upload.sha256, monkeypatch, tmp_path / "b")
+    assert not list((tmp_path / "b").rglob("*.wav"))
+    hand_in(song)
+    assert on_another_machine(upload.sha256, monkeypatch, tmp_path / "b").read_bytes() == song.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -74,6 +130,15 @@ def test_a_decoder_that_takes_too_long_or_too_much_is_ended(tmp_path, monkeypatc
     monkeypatch.setattr(uploads, "_SECONDS", 0.01)
     with pytest.raises(BadInput, match="more time or memory"):
         decoded_apart(sound(tmp_path / "slow.wav"))
+
+
+def test_a_known_song_is_not_decoded_again_whatever_its_file_is_called(tmp_path, monkeypatch):
+    song = sound(tmp_path / "one.wav")
+    taken = decoded_apart(song)
+    with monkeypatch.context() as without:
+        without.setattr(uploads, "_decoder", lambda path: pytest.fail("it is decoded again"))
+        again = decoded_apart(song.rename(tmp_path / "two.wav"))
+    assert (again.title, again.audio) == ("two", taken.audio)
 
 
 def lies(folder: Path) -> list[Path]:

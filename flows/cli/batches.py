@@ -1,7 +1,9 @@
 """`remix batch` and `remix folders`: folders of songs remixed, once or by the clock, as Prefect schedules."""
 
+import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +11,7 @@ import typer
 
 from flows.cli.choosing import Wanted
 from flows.cli.remixing import AsJson
+from flows.cli.submitting import check_offered
 from flows.spreading import spread
 from models.errors import BadInput
 
@@ -40,6 +43,8 @@ def add(
     timezone: Annotated[str, typer.Option(help="Whose clock, as Europe/Berlin; by default this machine's.")] = "",
     at_once: Annotated[int, typer.Option(min=1, max=64, help="How many songs at a time.")] = 2,
     gpu: Annotated[bool, typer.Option("--gpu", help="Have workers of the pool gpu remix.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Put it in the place of the batch of that name.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Have a folder remixed by the clock; what was remixed is skipped, and no batch starts while its last one works."""
     from flows.service import use_api
@@ -47,17 +52,20 @@ def add(
     use_api()
     from prefect.client.orchestration import get_client
 
-    from tasks.folders import register
+    from tasks.folders import check_name, register
 
     called = name or re.sub(r"[^A-Za-z0-9 _-]+", "-", folder.resolve().name).strip("-")
     zone = timezone or _own_zone()
     _check_time(every, zone)
     chosen = wanted.parameters()
-    register(called, folder)
+    check_name(called, folder, replace)
     chosen |= {"folder": called, "at_once": at_once, "deployment": "remix-gpu" if gpu else "remix"}
     with get_client(sync_client=True) as client:
+        _check_free(client, called, replace)
         _schedule(client, called, every, zone, chosen)
-    print(f"{called}: {folder} sung by {wanted.voice}, {every} ({zone})")
+    register(called, folder, replace)
+    told = {"batch": called, "folder": str(folder), "voice": wanted.voice, "every": every, "time zone": zone}
+    print(json.dumps(told) if as_json else f"{called}: {folder} sung by {wanted.voice}, {every} ({zone})")
 
 
 def list_batches(as_json: AsJson = False) -> None:
@@ -88,6 +96,7 @@ def list_batches(as_json: AsJson = False) -> None:
 def run(
     name: Name,
     engine: Annotated[str, typer.Option(help="Who works: the pool's workers, or a cluster: dask or ray.")] = "pool",
+    as_json: AsJson = False,
 ) -> None:
     """Start a batch now, beside its schedule."""
     if engine not in ("pool", "dask", "ray"):
@@ -97,9 +106,11 @@ def run(
         from flows.cli.runs import page_of
 
         called = f"{found.name} sung by {found.parameters.get('voice')}"
-        print(page_of(client.create_flow_run_from_deployment(found.id, parameters={"engine": engine}, name=called)))
+        begun = client.create_flow_run_from_deployment(found.id, parameters={"engine": engine}, name=called)
+        told = {"id": str(begun.id), "name": begun.name, "page": page_of(begun)}
+        print(json.dumps(told) if as_json else f"{page_of(begun)}\n{name}: started")
 
-    _change(name, start, "started")
+    _change(name, start)
 
 
 def pause(name: Name) -> None:
@@ -143,6 +154,18 @@ def remove_folder(name: Annotated[str, typer.Argument(help="A registered name.")
     forget(name)
 
 
+def _check_free(client: Any, name: str, replace: bool) -> None:
+    """Raise `BadInput` for a name that a batch has, unless it is to be replaced, and for the service's own."""
+    from prefect.exceptions import ObjectNotFound
+
+    if name == _FLOW:
+        raise BadInput(f"The name {name!r} is the service's own; give the batch another by --name.")
+    with suppress(ObjectNotFound):
+        client.read_deployment_by_name(f"{_FLOW}/{name}")
+        if not replace:
+            raise BadInput(f"There is a batch {name!r} already; --replace puts this one in its place.")
+
+
 def _schedule(client: Any, name: str, cron: str, zone: str, parameters: dict[str, Any]) -> None:
     """A deployment of its own for the batch, with one schedule; a run that is due while one works is left out."""
     from prefect.client.schemas.actions import DeploymentScheduleCreate
@@ -154,6 +177,7 @@ def _schedule(client: Any, name: str, cron: str, zone: str, parameters: dict[str
         like = client.read_deployment_by_name(f"{_FLOW}/{_FLOW}")
     except ObjectNotFound:
         raise BadInput(f"The server has no deployment {_FLOW}/{_FLOW}; make it with: remix deploy") from None
+    check_offered(like, parameters)
     client.create_deployment(
         flow_id=like.flow_id,
         name=name,
@@ -179,7 +203,8 @@ def _batches(client: Any) -> "dict[str, DeploymentResponse]":
     return {deployment.name: deployment for deployment in found}
 
 
-def _change(name: str, change: Any, word: str) -> None:
+def _change(name: str, change: Callable[[Any, "DeploymentResponse"], None], word: str = "") -> None:
+    """Change the batch of that name, and say so if there is a word for it; raises `BadInput` where there is none."""
     from flows.service import use_api
 
     use_api()
@@ -192,7 +217,8 @@ def _change(name: str, change: Any, word: str) -> None:
         if name not in known:
             raise unknown_name("batch", name, known)
         change(client, known[name])
-    print(f"{name}: {word}")
+    if word:
+        print(f"{name}: {word}")
 
 
 def _check_time(every: str, zone: str) -> None:

@@ -37,8 +37,31 @@ def guarded(command: Callable[[], None], debug: bool) -> int:
         if ran_out_of_memory(error):
             print(f"Memory ran out: {error}. Close what else fills it, or say --device cpu.", file=sys.stderr)
             return FAULT
+        if sentence := _unreachable(error):
+            print(sentence, file=sys.stderr)
+            return BAD_INPUT
         print(f"A fault of ours: {type(error).__name__}: {error}. Say --debug to see where.", file=sys.stderr)
         return FAULT
+
+
+def _unreachable(error: Exception) -> str:
+    """A sentence where it is the service's server or the shared store that cannot be reached or refuses; else ""."""
+    from httpx import HTTPStatusError, TransportError
+
+    from tasks.remote_store import StoreUnreachable
+
+    api = os.environ.get("PREFECT_API_URL", "")
+    reason = error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ else error  # as a flow meets it
+    if isinstance(error, StoreUnreachable):
+        return str(error)
+    if api and isinstance(reason, TransportError):
+        return f"No Prefect server answers at {api}; start one with `make serve`, or set PREFECT_API_URL."
+    status = reason.response.status_code if isinstance(reason, HTTPStatusError) else 0
+    if api and status == 404:
+        return f"There is no Prefect server's API at {api}; such an address ends with /api."
+    if api and status in (401, 403):
+        return f"The server at {api} wants a secret: name the file that holds it, as user:password, in REMIX_AUTH_FILE."
+    return ""
 
 
 def exit_with(command: Callable[[], int]) -> NoReturn:

@@ -1,9 +1,11 @@
 """`remix serve`, and what it is made of: `remix server`, `remix worker`, `remix deploy`, `remix engine`."""
 
+import hashlib
 import os
 import socket
 import sys
 import threading
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -31,17 +33,18 @@ def serve(
     port: Port = 4200, host: Host = "127.0.0.1", songs: AtOnce = 2, pool: Pool = "cpu", limit: Limit = None
 ) -> None:
     """Run the service on this machine: a Prefect server (SQLite), the deployments and a worker, until Ctrl-C."""
-    from flows.service import answers, forget_api, note_api, set_up, use_api, wait_for
+    from flows.service import answers, check_address, forget_api, note_api, set_up, use_api, wait_for
     from flows.supervising import Supervised
 
     api = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}/api"
     if answers(api):
         raise BadInput(f"A server answers at {api} already; choose another --port, or stop it.")
     use_api(api)
+    check_address(host, port)
     children = Supervised(home() / "logs", console.print)
     try:
         children.start("server", [*_remix(), "server", "--host", host, "--port", str(port)])
-        wait_for(api)
+        wait_for(api, lost=lambda: children.ended("server"))
         set_up(songs)
         bounds = ["--limit", str(limit)] if limit else []
         children.start("worker", [*_remix(), "worker", "--pool", pool, *bounds])
@@ -65,12 +68,11 @@ Logs: {logs}. Ctrl-C ends it; what was finished is kept."""
 def server(port: Port = 4200, host: Host = "127.0.0.1") -> None:
     """Run the Prefect server and its UI; with $REMIX_AUTH_FILE only for those who know the secret in that file."""
     import tasks  # noqa: F401  # telemetry off, the database beside the store
-    from flows.service import secrets_from_files
+    from flows.service import check_address, secrets_from_files
 
     secrets_from_files()
     os.environ.setdefault("PREFECT_UI_STATIC_DIRECTORY", str(home() / "prefect" / "ui"))  # the root may be read-only
-    if host not in ("127.0.0.1", "localhost", "::1") and not os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
-        raise BadInput(f"A server on {host} is open to the network: give it a secret by REMIX_AUTH_FILE.")
+    check_address(host, port)
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
     os.execv(sys.executable, command)
 
@@ -88,7 +90,7 @@ def worker(pool: Pool = "cpu", limit: Limit = None, name: Annotated[str, typer.O
 
     if os.environ.get("PREFECT_LOGGING_LEVEL") == "CRITICAL":  # this command line's own default, for terminals
         os.environ["PREFECT_LOGGING_LEVEL"] = "INFO"
-    os.environ[SOCKET] = str(home() / f"engine-{os.getpid()}.sock")
+    os.environ[SOCKET] = str(engine_socket())
     children = Supervised(home() / "logs", say)
     called = name or f"{socket.gethostname()}-{os.getpid()}"
     command = [
@@ -126,6 +128,15 @@ def engine(
     from tasks.resident import SOCKET
 
     serve_networks(os.environ.get(SOCKET) or str(home() / "engine.sock"), "gpu" if gpu else None)
+
+
+def engine_socket() -> Path:
+    """Where this worker's engine listens: containers that share the folder have equal process ids, but other names.
+
+    Short however long the host's name is: the path of a socket has at most 107 bytes.
+    """
+    host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+    return home() / f"engine-{host}-{os.getpid()}.sock"
 
 
 def _remix() -> list[str]:
