@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from models.demucs.split import SplitSettings
 from models.demucs.voices import PartingSettings
@@ -88,12 +88,12 @@ def _put(record: Any, path: list[str], value: str, option: str) -> Any:
     if len(path) > 1:
         raise BadInput(f"{option!r}: {path[0]} is an option and has no {'.'.join(path[1:])}.")
     try:
-        adapter = TypeAdapter(get_type_hints(type(record))[path[0]])
+        adapter = TypeAdapter(get_type_hints(type(record))[path[0]], config=ConfigDict(allow_inf_nan=False))
         try:
             parsed = adapter.validate_json(value)
         except ValidationError:
             parsed = adapter.validate_python(value)
         return replace(record, **{path[0]: parsed})
-    except (ValidationError, ValueError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        raise BadInput(f"{option!r} cannot be set: {reason}.") from None
+    except (ValidationError, ValueError, BadInput) as error:
+        reason = f"{error.errors()[0]['msg']}." if isinstance(error, ValidationError) else str(error)
+        raise BadInput(f"{option!r} cannot be set: {reason}") from None

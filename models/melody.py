@@ -9,6 +9,7 @@ from models.basic_pitch.network import LOWEST_PITCH, Posteriors, posteriors
 from models.basic_pitch.transcribe import MELODY, TranscribeSettings, notes_in
 from models.pitch import F0
 from models.progress import UNWATCHED, Watch
+from models.ranges import check_ranges
 from models.records import Note, Source
 from models.vocal_notes import VocalNoteSettings, vocal_notes
 
@@ -30,6 +31,9 @@ class MelodySettings:
     least_agreement: float = 0.85
     near_s: float = 0.1
     least_onset: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_ranges(self, least_agreement=(0, 1), near_s=(0, 1), least_onset=(0, 1))
 
 
 def melody_notes(

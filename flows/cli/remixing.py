@@ -40,7 +40,7 @@ class Device(StrEnum):
 
 Voice = Annotated[str, typer.Option(help="Who sings; `remix voices list` names them, `none` keeps the singer.")]
 Out = Annotated[Path, typer.Option(help="The folder that gets a folder for each song.")]
-Seed = Annotated[int, typer.Option(help="Where every random choice starts; equal seeds give equal mixes.")]
+Seed = Annotated[int, typer.Option(min=0, help="Where every random choice starts; equal seeds give equal mixes.")]
 On = Annotated[Device, typer.Option("--device", help="Where networks compute.")]
 Behind = Annotated[
     str, typer.Option("--backing-voice", help="Who sings behind the lead: a voice, `same` as the lead, or `none`.")
