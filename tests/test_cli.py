@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,10 @@ def remix(*arguments: str, home: Path, server: str = NO_SERVER, **more) -> subpr
         (["run", "README.md", "--backing", "loud"], "original"),
         (["run"], "Missing argument"),
         (["run", "README.md", "--separator", "band-musk"], "band-mask"),
+        (["run", "README.md", "--splitter", "lead-bucking"], "lead-backing"),
+        (["run", "README.md", "--transformer", "smell"], "small"),
+        (["run", "README.md", "--seed", "-1"], "--seed"),
+        (["run", "README.md", "--set", "master.release_s=0"], "0.001"),
         (["run", "README.md"], r"README\.md"),
     ],
 )
@@ -51,6 +56,32 @@ def test_bad_input_to_a_stage_alone_is_one_sentence_too(tmp_path, prefect_server
     assert result.returncode == 2, result.stderr
     assert "test_cli.py" in result.stderr
     assert "Traceback" not in result.stderr + result.stdout
+
+
+def test_every_command_that_remixes_offers_what_the_flow_does():
+    from flows.cli.remixing import demo, run
+    from flows.cli.runs import submit
+    from flows.remix import remix as flow
+
+    of_the_flow = set(signature(flow.fn).parameters) - {"song", "settings"}
+    stage_options = {"instrument", "soundfont", "key_shift", "options"}
+    of_the_command = {"songs", "as_json", "gpu", "follow"}
+    for command, own in ((run, set()), (demo, set()), (submit, {"out"})):
+        offered = set(signature(command).parameters)
+        assert offered - of_the_command == (of_the_flow | stage_options) - own, command.__name__
+
+
+def test_the_example_song_is_made_anew_when_its_code_has_changed(tmp_path, monkeypatch):
+    from flows.cli.remixing import _example
+
+    monkeypatch.setenv("REMIX_HOME", str(tmp_path))
+    first = _example()
+    first.write_bytes(b"kept")
+    assert _example().read_bytes() == b"kept"
+    monkeypatch.setattr("tasks.fingerprint.code_digest", lambda module: "another")
+    assert _example() != first
+    assert _example().name == first.name == "example song.wav"
+    assert _example().stat().st_size > 1e6
 
 
 def test_lists_are_json_where_a_program_reads_them(tmp_path):
