@@ -1,7 +1,9 @@
+from dataclasses import fields
+
 import pytest
 
 from flows.cli.playing import playing
-from flows.settings import StageSettings, with_options
+from flows.settings import StageSettings, options, with_options
 from models.errors import BadInput
 from models.rendering import shipped_soundfont
 
@@ -96,3 +98,13 @@ def test_a_value_out_of_range_is_refused_with_its_option_and_the_range(option, s
     with pytest.raises(BadInput, match=says) as refused:
         with_options(StageSettings(), [option])
     assert option in str(refused.value)
+
+
+def test_every_option_is_named_with_a_default_that_can_be_set():
+    known = list(options())
+    assert with_options(StageSettings(), [f"{option.name}={option.default}" for option in known]) == StageSettings()
+    by_name = {option.name: option for option in known}
+    assert {name.split(".")[0] for name in by_name} == {f.name for f in fields(StageSettings)}
+    assert by_name["master.target_lufs"].default == "-14.0"
+    assert "`release_s`" in by_name["master.release_s"].about
+    assert "`overlap`" in by_name["part_voices.overlap"].about, "said where the record builds on another"

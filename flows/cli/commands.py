@@ -2,7 +2,7 @@
 
 import typer
 
-from flows.cli import batches, evaluation, housekeeping, remixing, runs, serving, stages, voices
+from flows.cli import batches, evaluation, housekeeping, remixing, runs, serving, settings, stages, voices
 
 app = typer.Typer(
     name="remix",
@@ -14,6 +14,7 @@ app = typer.Typer(
 )
 remixing.add_to(app)
 stages.add_to(app)
+settings.add_to(app)
 runs.add_to(app)
 batches.add_to(app)
 serving.add_to(app)

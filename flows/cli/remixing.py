@@ -57,7 +57,9 @@ Outro = Annotated[int, typer.Option(min=0, max=64, help="Bars that the transform
 Separator = Annotated[str, typer.Option(help="The network that takes songs apart, or a Demucs checkpoint file.")]
 Splitter = Annotated[str, typer.Option(help="The network that takes lead and backing vocals apart, or `none`.")]
 Transformer = Annotated[str, typer.Option(help="The Music Transformer that plays.")]
-Options = Annotated[list[str] | None, typer.Option("--set", help="stage.option=value, as often as needed.")]
+Options = Annotated[
+    list[str] | None, typer.Option("--set", help="stage.option=value, as often as needed; `remix settings` names them.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 
