@@ -11,6 +11,10 @@ from inspect import signature
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+
+from models.errors import BadInput
+from models.registry import Weights
 
 REMIX = [sys.executable, "-c", "from flows.cli import main; main()"]
 
@@ -94,6 +98,43 @@ def test_lists_are_json_where_a_program_reads_them(tmp_path):
     assert "master.target_lufs" in {option["name"] for option in named}
     assert remix("weights", "verify", home=tmp_path).returncode == 0
     assert json.loads(remix("doctor", "--json", home=tmp_path).stdout)
+
+
+def test_networks_read_well_in_80_columns(tmp_path, monkeypatch, capsys):
+    from flows.cli import housekeeping
+
+    monkeypatch.setenv("REMIX_HOME", str(tmp_path))
+    monkeypatch.setattr(housekeeping, "console", Console(width=80))
+    housekeeping.weights_list()
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    quality = [line for line in lines if line.startswith("    ")]
+    assert sum(len(line.strip()) > 50 for line in quality) > 0.5 * len(quality)
+    assert "htdemucs_ft: separator, can be fetched, 336.1 MB, MIT by its publisher's page" in lines
+    assert "band-mask: separator, shipped, 8.8 MB, MIT" in lines
+
+
+def test_a_bag_of_networks_is_fetched_by_its_parts_and_here_when_they_are(tmp_path, monkeypatch, capsys):
+    from flows.cli import housekeeping
+    from models.demucs.load import to_fetch
+
+    def fetched(weights: Weights, watch: object) -> Path:
+        weights.path.parent.mkdir(parents=True, exist_ok=True)
+        weights.path.write_bytes(b"")
+        return weights.path
+
+    def here() -> str:
+        housekeeping.weights_list(as_json=True)
+        return next(row["here"] for row in json.loads(capsys.readouterr().out) if row["name"] == "htdemucs_ft")
+
+    monkeypatch.setenv("REMIX_HOME", str(tmp_path))
+    monkeypatch.setattr("models.fetch.fetch", fetched)
+    assert here() == "can be fetched"
+    housekeeping.weights_fetch("htdemucs_ft", as_json=True)
+    assert json.loads(capsys.readouterr().out) == [str(part.path) for part in to_fetch("htdemucs_ft")]
+    assert here() == "fetched"
+    with pytest.raises(BadInput, match="no weights file to fetch named 'band-mask'"):
+        housekeeping.weights_fetch("band-mask")
 
 
 @pytest.mark.weights
