@@ -97,6 +97,8 @@ def test_lists_are_json_where_a_program_reads_them(tmp_path):
     assert {"name", "default", "about"} == set(named[0])
     assert "master.target_lufs" in {option["name"] for option in named}
     assert remix("weights", "verify", home=tmp_path).returncode == 0
+    assert json.loads(remix("cache", "verify", "--json", home=tmp_path).stdout) == []
+    assert json.loads(remix("cache", "gc", "--json", home=tmp_path).stdout)["results"] == 0
     assert json.loads(remix("doctor", "--json", home=tmp_path).stdout)
 
 
@@ -135,6 +137,26 @@ def test_a_bag_of_networks_is_fetched_by_its_parts_and_here_when_they_are(tmp_pa
     assert here() == "fetched"
     with pytest.raises(BadInput, match="no weights file to fetch named 'band-mask'"):
         housekeeping.weights_fetch("band-mask")
+
+
+def test_a_damaged_result_is_named_and_exits_as_damaged_weights_do(monkeypatch, capsys):
+    from flows.cli import housekeeping
+
+    monkeypatch.setattr("tasks.collecting.damaged", lambda: ("render-1",))
+    with pytest.raises(BadInput, match="1 of the kept results"):
+        housekeeping.cache_verify()
+    assert "render-1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("started", "typed"),
+    [("{here}/.venv/bin/remix", ".venv/bin/remix"), ("/elsewhere/remix", "/elsewhere/remix"), ("-c", "remix")],
+)
+def test_commands_are_shown_as_they_can_be_typed(monkeypatch, started, typed):
+    from flows.cli.serving import typed_command
+
+    monkeypatch.setattr(sys, "argv", [started.format(here=Path.cwd())])
+    assert typed_command() == typed
 
 
 @pytest.mark.weights

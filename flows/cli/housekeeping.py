@@ -130,26 +130,29 @@ def cache_stats(as_json: AsJson = False) -> None:
     show_rows([{"stage": name, "results": count} for name, count in sorted(found.by_stage.items())], as_json)
 
 
-def cache_verify() -> None:
-    """Load every kept result and hash every clip; exits 1 and names the damaged ones, which the next run makes anew."""
+def cache_verify(as_json: AsJson = False) -> None:
+    """Load every kept result and hash every clip; exits 2 where any is damaged; the next run makes it anew."""
     import tasks.stages  # noqa: F401  # the declared types of all stages
     from tasks.collecting import damaged
 
     bad = damaged()
-    for key in bad:
-        print(key)
-    console.print(f"{len(bad)} damaged", highlight=False)
-    raise typer.Exit(1 if bad else 0)
+    print(json.dumps(bad) if as_json else "\n".join([*bad, f"{len(bad)} damaged"]))
+    if bad:
+        raise BadInput(f"{len(bad)} of the kept results are damaged; the next run makes them anew.")
 
 
 def cache_gc(
     limit_gb: Annotated[float, typer.Option("--limit", min=0.0, help="Keep at most this many GB.")] = 20.0,
+    as_json: AsJson = False,
 ) -> None:
     """Throw out the least recently used results over the limit; never what a run is using."""
     import tasks.stages  # noqa: F401  # the declared types of all stages
     from tasks.collecting import collect
 
     gone = collect(round(limit_gb * 1e9))
+    if as_json:
+        print(json.dumps(asdict(gone)))
+        return
     console.print(f"{gone.results} results and {gone.clips} clips removed, {gone.bytes / 1e9:.2f} GB", highlight=False)
 
 
