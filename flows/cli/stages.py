@@ -1,6 +1,7 @@
 """Each stage alone: `remix separate|transcribe|extend|revoice|render|mix`, on files."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +21,7 @@ from flows.cli.remixing import (
     console,
 )
 from flows.cli.writing import Density, Follow, Temperature, TopP, Tracks, writing
+from flows.spreading import spread
 from models.so_vits_svc import DEFAULT_VOICE
 
 Song = Annotated[Path, typer.Argument(help="An audio file.")]
@@ -33,34 +35,37 @@ def add_to(app: typer.Typer) -> None:
         app.command()(command)
 
 
+@dataclass(frozen=True)
+class Apart:
+    """How a song is taken apart, by the commands that begin with it."""
+
+    separator: Separator = "band-mask"
+    splitter: Splitter = "lead-backing"
+    seed: Seed = 0
+    device: On = Device.auto
+    options: Options = None
+
+    def run(self, flow: str, song: Path, out: Path) -> Any:
+        """What a flow of `flows.stages` that takes songs apart returns."""
+        networks = {"separator": self.separator, "splitter": self.splitter}
+        return _shown(flow, song, out, options=self.options, seed=self.seed, device=self.device.value, **networks)
+
+
+@spread
 def separate(
     song: Song,
+    apart: Apart,
     out: Annotated[Path, typer.Option(help="The folder to write the stems to.")] = Path("stems"),
-    separator: Separator = "band-mask",
-    splitter: Splitter = "lead-backing",
-    seed: Seed = 0,
-    device: On = Device.auto,
-    options: Options = None,
     as_json: AsJson = False,
 ) -> None:
     """Take a song apart into FLAC files: drums, bass, other, vocals, lead and backing vocals."""
-    choices = {"separator": separator, "splitter": splitter, "seed": seed, "device": device.value}
-    _tell(_shown("separate_file", song, out, options=options, **choices), as_json)
+    _tell(apart.run("separate_file", song, out), as_json)
 
 
-def transcribe(
-    song: Song,
-    out: OutFile = None,
-    separator: Separator = "band-mask",
-    splitter: Splitter = "lead-backing",
-    seed: Seed = 0,
-    device: On = Device.auto,
-    options: Options = None,
-    as_json: AsJson = False,
-) -> None:
+@spread
+def transcribe(song: Song, apart: Apart, out: OutFile = None, as_json: AsJson = False) -> None:
     """Write a song down as MIDI: bass, harmony, drums and the sung melody, on the song's own beats."""
-    choices = {"separator": separator, "splitter": splitter, "seed": seed, "device": device.value}
-    _tell(_shown("transcribe_file", song, out or song.with_suffix(".mid"), options=options, **choices), as_json)
+    _tell(apart.run("transcribe_file", song, out or song.with_suffix(".mid")), as_json)
 
 
 def extend(
