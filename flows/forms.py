@@ -49,7 +49,8 @@ class Form:
         soundfont: built-in, or the name of a file in the service's folder `soundfonts`.
         backing_voice: Who sings behind the lead: an installed voice, the same as the lead, or none to leave them.
         transpose_backing: Whether band and backing singers follow the lead into another key.
-        options: Any other option as stage.option=value, one a line (master.target_lufs=-16 is in LUFS).
+        options: Any other option as stage.option=value, one a line (master.target_lufs=-16 is in LUFS);
+            the command `remix settings` names them.
     """
 
     voice: VoiceName = DEFAULT_VOICE

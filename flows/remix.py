@@ -79,11 +79,11 @@ def remix(
         backing_voice: Who sings behind the lead: a voice, "same" as the lead, or "none" to leave them.
         transpose_backing: Whether the band and the backing singers follow the lead into another key.
     """
-    check(song, voice, out, outro_bars, separator, backing_voice, device)
     choices = Choices(
         voice, seed, device, backing, outro_bars, separator, splitter, transformer, settings, backing_voice,
         transpose_backing,
     )  # fmt: skip
+    check(song, out, choices)
     with in_use():
         return remix_of(ingest(song), song, out, choices)
 
@@ -157,22 +157,19 @@ def notes_on(made: Remixed, sings: bool, choices: Choices) -> tuple[str, ...]:
     )
 
 
-def check(
-    song: Path,
-    voice: str,
-    out: Path,
-    outro_bars: int,
-    separator: str,
-    backing_voice: str = KEEP_SINGER,
-    device: Device = "auto",
-) -> None:
+def check(song: Path, out: Path, choices: Choices) -> None:
     """Raise `BadInput` for all that can be known to be wrong before anything is computed."""
-    if not 0 <= outro_bars <= 64:
-        raise BadInput(f"The outro can have 0 to 64 bars, not {outro_bars}.")
-    for singer in {voice, backing_voice} - {KEEP_SINGER, SAME}:
+    if not 0 <= choices.outro_bars <= 64:
+        raise BadInput(f"The outro can have 0 to 64 bars, not {choices.outro_bars}.")
+    if choices.seed < 0:
+        raise BadInput(f"The seed is {choices.seed}; it must be 0 or more.")
+    for singer in {choices.voice, choices.backing_voice} - {KEEP_SINGER, SAME}:
         consent(find_voice(singer))
-    known(separator)
-    resolved(device)
+    known(choices.separator)
+    if choices.splitter != ALL_LEAD:
+        registry.find("vocal_splitter", choices.splitter)
+    registry.find("music_transformer", choices.transformer)
+    resolved(choices.device)
     decode(song)
     check_writable(out)
 

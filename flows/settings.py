@@ -1,10 +1,13 @@
 """Every option of every stage in one place, each default from the stage itself, and `stage.option=value` parsed."""
 
-from collections.abc import Iterable
+import json
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from inspect import cleandoc
 from typing import Any, Literal, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from models.demucs.split import SplitSettings
 from models.demucs.voices import PartingSettings
@@ -88,12 +91,45 @@ def _put(record: Any, path: list[str], value: str, option: str) -> Any:
     if len(path) > 1:
         raise BadInput(f"{option!r}: {path[0]} is an option and has no {'.'.join(path[1:])}.")
     try:
-        adapter = TypeAdapter(get_type_hints(type(record))[path[0]])
+        adapter = TypeAdapter(get_type_hints(type(record))[path[0]], config=ConfigDict(allow_inf_nan=False))
         try:
             parsed = adapter.validate_json(value)
         except ValidationError:
             parsed = adapter.validate_python(value)
         return replace(record, **{path[0]: parsed})
-    except (ValidationError, ValueError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        raise BadInput(f"{option!r} cannot be set: {reason}.") from None
+    except (ValidationError, ValueError, BadInput) as error:
+        reason = f"{error.errors()[0]['msg']}." if isinstance(error, ValidationError) else str(error)
+        raise BadInput(f"{option!r} cannot be set: {reason}") from None
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a stage: its `name` and `default` as `--set` takes them, and what is said `about` it."""
+
+    name: str
+    default: str
+    about: str
+
+
+def options(record: Any = DEFAULTS, path: str = "") -> Iterator[Option]:
+    """Every option of every stage, in the order of the stages.
+
+    >>> next(options()).name
+    'separate.overlap'
+    """
+    for f in fields(record):
+        value, name = getattr(record, f.name), f"{path}{f.name}"
+        if is_dataclass(value):
+            yield from options(value, f"{name}.")
+        else:
+            default = value if isinstance(value, str) else json.dumps(value)
+            yield Option(name, default, _said_of(f.name, type(record)))
+
+
+def _said_of(option: str, kind: type) -> str:
+    """The first sentence that names an option in the docstring of its record, or of the one that this builds on."""
+    for one in kind.__mro__:
+        for sentence in re.split(r"(?<=\.)\s+", cleandoc(one.__doc__ or "")):
+            if f"`{option}`" in sentence:
+                return " ".join(sentence.split())
+    return ""

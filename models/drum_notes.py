@@ -13,6 +13,7 @@ from scipy.optimize import nnls
 
 from models.mono import magnitudes
 from models.progress import UNWATCHED, Watch
+from models.ranges import check_ranges
 from models.records import Note, Score, Source, Track, Wave
 from models.rendering import RenderSettings, render
 
@@ -52,6 +53,10 @@ class DrumSettings:
     rare_share: float = 0.35
     threshold: float = 0.08
     silence_dbfs: float = -90.0
+
+    def __post_init__(self) -> None:
+        check_ranges(self, onset=(0, 10), apart_s=(0, 10), share=(0, 1), rare_share=(0, 1), threshold=(0, 10))
+        check_ranges(self, silence_dbfs=(-200, 0))
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from models import beat_tracker
 from models.beats import Tempi, decode_beats, decode_downbeats
 from models.chroma import folded, note_energies, note_spectra, synced
+from models.errors import BadInput
 from models.harmony import decode_chords, key_of, unit
 from models.onsets import DEEP, FPS, band_spectra, loudest, near, onset_strength
 from models.progress import UNWATCHED, Watch
+from models.ranges import check_order, check_ranges
 from models.records import Grid, Source
 
 if TYPE_CHECKING:
@@ -55,6 +57,14 @@ class ListenSettings:
     chord_cost: float = 1.5
     silence_dbfs: float = -60.0
     silent_bpm: float = 120.0
+
+    def __post_init__(self) -> None:
+        check_ranges(self, slowest_bpm=(20, 400), fastest_bpm=(20, 400), silent_bpm=(20, 400), metres=(2, 16))
+        check_ranges(self, tempo_cost=(0, 10_000), beat_cost=(0, 100), attack=(0, 100), downbeats=(0, 100))
+        check_ranges(self, bar_cost=(0, 10_000), chord_cost=(0, 100), silence_dbfs=(-200, 0))
+        check_order(self, "slowest_bpm", "fastest_bpm")
+        if not self.metres:
+            raise BadInput("The setting metres is empty; it must name how many beats a bar may have.")
 
 
 def listen(

@@ -16,6 +16,7 @@ from scipy.signal.windows import hann
 from models.dynamics import exponential_release
 from models.loudness import BLOCK, PEAK_REACH, SILENCE_LUFS, Loudness, LoudnessMeter, measure, true_peaks
 from models.progress import UNWATCHED, Watch
+from models.ranges import check_ranges
 from models.records import Samples, Source
 
 __all__ = ["Loudness", "MasterPlan", "MasterSettings", "master", "measure", "plan_master"]
@@ -38,6 +39,16 @@ class MasterSettings:
     max_limiting_db: float = 6.0
     lookahead_s: float = 0.004
     release_s: float = 0.08
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            self,
+            target_lufs=(-70, 0),
+            ceiling_dbtp=(-40, 0),
+            max_limiting_db=(0, 60),
+            lookahead_s=(0, 0.1),
+            release_s=(0.001, 10),
+        )
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from models.basic_pitch.belief import InSong
-from models.basic_pitch.network import LOWEST_PITCH, Posteriors, posteriors
+from models.basic_pitch.network import LOWEST_PITCH, Posteriors
 from models.basic_pitch.transcribe import MELODY, TranscribeSettings, notes_in
 from models.pitch import F0
-from models.progress import UNWATCHED, Watch
+from models.ranges import check_ranges
 from models.records import Note, Source
 from models.vocal_notes import VocalNoteSettings, vocal_notes
 
@@ -31,20 +31,14 @@ class MelodySettings:
     near_s: float = 0.1
     least_onset: float = 0.1
 
-
-def melody_notes(
-    f0: F0, source: Source, settings: MelodySettings = MelodySettings(), watch: Watch = UNWATCHED
-) -> tuple[Note, ...]:
-    """The notes of a vocal stem, sorted by onset; none where nothing is voiced."""
-    if not np.any(f0.hz > 0):
-        return ()
-    return melody_in(posteriors(source, settings.leaky.batch, settings.leaky.threads, watch), f0, source, settings)
+    def __post_init__(self) -> None:
+        check_ranges(self, least_agreement=(0, 1), near_s=(0, 1), least_onset=(0, 1))
 
 
 def melody_in(
     found: Posteriors, f0: F0, source: Source, settings: MelodySettings, song: InSong | None = None
 ) -> tuple[Note, ...]:
-    """The notes of a vocal stem whose posteriors are known, and those of the rest of its `song` where they are."""
+    """The notes of a vocal stem from its posteriors, and those of the rest of its `song` where they are known."""
     if agreement(f0, found) >= settings.least_agreement:
         return _on_their_vowels(vocal_notes(f0, source, settings.sung), found, settings)
     return notes_in(found, source, settings.leaky, song)

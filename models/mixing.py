@@ -24,6 +24,7 @@ from models.errors import BadInput
 from models.loudness import BLOCK, PowerCurve
 from models.placing import Part, levelled, placed, powers_of
 from models.progress import UNWATCHED, Watch
+from models.ranges import check_ranges
 from models.records import Samples, Source
 from models.reverb import room
 
@@ -74,6 +75,18 @@ class MixSettings:
     backing_gain_db: float = 0.0
     crossfade_s: float = 0.4
     end_fade_s: float = 0.05
+
+    def __post_init__(self) -> None:
+        amount, gain, time, release = (0, 120), (-120, 60), (0, 30), (0.001, 10)
+        check_ranges(
+            self, high_pass_hz=(0, 2000), gate_below_db=amount, gate_range_db=amount, gate_before_s=time,
+            gate_after_s=time, compressor_threshold_db=gain, compressor_ratio=(1, 100), compressor_knee_db=amount,
+            compressor_attack_s=(0, 1), compressor_release_s=release, deess_hz=(500, 20_000), deess_below_db=amount,
+            deess_max_db=amount, voice_send_db=gain, backing_send_db=gain, room_s=(0.05, 20), room_predelay_s=(0, 1),
+            duck_db=amount, duck_attack_s=(0, 10), duck_release_s=release, voice_width_db=gain, backing_width_db=gain,
+            voice_over_backing_db=gain, section_range_db=amount, section_glide_s=time, voice_gain_db=gain,
+            backing_gain_db=gain, crossfade_s=time, end_fade_s=time,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

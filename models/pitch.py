@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from models.progress import UNWATCHED, Watch
+from models.ranges import check_order, check_ranges
 from models.records import Samples, Source
 
 Floats = NDArray[np.float32]
@@ -45,6 +46,12 @@ class PitchSettings:
     voicing_cost: float = 0.14
     unvoiced_strength: float = 0.45
     residue_db: float = 12.0
+
+    def __post_init__(self) -> None:
+        check_ranges(self, floor_hz=(20, 1000), ceiling_hz=(50, 4000), hop_s=(0.001, 0.1), gate_db=(0, 120))
+        check_ranges(self, silence_dbfs=(-200, 0), residue_db=(0, 120), unvoiced_strength=(0, 10))
+        check_ranges(self, octave_cost=(0, 100), jump_cost=(0, 100), voicing_cost=(0, 100))
+        check_order(self, "floor_hz", "ceiling_hz")
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,8 @@ def find(kind: str, name: str) -> Weights:
 def verified(weights: Weights) -> Path:
     """The path of a weights file whose bytes are what the manifest says; raises `BadInput` otherwise."""
     path = weights.path
+    if not path.is_file() and weights.shipped:
+        raise BadInput(f"The weights file {path}, which comes with the project, is missing; check it out again.")
     if not path.is_file():
         raise BadInput(
             f"The weights {weights.name!r} are not here; fetch them with: remix weights fetch {weights.name}"

@@ -11,6 +11,7 @@ import tinysoundfont
 from models.errors import BadInput
 from models.general_midi import kit_named, program_named
 from models.progress import UNWATCHED, Watch
+from models.ranges import check_ranges
 from models.records import Samples, Score, Track
 
 _BLOCK = 16_384
@@ -39,6 +40,9 @@ class RenderSettings:
     track_gains_db: tuple[tuple[str, float], ...] = ()
     pans: tuple[tuple[str, float], ...] = ()
     voices: int = 512
+
+    def __post_init__(self) -> None:
+        check_ranges(self, gain_db=(-120, 60), track_gains_db=(-120, 60), pans=(-1, 1), voices=(1, 4096))
 
 
 @dataclass(frozen=True)

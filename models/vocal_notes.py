@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from models.mono import levels_db, velocity
 from models.pitch import F0
+from models.ranges import check_ranges
 from models.records import Note, Source
 
 Doubles = NDArray[np.float64]
@@ -30,6 +31,10 @@ class VocalNoteSettings:
     bridge_s: float = 0.05
     dip_db: float = 6.0
     faint_db: float = 18.0
+
+    def __post_init__(self) -> None:
+        check_ranges(self, change_cost=(0, 10_000), minimum_s=(0, 10), bridge_s=(0, 10))
+        check_ranges(self, dip_db=(0, 120), faint_db=(0, 120))
 
 
 def vocal_notes(f0: F0, source: Source, settings: VocalNoteSettings = VocalNoteSettings()) -> tuple[Note, ...]:

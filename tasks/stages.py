@@ -10,18 +10,18 @@ from tasks.separate import part_voices, separate
 from tasks.transcribe import transcribe
 from tasks.transpose import transpose
 
-ALL = (
-    separate,
-    part_voices,
-    listen,
-    follow_pitch,
-    transcribe,
-    accompany,
-    extend,
-    render,
-    revoice,
-    transpose,
-    mixdown,
-    mix_takes,
-    appraise,
-)
+__all__ = [
+    "accompany",
+    "appraise",
+    "extend",
+    "follow_pitch",
+    "listen",
+    "mix_takes",
+    "mixdown",
+    "part_voices",
+    "render",
+    "revoice",
+    "separate",
+    "transcribe",
+    "transpose",
+]

@@ -7,9 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from inspect import signature
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+
+from models.errors import BadInput
+from models.registry import Weights
 
 REMIX = [sys.executable, "-c", "from flows.cli import main; main()"]
 
@@ -32,6 +37,10 @@ def remix(*arguments: str, home: Path, server: str = NO_SERVER, **more) -> subpr
         (["run", "README.md", "--backing", "loud"], "original"),
         (["run"], "Missing argument"),
         (["run", "README.md", "--separator", "band-musk"], "band-mask"),
+        (["run", "README.md", "--splitter", "lead-bucking"], "lead-backing"),
+        (["run", "README.md", "--transformer", "smell"], "small"),
+        (["run", "README.md", "--seed", "-1"], "--seed"),
+        (["run", "README.md", "--set", "master.release_s=0"], "0.001"),
         (["run", "README.md"], r"README\.md"),
     ],
 )
@@ -60,13 +69,101 @@ def test_bad_input_to_a_stage_alone_is_one_sentence_too(tmp_path, prefect_server
     assert "Traceback" not in result.stderr + result.stdout
 
 
+def test_every_command_that_remixes_offers_what_the_flow_does():
+    from flows.cli.remixing import demo, run
+    from flows.cli.runs import submit
+    from flows.remix import remix as flow
+
+    of_the_flow = set(signature(flow.fn).parameters) - {"song", "settings"}
+    stage_options = {"instrument", "soundfont", "key_shift", "options"}
+    of_the_command = {"songs", "as_json", "gpu", "follow"}
+    for command, own in ((run, set()), (demo, set()), (submit, {"out"})):
+        offered = set(signature(command).parameters)
+        assert offered - of_the_command == (of_the_flow | stage_options) - own, command.__name__
+
+
+def test_the_example_song_is_made_anew_when_its_code_has_changed(tmp_path, monkeypatch):
+    from flows.cli.remixing import _example
+
+    monkeypatch.setenv("REMIX_HOME", str(tmp_path))
+    first = _example()
+    first.write_bytes(b"kept")
+    assert _example().read_bytes() == b"kept"
+    monkeypatch.setattr("tasks.fingerprint.code_digest", lambda module: "another")
+    assert _example() != first
+    assert _example().name == first.name == "example song.wav"
+    assert _example().stat().st_size > 1e6
+
+
 def test_lists_are_json_where_a_program_reads_them(tmp_path):
     weights = json.loads(remix("weights", "list", "--json", home=tmp_path).stdout)
     assert {"separator", "vocal_splitter", "music_transformer"} <= {row["kind"] for row in weights}
     assert "lj" in {row["voice"] for row in json.loads(remix("voices", "list", "--json", home=tmp_path).stdout)}
     assert json.loads(remix("cache", "stats", "--json", home=tmp_path).stdout)["results"] == 0
+    named = json.loads(remix("settings", "master", "--json", home=tmp_path).stdout)
+    assert {"name", "default", "about"} == set(named[0])
+    assert "master.target_lufs" in {option["name"] for option in named}
     assert remix("weights", "verify", home=tmp_path).returncode == 0
+    assert json.loads(remix("cache", "verify", "--json", home=tmp_path).stdout) == []
+    assert json.loads(remix("cache", "gc", "--json", home=tmp_path).stdout)["results"] == 0
     assert json.loads(remix("doctor", "--json", home=tmp_path).stdout)
+
+
+def test_networks_read_well_in_80_columns(tmp_path, monkeypatch, capsys):
+    from flows.cli import housekeeping
+
+    monkeypatch.setenv("REMIX_HOME", str(tmp_path))
+    monkeypatch.setattr(housekeeping, "console", Console(width=80))
+    housekeeping.weights_list()
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    quality = [line for line in lines if line.startswith("    ")]
+    assert sum(len(line.strip()) > 50 for line in quality) > 0.5 * len(quality)
+    assert "htdemucs_ft: separator, can be fetched, 336.1 MB, MIT by its publisher's page" in lines
+    assert "band-mask: separator, shipped, 8.8 MB, MIT" in lines
+
+
+def test_a_bag_of_networks_is_fetched_by_its_parts_and_here_when_they_are(tmp_path, monkeypatch, capsys):
+    from flows.cli import housekeeping
+    from models.demucs.load import to_fetch
+
+    def fetched(weights: Weights, watch: object) -> Path:
+        weights.path.parent.mkdir(parents=True, exist_ok=True)
+        weights.path.write_bytes(b"")
+        return weights.path
+
+    def here() -> str:
+        housekeeping.weights_list(as_json=True)
+        return next(row["here"] for row in json.loads(capsys.readouterr().out) if row["name"] == "htdemucs_ft")
+
+    monkeypatch.setenv("REMIX_HOME", str(tmp_path))
+    monkeypatch.setattr("models.fetch.fetch", fetched)
+    assert here() == "can be fetched"
+    housekeeping.weights_fetch("htdemucs_ft", as_json=True)
+    assert json.loads(capsys.readouterr().out) == [str(part.path) for part in to_fetch("htdemucs_ft")]
+    assert here() == "fetched"
+    with pytest.raises(BadInput, match="no weights file to fetch named 'band-mask'"):
+        housekeeping.weights_fetch("band-mask")
+
+
+def test_a_damaged_result_is_named_and_exits_as_damaged_weights_do(monkeypatch, capsys):
+    from flows.cli import housekeeping
+
+    monkeypatch.setattr("tasks.collecting.damaged", lambda: ("render-1",))
+    with pytest.raises(BadInput, match="1 of the kept results"):
+        housekeeping.cache_verify()
+    assert "render-1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("started", "typed"),
+    [("{here}/.venv/bin/remix", ".venv/bin/remix"), ("/elsewhere/remix", "/elsewhere/remix"), ("-c", "remix")],
+)
+def test_commands_are_shown_as_they_can_be_typed(monkeypatch, started, typed):
+    from flows.cli.serving import typed_command
+
+    monkeypatch.setattr(sys, "argv", [started.format(here=Path.cwd())])
+    assert typed_command() == typed
 
 
 @pytest.mark.weights

@@ -174,3 +174,8 @@ def test_a_full_disk_is_a_clear_sentence(hub, monkeypatch):
     monkeypatch.setattr(models.fetch.os, "fsync", full)
     with pytest.raises(BadInput, match="no space left"):
         fetch(entry(hub))
+
+
+def test_a_missing_file_that_comes_with_the_project_is_not_to_be_fetched(hub):
+    with pytest.raises(BadInput, match="is missing; check it out again"):
+        verified(entry(hub, url=""))

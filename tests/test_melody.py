@@ -4,7 +4,7 @@ import pytest
 from models.basic_pitch.belief import InSong
 from models.basic_pitch.network import posteriors
 from models.example_song import ExampleSong, example_song
-from models.melody import MelodySettings, agreement, melody_in, melody_notes
+from models.melody import MelodySettings, agreement, melody_in
 from models.pitch import F0, PitchSettings, track_f0
 from models.records import Note, Wave
 from models.transcription_metrics import note_onsets
@@ -20,7 +20,8 @@ def test_a_voice_is_written_down_by_its_pitch_from_its_vowels_on(song: ExampleSo
     lead = song.stems["lead_vocals"]
     f0 = track_f0(lead, PitchSettings())
     assert agreement(f0, posteriors(lead, 8, 1)) > 0.8
-    found, tracked = melody_notes(f0, lead), vocal_notes(f0, lead, MelodySettings().sung)
+    found = melody_in(posteriors(lead, 8, 1), f0, lead, MelodySettings())
+    tracked = vocal_notes(f0, lead, MelodySettings().sung)
     assert [note.pitch for note in found] == [note.pitch for note in tracked]
     assert all(abs(a.onset_s - b.onset_s) <= 0.11 for a, b in zip(found, tracked, strict=True))
     truth = song.score.track("melody")
@@ -66,4 +67,5 @@ def test_leaks_of_a_band_are_not_taken_for_a_voice(song: ExampleSong) -> None:
 
 def test_without_a_pitch_there_is_no_melody() -> None:
     silence = Wave(np.zeros((2, 44100), np.float32), 44100)
-    assert melody_notes(F0(np.zeros(100, np.float32), 0.01), silence) == ()
+    unvoiced = F0(np.zeros(100, np.float32), 0.01)
+    assert melody_in(posteriors(silence, 8, 1), unvoiced, silence, MelodySettings()) == ()

@@ -95,6 +95,20 @@ def test_a_remix_is_all_it_should_be(first):
     assert {stage["name"] for stage in manifest["stages"]} == set(STAGES)
 
 
+def lag_s(one: np.ndarray, other: np.ndarray, step_s: float) -> float:
+    """How much later the second of two equally long curves is than the first, in seconds, within 0.2 s."""
+    one, other = one - one.mean(), other - other.mean()
+    most = round(0.2 / step_s)
+    alike = [float((one[most:-most] * other[most + lag : len(other) - most + lag]).sum()) for lag in range(-most, most)]
+    return (int(np.argmax(alike)) - most) * step_s
+
+
+def loudness(sound: np.ndarray) -> np.ndarray:
+    """Level in dB each 5 ms, down to 50 dB below the loudest."""
+    power = (sound[: len(sound) // 220 * 220].reshape(-1, 220) ** 2).mean(1)
+    return np.asarray(10 * np.log10(np.maximum(power, power.max() * 1e-5)))
+
+
 def test_the_mix_is_the_songs_voice_in_time_and_not_the_song(first, song):
     mix, _ = soundfile.read(first.folder / "mix.wav")
     original, _ = soundfile.read(song)
@@ -104,6 +118,10 @@ def test_the_mix_is_the_songs_voice_in_time_and_not_the_song(first, song):
         path.stem: soundfile.read(path, always_2d=True)[0].mean(1) for path in (first.folder / "stems").glob("*.flac")
     }
     assert np.sqrt((stems["new_voice"] ** 2).mean()) > 1e-3
+    frames = round(SECONDS * 44_100)
+    sung, new = stems["lead_vocals"][:frames], stems["new_voice"][:frames]
+    assert abs(lag_s(loudness(sung), loudness(new), 220 / 44_100)) <= 0.01, "the new voice sings when the singer did"
+    assert abs(lag_s(new[::4], head.mean(1)[:frames:4], 4 / 44_100)) <= 0.001, "and the mix does not delay it"
     total = stems["drums"] + stems["bass"] + stems["other"] + stems["vocals"]
     assert np.sqrt(((total - original.mean(1)) ** 2).mean()) < 0.05 * np.sqrt((original**2).mean())
 
@@ -203,6 +221,12 @@ def test_an_instrumental_is_remixed_without_a_voice(tmp_path):
     write_wav(Wave(band, 44_100), tmp_path / "band.wav")
     made = remixed(tmp_path / "band.wav", tmp_path / "out", backing="original", outro_bars=0)
     assert (made.folder / "mix.wav").is_file()
+    assert any("No vocals were found" in note for note in made.notes)
+    assert not (made.folder / "stems" / "new_voice.flac").exists()
+    assert "revoice" not in {stage.name for stage in made.stages}
+    mix = soundfile.read(made.folder / "mix.wav")[0].mean(1)
+    alike = float(np.corrcoef(mix[: band.shape[1]], band.mean(0))[0, 1])
+    assert alike > 0.8, "it is the band that is heard"
 
 
 KILLER = """

@@ -66,6 +66,11 @@ def wait_heard(tab: Tab, *parts: str) -> None:
     )
 
 
+def from_the_start(tab: Tab) -> None:
+    """Put the playhead back, since on a busy machine the song may end before a test does."""
+    tab.click("[data-part='mix'] .stage", across=0.02)
+
+
 def clock(tab: Tab) -> float:
     return float(tab.ask("Number(document.getElementById('position').value)"))
 
@@ -131,11 +136,14 @@ def test_solo_and_mute_decide_what_is_heard(tab: Tab, report: Path) -> None:
     tab.click("[data-part='other'] .mute")
     wait_heard(tab, "lead_vocals")
     assert tab.ask("document.querySelector(\"[data-part='other'] .mute\").getAttribute('aria-pressed')") == "true"
+    from_the_start(tab)
     tab.click("[data-part='other'] .mute")
     tab.click("[data-part='original'] .solo")
     wait_heard(tab, "original")
+    from_the_start(tab)
     tab.click("[data-part='original'] .solo")
     wait_heard(tab, "lead_vocals", "original", "other")
+    from_the_start(tab)
     tab.click("[data-preset='Song']")
     wait_heard(tab, "original")
     assert tab.ask("document.querySelector(\"[data-preset='Song']\").getAttribute('aria-pressed')") == "true"

@@ -1,7 +1,9 @@
+from dataclasses import fields
+
 import pytest
 
 from flows.cli.playing import playing
-from flows.settings import StageSettings, with_options
+from flows.settings import StageSettings, options, with_options
 from models.errors import BadInput
 from models.rendering import shipped_soundfont
 
@@ -67,3 +69,42 @@ def test_a_file_that_is_no_soundfont_is_refused_at_once(tmp_path):
 def test_a_wrong_option_is_one_sentence_that_helps(option, says):
     with pytest.raises(BadInput, match=says):
         with_options(StageSettings(), [option])
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ("master.release_s=0", "release_s is 0.0; it must lie between 0.001 and 10"),
+        ("master.target_lufs=nan", "finite"),
+        ("master.target_lufs=-Infinity", "finite"),
+        ("mixdown.compressor_ratio=0", "compressor_ratio is 0.0; it must lie between 1 and 100"),
+        ("mixdown.room_s=-1", "room_s is -1.0; it must lie between 0.05 and 20"),
+        ("render.voices=-1", "voices is -1; it must lie between 1 and 4096"),
+        ('render.pans=[["bass", 2]]', "pans is 2.0; it must lie between -1 and 1"),
+        ('render.track_gains_db=[["bass", NaN]]', "cannot be set"),
+        ("follow_pitch.hop_s=0", "hop_s is 0.0"),
+        ("follow_pitch.ceiling_hz=55", "must lie below"),
+        ("listen.metres=[0]", "metres is 0"),
+        ("listen.metres=[]", "metres is empty"),
+        ("listen.slowest_bpm=300", "must lie below"),
+        ("transcribe.bass.batch=0", "batch is 0"),
+        ("transcribe.drums.share=2", "share is 2.0"),
+        ("transcribe.vocals.near_s=-1", "near_s is -1.0"),
+        ("transcribe.vocals.sung.dip_db=-1", "dip_db is -1.0"),
+        ("extend.top_p=7", "top_p is 7.0"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_with_its_option_and_the_range(option, says):
+    with pytest.raises(BadInput, match=says) as refused:
+        with_options(StageSettings(), [option])
+    assert option in str(refused.value)
+
+
+def test_every_option_is_named_with_a_default_that_can_be_set():
+    known = list(options())
+    assert with_options(StageSettings(), [f"{option.name}={option.default}" for option in known]) == StageSettings()
+    by_name = {option.name: option for option in known}
+    assert {name.split(".")[0] for name in by_name} == {f.name for f in fields(StageSettings)}
+    assert by_name["master.target_lufs"].default == "-14.0"
+    assert "`release_s`" in by_name["master.release_s"].about
+    assert "`overlap`" in by_name["part_voices.overlap"].about, "said where the record builds on another"

@@ -6,12 +6,24 @@ from typing import Annotated, Any
 import typer
 
 from flows.cli.playing import Instruments, playing
-from flows.cli.remixing import Along, Backing, Behind, Device, Key, On, Options, Outro, Seed, Under, Voice
+from flows.cli.remixing import (
+    Along,
+    Backing,
+    Behind,
+    Device,
+    Key,
+    On,
+    Options,
+    Outro,
+    Seed,
+    Splitter,
+    Transformer,
+    Under,
+    Voice,
+)
 from models.so_vits_svc import DEFAULT_VOICE
 
 Separator = Annotated[str, typer.Option(help="The network that takes songs apart.")]
-Splitter = Annotated[str, typer.Option(help="The network that takes lead and backing vocals apart, or `none`.")]
-Transformer = Annotated[str, typer.Option(help="The Music Transformer that plays.")]
 Soundfont = Annotated[str, typer.Option(help="`built-in`, or the name of a file in the service's folder soundfonts.")]
 
 

@@ -2,7 +2,18 @@
 
 import typer
 
-from flows.cli import batches, evaluation, housekeeping, remixing, runs, serving, stages, submitting, voices
+from flows.cli import (
+    batches,
+    evaluation,
+    housekeeping,
+    remixing,
+    runs,
+    serving,
+    settings,
+    stages,
+    submitting,
+    voices,
+)
 
 app = typer.Typer(
     name="remix",
@@ -14,6 +25,7 @@ app = typer.Typer(
 )
 remixing.add_to(app)
 stages.add_to(app)
+settings.add_to(app)
 submitting.add_to(app)
 runs.add_to(app)
 batches.add_to(app)

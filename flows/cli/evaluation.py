@@ -14,7 +14,10 @@ from models.so_vits_svc import DEFAULT_VOICE
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    group = typer.Typer(help="Measure the parts beside baselines; JSON on stdout.", no_args_is_help=True)
+    group = typer.Typer(
+        help="Measure the parts beside baselines; JSON on stdout (separation and voice: with --json).",
+        no_args_is_help=True,
+    )
     for command in (continuation, transcription, grid, pipeline, separation, voice):
         group.command(command.__name__)(command)
     app.add_typer(group, name="eval")

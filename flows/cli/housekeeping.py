@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 from flows.cli.remixing import AsJson
@@ -50,28 +51,54 @@ def weights_list(as_json: AsJson = False) -> None:
         {
             "name": weights.name,
             "kind": weights.kind,
-            "here": "shipped" if weights.shipped else ("fetched" if weights.path.is_file() else "can be fetched"),
-            "MB": round(weights.bytes / 1e6, 1) or "",
+            "here": _here(weights),
+            "MB": round(sum(one.bytes for one in _files(weights)) / 1e6, 1) or "",
             "licence": weights.licence,
             "quality": weights.quality,
         }
         for weights in registry.manifest()
     ]
-    show_rows(rows, as_json)
+    if as_json:
+        show_rows(rows, as_json)
+        return
+    for row in rows:
+        size = f"{row['MB']} MB, " if row["MB"] else ""
+        about = f"{str(row['kind']).replace('_', ' ')}, {row['here']}, {size}{row['licence']}"
+        console.print(f"[bold]{row['name']}[/bold]: {about}", highlight=False)
+        console.print(Padding(str(row["quality"]), (0, 0, 0, 4)), highlight=False)
 
 
-def weights_fetch(name: Annotated[str, typer.Argument(help="A name from `remix weights list`.")]) -> None:
+def _files(weights: registry.Weights) -> tuple[registry.Weights, ...]:
+    """What a network's numbers are in: its own file, or the parts that a bag of networks is made of."""
+    from models.demucs.load import to_fetch
+
+    bag = weights.kind == "separator" and weights.shipped and weights.path.is_file()
+    return (to_fetch(weights.name) if bag else ()) or (weights,)
+
+
+def _here(weights: registry.Weights) -> str:
+    whole = all(one.path.is_file() for one in _files(weights))
+    if all(one.shipped for one in _files(weights)):
+        return "shipped" if whole else "missing"
+    return "fetched" if whole else "can be fetched"
+
+
+def weights_fetch(
+    name: Annotated[str, typer.Argument(help="A name from `remix weights list`.")], as_json: AsJson = False
+) -> None:
     """Fetch a network that is not shipped; resumes where it was cut off, and keeps nothing that fails its SHA-256."""
     from flows.cli.live import shown
     from models.fetch import fetch
     from tasks.progress import stage_watch
 
-    found = [weights for weights in registry.manifest() if weights.name == name and not weights.shipped]
+    named = [one for weights in registry.manifest() if weights.name == name for one in _files(weights)]
+    found = [one for one in named if not one.shipped]
     if not found:
-        raise unknown_name("weights file to fetch", name, [w.name for w in registry.manifest() if not w.shipped])
-    with shown(console):
-        for weights in found:
-            print(fetch(weights, stage_watch(f"fetch {weights.file}")))
+        apart = [w.name for w in registry.manifest() if not all(one.shipped for one in _files(w))]
+        raise unknown_name("weights file to fetch", name, apart)
+    with shown(console if not as_json else Console(stderr=True)):
+        fetched = [str(fetch(one, stage_watch(f"fetch {one.file}"))) for one in found]
+    print(json.dumps(fetched) if as_json else "\n".join(fetched))
 
 
 def weights_verify(as_json: AsJson = False) -> None:
@@ -104,26 +131,29 @@ def cache_stats(as_json: AsJson = False) -> None:
     show_rows([{"stage": name, "results": count} for name, count in sorted(found.by_stage.items())], as_json)
 
 
-def cache_verify() -> None:
-    """Load every kept result and hash every clip; exits 1 and names the damaged ones, which the next run makes anew."""
+def cache_verify(as_json: AsJson = False) -> None:
+    """Load every kept result and hash every clip; exits 2 where any is damaged; the next run makes it anew."""
     import tasks.stages  # noqa: F401  # the declared types of all stages
     from tasks.collecting import damaged
 
     bad = damaged()
-    for key in bad:
-        print(key)
-    console.print(f"{len(bad)} damaged", highlight=False)
-    raise typer.Exit(1 if bad else 0)
+    print(json.dumps(bad) if as_json else "\n".join([*bad, f"{len(bad)} damaged"]))
+    if bad:
+        raise BadInput(f"{len(bad)} of the kept results are damaged; the next run makes them anew.")
 
 
 def cache_gc(
     limit_gb: Annotated[float, typer.Option("--limit", min=0.0, help="Keep at most this many GB.")] = 20.0,
+    as_json: AsJson = False,
 ) -> None:
     """Throw out the least recently used results over the limit; never what a run is using."""
     import tasks.stages  # noqa: F401  # the declared types of all stages
     from tasks.collecting import collect
 
     gone = collect(round(limit_gb * 1e9))
+    if as_json:
+        print(json.dumps(asdict(gone)))
+        return
     console.print(f"{gone.results} results and {gone.clips} clips removed, {gone.bytes / 1e9:.2f} GB", highlight=False)
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.cli.playing import Instruments, Soundfont, playing
+from flows.spreading import spread
 from models.errors import BadInput
 from models.so_vits_svc import DEFAULT_VOICE
 
@@ -40,7 +41,7 @@ class Device(StrEnum):
 
 Voice = Annotated[str, typer.Option(help="Who sings; `remix voices list` names them, `none` keeps the singer.")]
 Out = Annotated[Path, typer.Option(help="The folder that gets a folder for each song.")]
-Seed = Annotated[int, typer.Option(help="Where every random choice starts; equal seeds give equal mixes.")]
+Seed = Annotated[int, typer.Option(min=0, help="Where every random choice starts; equal seeds give equal mixes.")]
 On = Annotated[Device, typer.Option("--device", help="Where networks compute.")]
 Behind = Annotated[
     str, typer.Option("--backing-voice", help="Who sings behind the lead: a voice, `same` as the lead, or `none`.")
@@ -54,7 +55,11 @@ Along = Annotated[
 Under = Annotated[Backing, typer.Option("--backing", help="What plays under the voice.")]
 Outro = Annotated[int, typer.Option(min=0, max=64, help="Bars that the transformer plays on after the song.")]
 Separator = Annotated[str, typer.Option(help="The network that takes songs apart, or a Demucs checkpoint file.")]
-Options = Annotated[list[str] | None, typer.Option("--set", help="stage.option=value, as often as needed.")]
+Splitter = Annotated[str, typer.Option(help="The network that takes lead and backing vocals apart, or `none`.")]
+Transformer = Annotated[str, typer.Option(help="The Music Transformer that plays.")]
+Options = Annotated[
+    list[str] | None, typer.Option("--set", help="stage.option=value, as often as needed; `remix settings` names them.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 
@@ -64,44 +69,72 @@ def add_to(app: typer.Typer) -> None:
     app.command()(demo)
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """The choices for remixes on this machine: `flows.remix.remix`'s, and stage options with a name of their own."""
+
+    voice: Voice = DEFAULT_VOICE
+    out: Out = Path("remixes")
+    seed: Seed = 0
+    device: On = Device.auto
+    backing: Under = Backing.generated
+    outro_bars: Outro = 8
+    separator: Separator = "band-mask"
+    splitter: Splitter = "lead-backing"
+    transformer: Transformer = "small"
+    instrument: Instruments = None
+    soundfont: Soundfont = None
+    backing_voice: Behind = "none"
+    key_shift: Key = None
+    transpose_backing: Along = False
+    options: Options = None
+
+    def stage_options(self) -> list[str]:
+        """Every option as "stage.option=value"; raises `BadInput` for an instrument or SoundFont that cannot play."""
+        moved = [] if self.key_shift is None else [f"revoice.key_shift={self.key_shift}"]
+        return [*playing(self.instrument, self.soundfont), *moved, *(self.options or [])]
+
+
+@spread
 def run(
     songs: Annotated[list[Path], typer.Argument(help="Audio files: wav, flac, mp3, ogg, opus, m4a, aiff.")],
-    voice: Voice = DEFAULT_VOICE,
-    out: Out = Path("remixes"),
-    seed: Seed = 0,
-    device: On = Device.auto,
-    backing: Under = Backing.generated,
-    outro_bars: Outro = 8,
-    separator: Separator = "band-mask",
-    instrument: Instruments = None,
-    soundfont: Soundfont = None,
-    backing_voice: Behind = "none",
-    key_shift: Key = None,
-    transpose_backing: Along = False,
-    options: Options = None,
+    chosen: Chosen,
     as_json: AsJson = False,
 ) -> None:
     """Remix songs. Each gets a folder with the mix, stems, MIDI, a report and a manifest; a bad one stops no other."""
-    choices = {
-        "voice": voice,
-        "out": out,
-        "seed": seed,
-        "device": device.value,
-        "backing": backing.value,
-        "outro_bars": outro_bars,
-        "separator": separator,
-        "backing_voice": backing_voice,
-        "transpose_backing": transpose_backing,
-    }
+    _remix_all(songs, chosen, as_json)
+
+
+@spread
+def demo(chosen: Chosen, as_json: AsJson = False) -> None:
+    """Remix the project's own example song, which this command first writes and synthesises."""
+    _remix_all([_example()], chosen, as_json)
+
+
+def _example() -> Path:
+    """The example song as a file, synthesised anew when the code that plays it has changed."""
+    from models.registry import home
+    from tasks.fingerprint import code_digest
+
+    song = home() / "example" / code_digest("models.example_song")[:16] / "example song.wav"
+    if not song.exists():
+        from models.encoding import write_wav
+        from models.example_song import example_song
+
+        song.parent.mkdir(parents=True, exist_ok=True)
+        write_wav(example_song(seed=0).mix, song)
+    return song
+
+
+def _remix_all(songs: list[Path], chosen: Chosen, as_json: bool) -> None:
     from flows.cli.server import server
 
-    moved = [] if key_shift is None else [f"revoice.key_shift={key_shift}"]
     done, refused = [], []
     with server() as ready:
-        options = [*playing(instrument, soundfont), *moved, *(options or [])]
+        options = chosen.stage_options()
         for song in songs:
             try:
-                done.append(_remixed(song, choices, options, ready, as_json))
+                done.append(_remixed(song, chosen, options, ready, as_json))
             except BadInput as error:
                 refused.append(str(error))
     if as_json:
@@ -110,48 +143,23 @@ def run(
         raise BadInput("\n".join(refused))
 
 
-def demo(
-    voice: Voice = DEFAULT_VOICE,
-    out: Out = Path("remixes"),
-    seed: Seed = 0,
-    device: On = Device.auto,
-    backing: Under = Backing.generated,
-    outro_bars: Outro = 8,
-    instrument: Instruments = None,
-    soundfont: Soundfont = None,
-    options: Options = None,
-    as_json: AsJson = False,
-) -> None:
-    """Remix the project's own example song, which this command first writes and synthesises."""
-    from models.encoding import write_wav
-    from models.example_song import example_song
-
-    song = out / "example song.wav"
-    if not song.exists():
-        out.mkdir(parents=True, exist_ok=True)
-        write_wav(example_song(seed=0).mix, song)
-    more: dict[str, Any] = {"instrument": instrument, "soundfont": soundfont, "options": options, "as_json": as_json}
-    run([song], voice, out, seed, device, backing, outro_bars, **more)
-
-
-def _remixed(
-    song: Path, choices: dict[str, Any], options: list[str], ready: Callable[[], None], quiet: bool
-) -> "Remix":
+def _remixed(song: Path, chosen: Chosen, options: list[str], ready: Callable[[], None], quiet: bool) -> "Remix":
     with console.status("Starting"):
         from flows.cli.live import shown
         from flows.remix import check, remix
-        from flows.settings import StageSettings, with_options
+        from flows.settings import Choices, StageSettings, with_options
         from tasks.caching import read_code
 
-        settings = with_options(StageSettings(), options)
-        named = ("voice", "out", "outro_bars", "separator", "backing_voice", "device")
-        check(song, *(choices[name] for name in named))
+        named = {f.name: getattr(chosen, f.name) for f in fields(Choices) if f.name != "settings"}
+        plain: dict[str, Any] = {name: getattr(value, "value", value) for name, value in named.items()}
+        choices = Choices(settings=with_options(StageSettings(), options), **plain)
+        check(song, chosen.out, choices)
         read_code()  # while the server starts, as all up to here
         for engine in ("prefect.flow_engine", "prefect.task_engine"):
             import_module(engine)  # what a run would wait for first
         ready()
     with shown(console):
-        made: Remix = remix(song=song, settings=settings, **choices)
+        made: Remix = remix(song=song, out=chosen.out, **vars(choices))
     if not quiet:
         _tell(made)
     return made

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import socket
 import sys
 import threading
@@ -49,7 +50,7 @@ def serve(
         bounds = ["--limit", str(limit)] if limit else []
         children.start("worker", [*_remix(), "worker", "--pool", pool, *bounds])
         note_api(api)
-        console.print(_WELCOME.format(ui=api.removesuffix("/api"), logs=children.logs))
+        console.print(_WELCOME.format(ui=api.removesuffix("/api"), logs=children.logs, remix=typed_command()))
         children.until_told()
     finally:
         forget_api()
@@ -58,11 +59,22 @@ def serve(
 
 _WELCOME = """The service is up. Its pages: {ui}
 
-    remix submit song.mp3 --voice knn --follow     # uploads a song and remixes it
-    remix runs ; remix runs show ID ; remix runs cancel ID ; remix runs fetch ID --out DIR
-    remix batch add DIR --every "0 2 * * *" --voice knn ; remix batch list|pause|remove
+    {remix} submit song.mp3 --voice knn --follow     # uploads a song and remixes it
+    {remix} runs ; {remix} runs show ID ; {remix} runs cancel ID ; {remix} runs fetch ID --out DIR
+    {remix} batch add DIR --every "0 2 * * *" --voice knn ; {remix} batch list|pause|remove
 
 Logs: {logs}. Ctrl-C ends it; what was finished is kept."""
+
+
+def typed_command() -> str:
+    """This command as it can be typed here: by its name on the PATH, else by the file that was started."""
+    program = sys.argv[0]
+    if Path(program).name != "remix" or (
+        (found := shutil.which("remix")) and Path(found).resolve() == Path(program).resolve()
+    ):
+        return "remix"
+    path = Path(program).absolute()
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def server(port: Port = 4200, host: Host = "127.0.0.1") -> None:

@@ -1,14 +1,27 @@
 """Each stage alone: `remix separate|transcribe|extend|revoice|render|mix`, on files."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from flows.cli.playing import Instruments, Soundfont, playing
-from flows.cli.remixing import AsJson, Device, On, Options, Seed, Separator, Voice, console
+from flows.cli.remixing import (
+    AsJson,
+    Device,
+    On,
+    Options,
+    Seed,
+    Separator,
+    Splitter,
+    Transformer,
+    Voice,
+    console,
+)
 from flows.cli.writing import Density, Follow, Temperature, TopP, Tracks, writing
+from flows.spreading import spread
 from models.so_vits_svc import DEFAULT_VOICE
 
 Song = Annotated[Path, typer.Argument(help="An audio file.")]
@@ -22,38 +35,44 @@ def add_to(app: typer.Typer) -> None:
         app.command()(command)
 
 
+@dataclass(frozen=True)
+class Apart:
+    """How a song is taken apart, by the commands that begin with it."""
+
+    separator: Separator = "band-mask"
+    splitter: Splitter = "lead-backing"
+    seed: Seed = 0
+    device: On = Device.auto
+    options: Options = None
+
+    def run(self, flow: str, song: Path, out: Path) -> Any:
+        """What a flow of `flows.stages` that takes songs apart returns."""
+        networks = {"separator": self.separator, "splitter": self.splitter}
+        return _shown(flow, song, out, options=self.options, seed=self.seed, device=self.device.value, **networks)
+
+
+@spread
 def separate(
     song: Song,
+    apart: Apart,
     out: Annotated[Path, typer.Option(help="The folder to write the stems to.")] = Path("stems"),
-    separator: Separator = "band-mask",
-    seed: Seed = 0,
-    device: On = Device.auto,
-    options: Options = None,
     as_json: AsJson = False,
 ) -> None:
     """Take a song apart into FLAC files: drums, bass, other, vocals, lead and backing vocals."""
-    choices = {"separator": separator, "seed": seed, "device": device.value}
-    _tell(_shown("separate_file", song, out, options=options, **choices), as_json)
+    _tell(apart.run("separate_file", song, out), as_json)
 
 
-def transcribe(
-    song: Song,
-    out: OutFile = None,
-    separator: Separator = "band-mask",
-    seed: Seed = 0,
-    device: On = Device.auto,
-    options: Options = None,
-    as_json: AsJson = False,
-) -> None:
+@spread
+def transcribe(song: Song, apart: Apart, out: OutFile = None, as_json: AsJson = False) -> None:
     """Write a song down as MIDI: bass, harmony, drums and the sung melody, on the song's own beats."""
-    choices = {"separator": separator, "seed": seed, "device": device.value}
-    _tell(_shown("transcribe_file", song, out or song.with_suffix(".mid"), options=options, **choices), as_json)
+    _tell(apart.run("transcribe_file", song, out or song.with_suffix(".mid")), as_json)
 
 
 def extend(
     midi: Midi,
     out: OutFile = None,
     bars: Annotated[int, typer.Option(min=1, max=64, help="How many bars to play on.")] = 8,
+    transformer: Transformer = "small",
     track: Tracks = None,
     density: Density = None,
     follow: Follow = None,
@@ -66,7 +85,7 @@ def extend(
 ) -> None:
     """Play a MIDI file on with the Music Transformer; the old and the new notes are written together."""
     manner = writing("extend", track, density=density, follow=follow, temperature=temperature, top_p=top_p)
-    choices = {"bars": bars, "seed": seed, "device": device.value}
+    choices = {"bars": bars, "transformer": transformer, "seed": seed, "device": device.value}
     target = out or midi.with_stem(f"{midi.stem} extended")
     _tell(_shown("extend_midi", midi, target, options=[*manner, *(options or [])], **choices), as_json)
 

@@ -20,6 +20,7 @@ from models.basic_pitch.belief import (
 from models.basic_pitch.network import LOWEST_PITCH, Posteriors, posteriors
 from models.mono import levels_db, velocity
 from models.progress import UNWATCHED, Watch
+from models.ranges import check_ranges
 from models.records import Note, Source
 
 Floats = NDArray[np.float32]
@@ -52,6 +53,11 @@ class TranscribeSettings:
     single_voice: bool = False
     batch: int = 8
     threads: int = 1
+
+    def __post_init__(self) -> None:
+        check_ranges(self, onset_threshold=(0, 1), frame_threshold=(0, 1), belief=(0, 1), song_belief=(0, 1))
+        check_ranges(self, minimum_s=(0, 10), gap_s=(0, 10), lowest=(0, 127), highest=(0, 127))
+        check_ranges(self, batch=(1, 1024), threads=(1, 256))
 
 
 BASS = TranscribeSettings(0.3, 0.3, lowest=26, highest=67, evidence=BASS_EVIDENCE, belief=0.12, single_voice=True)
