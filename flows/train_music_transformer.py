@@ -46,11 +46,13 @@ def hear(work: Path, songs: int) -> Path:
 
 
 @task
-def fit(work: Path, size: dict[str, Any], how: dict[str, Any], start_from: Path | None) -> Path:
+def fit(
+    work: Path, size: dict[str, Any], how: dict[str, Any], start_from: Path | None = None, blend: float = 1.0
+) -> Path:
     """Train from the last checkpoint on what is not held out; the averaged weights go to `work/network.safetensors`.
 
     `size` are fields of the network's `Config`, `how` of the `Recipe`. The first checkpoint begins with the weights of
-    `start_from`, where that is given.
+    `start_from`, where that is given; in the end `blend` of the new weights are mixed with the rest of those.
     """
     import torch
 
@@ -63,9 +65,13 @@ def fit(work: Path, size: dict[str, Any], how: dict[str, Any], start_from: Path 
     learnt, _ = corpus.divided(corpus.load(work / "corpus.npz"), json.loads((work / "split.json").read_text()))
     recipe = training.Recipe(config=replace(network.Config(), **size), **how)
     known = load_heard(work / "heard.npz") if (work / "heard.npz").is_file() else []
-    trainer = training.Trainer(learnt, recipe, work, network.load(start_from) if start_from else None, known)
+    start = network.load(start_from) if start_from else None
+    trainer = training.Trainer(learnt, recipe, work, start, known)
     log.info("%d pieces, from step %d", len(learnt), trainer.step)
-    trainer.network.load_state_dict(trainer.run(Watch(lambda done: None)))
+    found = trainer.run(Watch(lambda done: None))
+    if start is not None:
+        found = {name: value.lerp(found[name], blend) for name, value in start.state_dict().items()}
+    trainer.network.load_state_dict(found)
     network.save(trainer.network, work / "network.safetensors")
     return work / "network.safetensors"
 
@@ -158,17 +164,19 @@ def train_music_transformer(
     start_from: Path | None = None,
     recipe: dict[str, Any] | None = None,
     heard: int = 0,
+    blend: float = 1.0,
 ) -> dict[str, Any]:
     """Gather the pieces, train on them, judge on the held-out ones; weights, figures and curves go to `out`.
 
     `size` are fields of the network's `Config`; with `minutes` the training ends after so many instead of `steps`.
     `recipe` are further fields of the `Recipe`. `heard` songs to train on are first heard as the pipeline hears them
-    (about 15 s of a core each), so that its errors in a prompt are learned to be seen through.
+    (about 15 s of a core each), so that its errors in a prompt are learned to be seen through. `blend` is the share
+    of the new weights beside those of `start_from` (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
     """
     how = {"steps": steps, "seconds": 60 * minutes, "seed": seed, "bfloat16": bfloat16, **(recipe or {})}
     work.mkdir(parents=True, exist_ok=True)
     gathered = hear(gather(data, work, sources), heard)
-    weights = fit(gathered, size or {}, how, start_from)
+    weights = fit(gathered, size or {}, how, start_from, blend)
     figures = judge(work, weights, out, songs)
     draw_curves(work, out)
     return figures
@@ -186,6 +194,7 @@ def main() -> None:
     parser.add_argument("--bfloat16", action="store_true", help="for processors that multiply in it")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--heard", type=int, default=0, help="songs to play and transcribe, for prompts with errors")
+    parser.add_argument("--blend", type=float, default=1.0, help="of the new weights beside those started from, 0..1")
     parser.add_argument("--songs", type=int, default=40, help="at most to judge by, of each group")
     for name in ("--width", "--layers", "--heads", "--context"):
         parser.add_argument(name, type=int, help="of the network")
@@ -193,7 +202,20 @@ def main() -> None:
     parser.add_argument("--recipe", type=json.loads, default={}, help="further fields of the Recipe, as JSON")
     given = vars(parser.parse_args())
     size = {k: given[k] for k in ("width", "layers", "heads", "context", "positions") if given[k] is not None}
-    names = ("data", "work", "out", "steps", "seed", "songs", "minutes", "bfloat16", "start_from", "recipe", "heard")
+    names = (
+        "data",
+        "work",
+        "out",
+        "steps",
+        "seed",
+        "songs",
+        "minutes",
+        "bfloat16",
+        "start_from",
+        "recipe",
+        "heard",
+        "blend",
+    )
     shared = {name: given[name] for name in names}
     train_music_transformer(sources=tuple(given["sources"]), size=size, **shared)
 

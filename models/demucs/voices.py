@@ -15,6 +15,7 @@ from scipy.ndimage import uniform_filter1d
 from models.demucs.split import SplitSettings
 from models.pitch import periodicity
 from models.progress import UNWATCHED, Watch
+from models.ranges import check_order, check_ranges
 from models.records import Samples, Source
 
 _HOP_S = 0.05
@@ -33,6 +34,10 @@ class PartingSettings(SplitSettings):
     one_voice: float = 0.85
     several: float = 0.75
     over_s: float = 4.0
+
+    def __post_init__(self) -> None:
+        check_ranges(self, one_voice=(0, 1), several=(0, 1), over_s=(0.1, 60))
+        check_order(self, "several", "one_voice")
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from models.errors import BadInput
 from models.pitch import F0, PitchSettings, track_f0
 from models.progress import UNWATCHED, Watch
+from models.ranges import check_ranges
 from models.records import Samples, Source
 from models.so_vits_svc.phrases import LEVEL_HOP_S, Phrase, level_contour, phrases, sounding, with_contour
 from models.so_vits_svc.timbre import Timbre
@@ -42,6 +43,13 @@ class RevoiceSettings:
     silence_dbfs: float = -60.0
     phrase_s: float = 15.0
     pitch: PitchSettings = field(default_factory=PitchSettings)
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            self, noise_scale=(0, 2), timbre=(0, 1), gate_db=(0, 120), silence_dbfs=(-200, 0), phrase_s=(0.5, 60)
+        )
+        if self.key_shift is not None:
+            check_ranges(self, key_shift=(-60, 60))
 
 
 class Singer(Protocol):
