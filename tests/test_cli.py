@@ -71,7 +71,7 @@ def test_bad_input_to_a_stage_alone_is_one_sentence_too(tmp_path, prefect_server
 
 def test_every_command_that_remixes_offers_what_the_flow_does():
     from flows.cli.remixing import demo, run
-    from flows.cli.runs import submit
+    from flows.cli.submitting import submit
     from flows.remix import remix as flow
 
     of_the_flow = set(signature(flow.fn).parameters) - {"song", "settings"}
