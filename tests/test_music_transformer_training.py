@@ -4,14 +4,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from prefect.logging import disable_run_logger
 
+from flows import noisy_prompts
+from flows.train_music_transformer import fit
 from models.errors import BadInput, Cancelled
 from models.example_song.composition import compose
 from models.midi import to_midi
 from models.music_transformer import corpus, evaluation, tokens
 from models.music_transformer.corpus import Entry
 from models.music_transformer.heard import Heard
-from models.music_transformer.network import Batch, Config, MusicTransformer
+from models.music_transformer.network import Batch, Config, MusicTransformer, load, save
 from models.music_transformer.tokens import DRUMS, FAMILIES, Piece
 from models.music_transformer.training import Recipe, Trainer, event_losses, in_bfloat16
 from models.music_transformer.windows import Arranging, Windows
@@ -19,6 +22,7 @@ from models.progress import Watch
 
 BASS, PIANO, MELODY = (FAMILIES.index(f) for f in ("bass", "piano", "melody"))
 BEATS = (0, 12, 24, 36)
+LATER = np.array([16, 0, 0, 0, 0])
 RECIPE = Recipe(
     replace(Config.debug(), context=64), steps=4, events=128, windows=((0.0, 32), (0.5, 64)), compiled=False
 )
@@ -177,3 +181,41 @@ def test_a_midi_file_becomes_a_piece_with_its_key_and_chords(tmp_path):
     assert corpus.piece_of_midi(tmp_path / "bad.mid") is None
     with pytest.raises(BadInput, match="no MIDI collection"):
         next(corpus.read(tmp_path, ["pop909"]))
+
+
+def test_what_ships_is_mixed_with_what_training_started_from(tmp_path, one_thread):
+    corpus.save(entries(), tmp_path / "corpus.npz")
+    (tmp_path / "split.json").write_text("[]")
+    torch.manual_seed(3)
+    start = MusicTransformer(RECIPE.config)
+    save(start, tmp_path / "start.safetensors")
+    size = {name: getattr(RECIPE.config, name) for name in ("width", "layers", "heads", "context")}
+    how = {"steps": 4, "events": 128, "windows": ((0.0, 32),), "compiled": False, "warmup": 1, "other_rate": 0.1}
+    found = {}
+    for blend in (0.0, 0.5, 1.0):  # the second and third go on from the first one's last step
+        with disable_run_logger():
+            weights = fit.fn(tmp_path, size, how, tmp_path / "start.safetensors", blend)
+        found[blend] = load(weights).token.weight
+    halves = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["averaged"]["token.weight"]
+    old = load(tmp_path / "start.safetensors").token.weight
+    torch.testing.assert_close(found[0.0], old, atol=2e-3, rtol=0)
+    torch.testing.assert_close(found[1.0], halves, atol=2e-3, rtol=0)
+    torch.testing.assert_close(found[0.5], (old + halves) / 2, atol=2e-3, rtol=0)
+    assert (halves - old).abs().max() > 0.02
+
+
+def test_songs_are_heard_once_each_and_kept(tmp_path, monkeypatch):
+    heard = []
+
+    def quick(piece, seed):
+        heard.append(seed)
+        return Heard(piece, piece.notes[::2], piece.chords[:0])
+
+    monkeypatch.setattr(noisy_prompts, "heard_as", quick)
+    long = replace(loop(0), bar_beats=np.full(32, 4), notes=np.concatenate([loop(0).notes, loop(1).notes + LATER]))
+    songs = [Entry(f"pop909/{i}", "pop909", f"pop909/{i}", long) for i in range(3)]
+    first = noisy_prompts.hear_songs(songs, 2, tmp_path / "heard")
+    again = noisy_prompts.hear_songs(songs, 3, tmp_path / "heard")
+    assert len(heard) == len(set(heard)) == len(again) == 3
+    assert all(one.piece.bars == 24 and len(one.notes) < len(one.piece.notes) for one in again)
+    np.testing.assert_array_equal(first[1].notes, again[1].notes)
