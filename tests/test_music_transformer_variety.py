@@ -95,6 +95,20 @@ def test_a_family_that_fell_silent_is_called_back_and_one_that_rattles_held_back
     assert now[tokens.BAR] > 1
 
 
+def test_a_rhythm_section_is_called_back_ever_harder_and_soon_others_late():
+    calls: dict[int, list[float]] = {DRUMS: [], PIANO: []}
+    heard = Variety(0, {DRUMS: 8.0, PIANO: 8.0})
+    own = {family: family == tokens.FAMILY_OF for family in calls}
+    for _ in range(30):
+        heard.bar_over()
+        now = heard.tempered(np.full(tokens.VOCABULARY, 1.0), 0)
+        for family, found in calls.items():
+            found.append(now[own[family]].sum() / own[family].sum())
+    assert calls[DRUMS][7] > 30 * calls[PIANO][7]
+    assert calls[PIANO][-1] > 500 * calls[PIANO][7]
+    assert calls[DRUMS][-1] == pytest.approx(calls[DRUMS][-5]), "within bounds"
+
+
 def test_a_family_that_was_silent_for_long_does_not_burst():
     piano = FAMILIES.index("piano")
     variety = Variety(0, {piano: 4.0})

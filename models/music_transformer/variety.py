@@ -27,6 +27,10 @@ _HEARD_BARS, _BAR_SHARE = 8, 0.25
 """How many bars of a prompt tell how busy it is; how much the last bar counts in how busy it has been lately."""
 _LEEWAY, _HARDEST = 1.5, 8.0
 """Within this factor of the usual nothing is pushed; the most that odds are multiplied or divided by."""
+_PATIENCE = {"drums": 2, "bass": 2}
+_PATIENT, _CALLED, _LOUDEST = 8, 2.0, 10
+"""Bars for which these families, and the others, may be silent; by which factor each bar more they are called back
+harder, and how many bars of that there are at most."""
 _COMPASS = {"bass": (28, 38, 60, 8), "piano": (28, 62, 96, 11), "guitar": (40, 58, 84, 9), "strings": (36, 67, 96, 11)}
 """Lowest, middle and highest sounding pitch of each family and the spread around the middle; a melody lies anywhere."""
 
@@ -43,6 +47,7 @@ class Variety:
         self.usual = dict(usual)
         self.lately = dict(usual)
         self.counts = dict.fromkeys(usual, 0)
+        self.silent = dict.fromkeys(usual, 0)
 
     def hear(self, token: int, moment: int) -> None:
         """Learn a note that begins at `moment` (any number that grows from onset to onset); others are ignored."""
@@ -56,6 +61,7 @@ class Variety:
         """Take the bar that ends here into account."""
         for family, count in self.counts.items():
             self.lately[family] += _BAR_SHARE * (count - self.lately[family])
+            self.silent[family] = 0 if count else self.silent[family] + 1
             self.counts[family] = 0
 
     def tempered(self, odds: NDArray[np.float64], moment: int) -> NDArray[np.float64]:
@@ -72,11 +78,16 @@ class Variety:
             own = _TOKENS[family]
             total = fresh[own].sum()
             kept = odds[own].sum() / total if total > 0 else 0.0
-            push = _push(usual, self.lately[family])
+            push = _push(usual, self.lately[family]) * self._call(family)
             called = self.counts[family] < usual  # who was silent for long is called back, but not to burst
             fresh[own] = (fresh[own] * kept if kept else odds[own]) * (push if called else min(push, 1.0))
         fresh[tokens.BAR] *= _push(sum(self.lately.values()), sum(self.usual.values()))
         return fresh
+
+    def _call(self, family: int) -> float:
+        """By which factor a family that has been silent for longer than bands are is called back; 1 for the others."""
+        beyond = self.silent[family] - _PATIENCE.get(FAMILIES[family], _PATIENT)
+        return float(_CALLED ** np.clip(beyond, 0, _LOUDEST))
 
 
 def _push(wanted: float, is_now: float) -> float:
