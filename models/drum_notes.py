@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from models.mono import magnitudes
+from models.mono import levels_db, magnitudes
 from models.progress import UNWATCHED, Watch
 from models.ranges import check_ranges
 from models.records import Note, Score, Source, Track, Wave
@@ -44,7 +44,8 @@ class DrumSettings:
 
     A sudden rise counts from `onset` times the song's loud ones (95th percentile) on, two of them at least `apart_s`
     apart. A piece is struck there if it makes up at least `share` of what is new (`rare_share` for toms and cymbals),
-    and is at least `threshold` as strong as the piece's own loud strokes. Below `silence_dbfs` there are none.
+    and is at least `threshold` as strong as the piece's own loud strokes. Below `silence_dbfs` there are none; a stem
+    whose loudest second is more than `residue_db` below the song's is what a separator left of other instruments.
     """
 
     onset: float = 0.1
@@ -53,10 +54,11 @@ class DrumSettings:
     rare_share: float = 0.35
     threshold: float = 0.08
     silence_dbfs: float = -90.0
+    residue_db: float = 20.0
 
     def __post_init__(self) -> None:
         check_ranges(self, onset=(0, 10), apart_s=(0, 10), share=(0, 1), rare_share=(0, 1), threshold=(0, 10))
-        check_ranges(self, silence_dbfs=(-200, 0))
+        check_ranges(self, silence_dbfs=(-200, 0), residue_db=(0, 120))
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,11 +69,19 @@ class _Kit:
     pieces: tuple[int, ...]
 
 
-def drum_notes(source: Source, settings: DrumSettings = DrumSettings(), watch: Watch = UNWATCHED) -> tuple[Note, ...]:
+def drum_notes(
+    source: Source,
+    settings: DrumSettings = DrumSettings(),
+    watch: Watch = UNWATCHED,
+    song: Source | None = None,
+) -> tuple[Note, ...]:
     """The strokes of a drum stem as notes on the General MIDI kit, sorted by onset, then pitch; none for silence.
 
-    The level of the stem does not matter. Velocities follow its loudness.
+    The level of the stem does not matter, unless it is known how loud its song is. Velocities follow its loudness.
     """
+    if song is not None and _loudest_db(source) < _loudest_db(song) - settings.residue_db:
+        watch.at(1.0)
+        return ()
     bands = _bands(source, watch)
     loudest = float(bands.max(initial=0.0))
     if 20 * np.log10(loudest + 1e-12) < settings.silence_dbfs:
@@ -97,6 +107,11 @@ def drum_notes(source: Source, settings: DrumSettings = DrumSettings(), watch: W
             notes.append(Note(float(frames[i]) * _HOP / _RATE, 0.1, piece, velocity))
     watch.at(1.0)
     return tuple(sorted(notes, key=lambda n: (n.onset_s, n.pitch)))
+
+
+def _loudest_db(source: Source) -> float:
+    """The level of a source's loudest second, in dB."""
+    return float(levels_db(source, 1.0, round(source.frames / source.sample_rate)).max(initial=-200.0))
 
 
 def _bands(source: Source, watch: Watch) -> Floats:

@@ -49,7 +49,7 @@ def write_down(
     beside = InSong(in_mix, in_bass, together(in_parts))
     melody = melody_in(in_lead, pitch, lead, settings.vocals, beside) if (pitch.hz > 0).any() else ()
     tracks.append(_track("melody", lead, melody, "vocals"))
-    strokes = drum_notes(drums, settings.drums, watch.span(0.7, 1.0))
+    strokes = drum_notes(drums, settings.drums, watch.span(0.7, 1.0), mix)
     watch.at(1.0)
     return Score((*tracks, Track("drums", 0, True, strokes)))
 

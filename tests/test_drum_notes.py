@@ -58,3 +58,12 @@ def test_notes_are_sorted_and_on_time():
 def test_silence_holds_no_strokes():
     assert drum_notes(Wave(np.zeros((2, RATE), np.float32), RATE), SETTINGS) == ()
     assert drum_notes(Wave(np.full((1, 1), 0.5, np.float32), RATE), SETTINGS) == ()
+
+
+def test_what_a_separator_leaves_of_other_instruments_is_not_written_down():
+    wave, _ = groove()
+    organ = np.tile(0.1 * np.sin(2 * np.pi * 220 * np.arange(wave.frames) / RATE), (2, 1)).astype(np.float32)
+    for below_db, kept in ((14, True), (45, False)):
+        stem = Wave(wave.samples * np.float32(10 ** (-below_db / 20)), RATE)
+        notes = drum_notes(stem, SETTINGS, song=Wave(organ + stem.samples, RATE))
+        assert notes == (drum_notes(stem, SETTINGS) if kept else ())
