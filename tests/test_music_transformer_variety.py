@@ -124,6 +124,23 @@ def test_a_family_that_was_silent_for_long_does_not_burst():
     assert share[-1] <= len(own), "but no longer than it takes to play a usual bar"
 
 
+def test_a_bar_that_is_full_of_a_family_gets_few_more_of_its_notes_and_the_next_bar_is_free_again():
+    even = np.ones(tokens.VOCABULARY)
+    own, others = np.flatnonzero(tokens.FAMILY_OF == DRUMS), np.flatnonzero(tokens.FAMILY_OF == BASS)
+    variety = Variety(0, {DRUMS: 4.0, BASS: 4.0})
+    share = []
+    for moment in range(41):
+        now = variety.tempered(even, moment)
+        share.append(now[own].sum() / now[others].sum())
+        variety.hear(int(own[moment % 5]), moment)
+    assert share[10] == pytest.approx(share[0]), "a busy bar is nothing unusual"
+    assert share[20] == pytest.approx(share[0] / 4)
+    assert share[40] == pytest.approx(share[0] / 16)
+    before = variety.tempered(even, 99)[own].sum()
+    variety.bar_over()
+    assert variety.tempered(even, 99)[own].sum() > 3 * before
+
+
 def test_how_busy_a_family_is_follows_the_prompt():
     heard = piece(notes=[(bar, 6 * i, PIANO, 60 + i, 6) for bar in range(8) for i in range(4)])
     assert usual_notes(heard, 8, [PIANO], 1.0) == {PIANO: 4.0}

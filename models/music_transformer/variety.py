@@ -31,6 +31,8 @@ _PATIENCE = {"drums": 2, "bass": 2}
 _PATIENT, _CALLED, _LOUDEST = 8, 2.0, 10
 """Bars for which these families, and the others, may be silent; by which factor each bar more they are called back
 harder, and how many bars of that there are at most."""
+_FULL = 2.5
+"""From so many times the usual notes of a bar on, more in the same bar become unlikelier, by the square of how many."""
 _COMPASS = {"bass": (28, 38, 60, 8), "piano": (28, 62, 96, 11), "guitar": (40, 58, 84, 9), "strings": (36, 67, 96, 11)}
 """Lowest, middle and highest sounding pitch of each family and the spread around the middle; a melody lies anywhere."""
 
@@ -78,7 +80,7 @@ class Variety:
             own = _TOKENS[family]
             total = fresh[own].sum()
             kept = odds[own].sum() / total if total > 0 else 0.0
-            push = _push(usual, self.lately[family]) * self._call(family)
+            push = _push(usual, self.lately[family]) * self._call(family) * self._room(family)
             called = self.counts[family] < usual  # who was silent for long is called back, but not to burst
             fresh[own] = (fresh[own] * kept if kept else odds[own]) * (push if called else min(push, 1.0))
         fresh[tokens.BAR] *= _push(sum(self.lately.values()), sum(self.usual.values()))
@@ -88,6 +90,11 @@ class Variety:
         """By which factor a family that has been silent for longer than bands are is called back; 1 for the others."""
         beyond = self.silent[family] - _PATIENCE.get(FAMILIES[family], _PATIENT)
         return float(_CALLED ** np.clip(beyond, 0, _LOUDEST))
+
+    def _room(self, family: int) -> float:
+        """By which factor one more note of a family is unlikelier for how full of it the bar is already."""
+        full = _FULL * self.usual[family]
+        return float((full / max(self.counts[family], full, 1e-9)) ** 2)
 
 
 def _push(wanted: float, is_now: float) -> float:
