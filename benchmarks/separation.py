@@ -27,8 +27,10 @@ def ours(folder: Path, precision: str, batch: int, device: str) -> dict[str, flo
 
     from models.demucs.load import load
     from models.demucs.split import SplitSettings, split
+    from models.memory import keep_freed
     from models.records import Wave
 
+    keep_freed()  # as the command line and the engine do
     torch.set_num_threads(os.cpu_count() or 1)
     samples, _ = soundfile.read(folder / "song.wav", dtype="float32", always_2d=True)
     network = load(folder / "net.th", device)

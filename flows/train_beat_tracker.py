@@ -11,6 +11,8 @@ from typing import Any
 
 from prefect import flow, get_run_logger, task
 
+from models.memory import keep_freed
+
 HELD_OUT = 30
 """Songs of the part that settings are tuned on, whose loss is followed while training."""
 
@@ -104,6 +106,7 @@ def train_beat_tracker(
 
 
 if __name__ == "__main__":
+    keep_freed()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("--midi", "--work", "--out"):
         parser.add_argument(name, type=Path, required=True)

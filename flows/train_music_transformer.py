@@ -13,6 +13,8 @@ from typing import Any
 
 from prefect import flow, get_run_logger, task
 
+from models.memory import keep_freed
+
 SOURCES = ("pop909", "freedoom", "openmsx", "nottingham", "groove")
 
 
@@ -221,4 +223,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    keep_freed()
     main()

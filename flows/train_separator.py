@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from prefect import flow, get_run_logger, task
 
+from models.memory import keep_freed
+
 if TYPE_CHECKING:
     from models.separation_data import Library
     from models.separation_training import Learner
@@ -186,6 +188,7 @@ def train_separator(
 
 
 if __name__ == "__main__":
+    keep_freed()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--network", choices=NETWORKS, required=True)
     parser.add_argument("--data", type=Path, required=True, help="folder with songs/ and voice/")

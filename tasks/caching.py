@@ -28,6 +28,7 @@ from prefect.transactions import IsolationLevel
 from prefect.utilities.annotations import opaque
 
 from models.errors import ran_out_of_memory
+from models.memory import give_back
 from models.records import Clip
 from models.registry import home
 from tasks import sung
@@ -270,6 +271,7 @@ def _timed(of: Stage[P, R]) -> Callable[P, R]:
         started = time.monotonic()
         inputs = signature(of.fn).bind(*args, **kwargs).arguments
         value: R = computed(of.name, of.fn, inputs, stage_watch) if of.resident else of.fn(*args, **kwargs)
+        give_back()
         key, seconds = of.key(inputs), time.monotonic() - started
         _keep_seconds(key, seconds)
         sung.mark(key, inputs, clips_in(tuple(inputs.values())), clips_in(value))

@@ -23,6 +23,7 @@ import tasks.stages  # noqa: F401  # every stage by its name
 from models.cuda import usable
 from models.demucs.packing import packed
 from models.errors import BadInput, Cancelled, ran_out_of_memory
+from models.memory import give_back, keep_freed
 from models.progress import Watch
 from models.registry import home
 from tasks.caching import STAGES
@@ -67,11 +68,13 @@ class _Call:
         except Exception as error:
             self.answer.set_exception(error)
         finally:
+            give_back()
             _note(event="stage", stage=self.stage, asked=self.asked, started=started, ended=time.time())
 
 
 def serve_networks(socket: str, limit: str | None) -> None:
     """Listen until this process is ended; `limit` is the Prefect limit to hold while a network works."""
+    keep_freed()
     Path(socket).parent.mkdir(parents=True, exist_ok=True)
     Path(socket).unlink(missing_ok=True)
     NETWORKS.heard.append(lambda name: _note(event="load", network=name))

@@ -5,10 +5,12 @@ import os
 import sys
 
 from flows.cli import leaving, server
+from models.memory import keep_freed
 
 
 def main() -> None:
     """Run the command line; exits with 0 done, 2 bad input or usage, 1 a fault of ours, 130 stopped."""
+    keep_freed()
     gc.set_threshold(20_000, 50, 50)  # imports make much and leave no garbage: a sixth of their time was its search
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
