@@ -90,6 +90,7 @@ def links_are_followed(tab: Tab, served: Service, run: dict[str, Any]) -> None:
         tab.call("Page.navigate", url=f"{ui}/artifacts/artifact/{links[name]}")
         tab.until("!!document.querySelector('a[href*=\"/remixes/\"]')", PATIENCE_S)
         address = tab.ask("document.querySelector('a[href*=\"/remixes/\"]').href")
+        assert address.startswith(f"{ui}/remixes/{run['id']}/")
         with pytest.raises(urllib.error.HTTPError, match="401"):
             urllib.request.urlopen(address, timeout=60)
         tab.ask("document.querySelector('a[href*=\"/remixes/\"]').removeAttribute('target')")  # no second tab
