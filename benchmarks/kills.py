@@ -89,14 +89,22 @@ class Trial:
             self.songs.append(self.submit(self, len(self.songs)))
 
 
-def kills(folder: Path, count: int, real: bool, seconds: float, chance: Random, most_minutes: float) -> dict[str, Any]:
+def kills(
+    folder: Path,
+    count: int,
+    real: bool,
+    seconds: float,
+    chance: Random,
+    most_minutes: float,
+    pause_s: tuple[float, float] = (5.0, 45.0),
+) -> dict[str, Any]:
     """Kill so many times, or for so many minutes, while songs are made; then wait until the last song is over."""
     began = time.monotonic()
     with on_a_service(folder, submitted if real else known(seconds)) as trial:
         targets = [*WORKERS, "server", *(["database"] if trial.database else [])]
         while len(trial.killed) < count and time.monotonic() - began < 60 * most_minutes:
             trial.keep_busy()
-            time.sleep(chance.uniform(5, 45))
+            time.sleep(chance.uniform(*pause_s))
             trial.kill(chance.choice(targets))
             print(f"{len(trial.killed)} kills, the last of {trial.killed[-1].what}", flush=True)
         states = until_over(trial)

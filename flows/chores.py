@@ -1,10 +1,10 @@
-"""The deployments beside the remix: training, evaluation and the nightly collection, on registered names alone."""
+"""The deployments beside the remix: training and the nightly collection, on registered names alone."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from prefect import flow
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from pydantic import Field
@@ -168,28 +168,6 @@ def train_separator_named(
     )
     words = ", ".join(f"{key} {value:.2f}" for key, value in figures.items())
     return Completed(message=f"The weights lie in {work / 'runs' / network}: {words}.")
-
-
-@flow(name="evaluate", flow_run_name="evaluate separation on {data}", persist_result=False)
-@honest
-def evaluate(
-    data: Data,
-    separators: list[str] = ["band-mask"],  # noqa: B006  # Prefect shows it in the form; nothing writes into it
-) -> State[Any]:
-    """Score separators on songs with known stems (a registered folder in MUSDB's layout) beside the baselines.
-
-    Args:
-        data: The name of a registered folder of songs with their stems.
-        separators: Names of separators from `remix weights list`, one a line.
-    """
-    from flows.evaluate_separation import evaluate_separation, table
-    from models import registry
-
-    for separator in separators:
-        registry.find("separator", separator)
-    shown = table(list(evaluate_separation([find_folder(data)], separators)))
-    create_markdown_artifact(shown, key="evaluation", description="SDR in dB")
-    return Completed(message="The scores are in the artifact evaluation.")
 
 
 def _work(kind: str, name: str) -> Path:
