@@ -88,6 +88,12 @@ class Trial:
         for _ in range(2 * AT_ONCE - len(left)):
             self.songs.append(self.submit(self, len(self.songs)))
 
+    def until_working(self, patience_s: float = 180.0) -> None:
+        """Wait until a song is worked on, so that the first kill finds something to spoil."""
+        end = time.monotonic() + patience_s
+        while "Running" not in self.states().values() and time.monotonic() < end:
+            time.sleep(1)
+
 
 def kills(
     folder: Path,
@@ -102,6 +108,8 @@ def kills(
     began = time.monotonic()
     with on_a_service(folder, submitted if real else known(seconds)) as trial:
         targets = [*WORKERS, "server", *(["database"] if trial.database else [])]
+        trial.keep_busy()
+        trial.until_working()
         while len(trial.killed) < count and time.monotonic() - began < 60 * most_minutes:
             trial.keep_busy()
             time.sleep(chance.uniform(*pause_s))
