@@ -88,15 +88,31 @@ class Trial:
         for _ in range(2 * AT_ONCE - len(left)):
             self.songs.append(self.submit(self, len(self.songs)))
 
+    def until_working(self, patience_s: float = 180.0) -> None:
+        """Wait until a song is worked on, so that the first kill finds something to spoil."""
+        end = time.monotonic() + patience_s
+        while "Running" not in self.states().values() and time.monotonic() < end:
+            time.sleep(1)
 
-def kills(folder: Path, count: int, real: bool, seconds: float, chance: Random, most_minutes: float) -> dict[str, Any]:
+
+def kills(
+    folder: Path,
+    count: int,
+    real: bool,
+    seconds: float,
+    chance: Random,
+    most_minutes: float,
+    pause_s: tuple[float, float] = (5.0, 45.0),
+) -> dict[str, Any]:
     """Kill so many times, or for so many minutes, while songs are made; then wait until the last song is over."""
     began = time.monotonic()
     with on_a_service(folder, submitted if real else known(seconds)) as trial:
         targets = [*WORKERS, "server", *(["database"] if trial.database else [])]
+        trial.keep_busy()
+        trial.until_working()
         while len(trial.killed) < count and time.monotonic() - began < 60 * most_minutes:
             trial.keep_busy()
-            time.sleep(chance.uniform(5, 45))
+            time.sleep(chance.uniform(*pause_s))
             trial.kill(chance.choice(targets))
             print(f"{len(trial.killed)} kills, the last of {trial.killed[-1].what}", flush=True)
         states = until_over(trial)

@@ -20,11 +20,12 @@ from pydantic import Field
 
 from flows.clusters import Engine, task_runner
 from flows.forms import DEFAULTS, Form
-from flows.serving import honest, marker_of, remix_song, remixed_by
+from flows.serving import honest, marker_of, remix_song
 from flows.settings import Choices
 from flows.spreading import spread
 from models.errors import BadInput
 from tasks.folders import songs_in
+from tasks.remixes import remixed_by
 from tasks.uploads import Upload, decoded_apart, hand_in
 
 POLL_S = 5.0

@@ -1,14 +1,15 @@
-"""The deployments beside the remix: training, evaluation and the nightly collection, on registered names alone."""
+"""The deployments beside the remix: training and the nightly collection, on registered names alone."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from prefect import flow
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from pydantic import Field
 
+from flows.collecting import collected
 from flows.serving import honest
 from models.errors import BadInput
 from models.registry import home
@@ -16,6 +17,7 @@ from models.so_vits_svc.training import FullTraining
 from tasks.folders import find_folder
 
 Limit = Annotated[float, Field(ge=0)]
+Days = Annotated[int, Field(ge=0)]
 Data = Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9 _-]{0,63}$")]
 Name = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]{0,39}$")]
 Steps = Annotated[int, Field(ge=1)]
@@ -29,22 +31,19 @@ USUAL, FETCHED = "usual", "fetched"
 
 @flow(name="collect-cache", persist_result=False)
 @honest
-def collect_cache(limit_gb: Limit = 20.0) -> State[Any]:
-    """Throw out the least recently used results over the limit; never what a run is using.
+def collect_cache(limit_gb: Limit = 20.0, remix_days: Days = 0, upload_days: Days = 0) -> State[Any]:
+    """Throw out the least recently used results over the limit, here and in the shared store, and nothing in use.
+
+    Old remixes and uploads are taken only where it is asked for, and none that a run or a batch still needs.
 
     Args:
-        limit_gb: Keep at most this many GB of results and clips.
+        limit_gb: Keep at most this many GB of results and clips, on this machine and in the shared store each.
+        remix_days: For how many days remixes are kept; 0 keeps them all. A batch does not make them again.
+        upload_days: For how many days uploads are kept that no run used; 0 keeps them all.
     """
-    import tasks.stages  # noqa: F401  # the declared types of all stages
-    from tasks.collecting import collect, stats
-
-    gone, left = collect(round(limit_gb * 1e9)), stats()
-    rows = [
-        {"": "removed", "results": gone.results, "clips": gone.clips, "GB": round(gone.bytes / 1e9, 3)},
-        {"": "kept", "results": left.results, "clips": left.clips, "GB": round(left.bytes / 1e9, 3)},
-    ]
-    create_table_artifact(rows, key="cache", description="What is kept to be reused")
-    return Completed(message=f"{gone.bytes / 1e9:.2f} GB removed, {left.bytes / 1e9:.2f} GB kept.")
+    rows = collected(limit_gb, remix_days, upload_days)
+    create_table_artifact(rows, key="cache", description="What was removed, and what is kept to be reused")
+    return Completed(message="; ".join(f"{row['what']}: {row['GB']:.2f} GB" for row in rows) + ".")
 
 
 @flow(name="train-voice", flow_run_name="train the voice {name}", persist_result=False)
@@ -169,28 +168,6 @@ def train_separator_named(
     )
     words = ", ".join(f"{key} {value:.2f}" for key, value in figures.items())
     return Completed(message=f"The weights lie in {work / 'runs' / network}: {words}.")
-
-
-@flow(name="evaluate", flow_run_name="evaluate separation on {data}", persist_result=False)
-@honest
-def evaluate(
-    data: Data,
-    separators: list[str] = ["band-mask"],  # noqa: B006  # Prefect shows it in the form; nothing writes into it
-) -> State[Any]:
-    """Score separators on songs with known stems (a registered folder in MUSDB's layout) beside the baselines.
-
-    Args:
-        data: The name of a registered folder of songs with their stems.
-        separators: Names of separators from `remix weights list`, one a line.
-    """
-    from flows.evaluate_separation import evaluate_separation, table
-    from models import registry
-
-    for separator in separators:
-        registry.find("separator", separator)
-    shown = table(list(evaluate_separation([find_folder(data)], separators)))
-    create_markdown_artifact(shown, key="evaluation", description="SDR in dB")
-    return Completed(message="The scores are in the artifact evaluation.")
 
 
 def _work(kind: str, name: str) -> Path:

@@ -1,8 +1,6 @@
 """The remix as a service: its runs name what is registered (an upload, an installed voice), never a path or a URL."""
 
 import errno
-import json
-import re
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import wraps
@@ -24,6 +22,7 @@ from models.registry import home
 from models.so_vits_svc.voices import find_voice, voice_digest
 from tasks.fingerprint import digest_of
 from tasks.in_use import alone, claim_run, in_use
+from tasks.remixes import is_run, manifests_last, note_remixed, remixed_by, remixes_folder, remixes_of
 from tasks.remote_store import StoreUnreachable, shared
 from tasks.resident import EngineLost
 from tasks.uploads import find_upload, take_in
@@ -94,11 +93,6 @@ def remix_song(song: SongName, form: Form) -> State[Any]:
     return Completed(message=f"{upload.title} is remixed: {words}.")
 
 
-def remixes_folder() -> Path:
-    """Where the service's remixes lie, a folder a run."""
-    return home() / "remixes"
-
-
 def marker_of(audio_sha256: str, choices: Choices) -> str:
     """The name of the note that a song's sound was remixed with these choices."""
     sung_by = [voice_digest(find_voice(singer)) for singer in singers(choices)]
@@ -107,44 +101,19 @@ def marker_of(audio_sha256: str, choices: Choices) -> str:
 
 def keep_remix(out: Path, run_id: str, marker: str) -> None:
     """Put a finished remix into the shared store, if there is one, and note last of all that it is done."""
-    store = shared()
-    note = home() / "remixed" / f"{marker}.json"
-    note.parent.mkdir(parents=True, exist_ok=True)
-    if store:
-        for path in sorted(p for p in out.rglob("*") if p.is_file()):
+    if store := shared():
+        for path in sorted((p for p in out.rglob("*") if p.is_file()), key=manifests_last):
             store.push(path, f"remixes/{run_id}/{path.relative_to(out)}")
-        store.write(f"remixed/{marker}.json", json.dumps({"run": run_id}).encode())
-    note.write_text(json.dumps({"run": run_id}))
-
-
-def remixed_by(marker: str) -> str | None:
-    """The run that made this remix, if its result is still there."""
-    store, note = shared(), home() / "remixed" / f"{marker}.json"
-    try:
-        content = (store.read(f"remixed/{marker}.json") if store else note.read_bytes()) or b""
-        run_id = str(json.loads(content)["run"])
-    except (OSError, ValueError, KeyError):
-        return None
-    there = store.keys(f"remixes/{run_id}") if store else list((remixes_folder() / run_id).glob("*/manifest.json"))
-    return run_id if there else None
+    note_remixed(marker, run_id)
 
 
 def fetched(run_id: str, out: Path) -> list[Path]:
     """Copy a finished remix's folder into `out`; raises `BadInput` where there is none."""
     import shutil
 
-    if not re.fullmatch(r"[0-9a-f-]{36}", run_id):
+    if not is_run(run_id):
         raise BadInput(f"{run_id!r} is not the id of a run.")
-    source, store = remixes_folder() / run_id, shared()
-    if not any(source.glob("*/manifest.json")) and store:
-        waiting = store.keys(f"remixes/{run_id}")
-        while waiting:
-            key = waiting.pop()
-            if "." in Path(key).name:
-                store.pull(key, home() / key)
-            else:
-                waiting += store.keys(key)
-    folders = [path.parent for path in source.glob("*/manifest.json")]
+    folders = remixes_of(run_id)
     if not folders:
         raise BadInput(f"The run {run_id} has left no remix.")
     return [Path(shutil.copytree(folder, _place(folder, out), dirs_exist_ok=True)) for folder in folders]

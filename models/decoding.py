@@ -28,6 +28,7 @@ SAMPLE_RATE = 44100
 
 _BLOCK = 1 << 16
 _RATES = (8000, 192_000)
+_MOST_SAMPLES_A_BYTE, _CERTAIN_AFTER_S = 250, 60.0  # 128 in Opus at 6 kbit/s in stereo; silence in FLAC has over 300
 _LOUDEST = 100.0  # 40 dB over full scale: no recording, but integers stored as floats or flipped exponents
 _HALF = 0.5**0.5
 _CENTRE, _LEFT, _RIGHT, _MIDDLE = (_HALF, _HALF), (_HALF, 0.0), (0.0, _HALF), (0.5, 0.5)
@@ -93,6 +94,7 @@ def _decoded(path: Path, settings: IngestSettings, watch: Watch) -> Iterator[Sam
         promised = (source.container.seconds or settings.max_seconds) * form.sample_rate
         for raw in _raw_blocks(ffmpeg.output, form.channels):
             listener.hear(raw)
+            _refuse_bomb(source, listener)
             stereo = _folded(raw, form)
             yield _resampled(resampler, stereo) if resampler else stereo
             watch.at(listener.frames / promised)
@@ -206,6 +208,13 @@ def _refuse_length(path: Path, seconds: float | None, settings: IngestSettings) 
         raise BadInput(f"{path} is too long: a song may last {_span(settings.max_seconds)}.")
     if seconds < settings.min_seconds:
         raise BadInput(f"{path} is too short: {seconds:.2f} s, and a song lasts {_span(settings.min_seconds)} or more.")
+
+
+def _refuse_bomb(source: Opened, heard: _Listener) -> None:
+    """Refuse what unpacks to more than sound does, long before all of it is unpacked."""
+    samples = heard.frames * heard.form.channels
+    if heard.seconds > _CERTAIN_AFTER_S and samples > _MOST_SAMPLES_A_BYTE * source.bytes_read():
+        raise BadInput(f"{source.path} is no song: its {source.size >> 10} kB unpack to far more than sound does.")
 
 
 def _refuse_format(path: Path, form: _Format) -> None:

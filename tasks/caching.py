@@ -46,6 +46,9 @@ R = TypeVar("R")
 NOT_IN_KEY = frozenset({"device"})
 """Parameters that say where to compute, not what."""
 
+USED_AGAIN_S = 3600.0
+"""How often at most one machine notes in the shared store that a result was used, which decides what is kept there."""
+
 _log = logging.getLogger(__name__)
 
 _RETRY_AFTER_S = [2.0, 15.0, 60.0]
@@ -105,11 +108,14 @@ def check_record(key: str) -> None:
 def forget_if_damaged(key: str) -> None:
     """Mark a kept result as used now, or remove it if it, or a clip it names, is damaged."""
     path, store = results_folder() / key, shared()
-    if not path.exists() and not (store and store.pull(f"results/{key}", path)):
+    used_before = path.stat().st_mtime if path.exists() else 0.0
+    if not used_before and not (store and store.pull(f"results/{key}", path)):
         return
     try:
         check_record(key)
         os.utime(path)
+        if store and time.time() - used_before > USED_AGAIN_S and store.has(f"results/{key}"):
+            store.push(path, f"results/{key}")  # written anew it counts as used there, too
     except Damaged as damage:
         _log.warning("a kept result is made anew: %s", damage)
         path.unlink(missing_ok=True)
@@ -118,10 +124,14 @@ def forget_if_damaged(key: str) -> None:
 
 
 def share(key: str) -> None:
-    """Put a new result, if the stage made one, into the store that machines share; its clips are there already."""
+    """Put a result that the store which machines share lacks into it, its clips first: it is new, or was collected."""
     path, store = results_folder() / key, shared()
-    if store and path.exists() and not store.has(f"results/{key}"):
-        store.push(path, f"results/{key}")
+    if not store or not path.exists() or store.has(f"results/{key}"):
+        return
+    for clip in set(clips_in(kept_record(key))):
+        if not store.has(Store().key(clip)):
+            store.push(Store().path(clip), Store().key(clip))
+    store.push(path, f"results/{key}")
 
 
 def _locks() -> LockManager:

@@ -65,7 +65,7 @@ class _Call:
             progress(0.0)
             with reporting_to(Watch(progress)):
                 self.answer.set_result(STAGES[self.stage].fn(**self.inputs))
-        except Exception as error:
+        except BaseException as error:  # whatever it was: without an answer the run, and the engine's turn, would hang
             self.answer.set_exception(error)
         finally:
             give_back()
@@ -135,7 +135,7 @@ def _outcome(call: _Call) -> tuple[str, Any]:
         return "done", call.answer.result()
     except (BadInput, Cancelled, MemoryError, StoreUnreachable) as error:
         return "error", error
-    except Exception as error:
+    except BaseException as error:
         return "error", _portable(error)
 
 
@@ -151,7 +151,7 @@ def _slot(limit: str | None) -> Iterator[None]:
         yield
 
 
-def _portable(error: Exception) -> Exception:
+def _portable(error: BaseException) -> Exception:
     """The error as the asking process can read it: of a kind that is known there, so that what can pass is tried again.
 
     What ran out of a GPU's memory is a MemoryError there.

@@ -61,6 +61,18 @@ def alone(name: str) -> Iterator[None]:
         os.close(descriptor)
 
 
+def is_at_work(name: str) -> bool:
+    """Whether a process of this machine works under that name now."""
+    try:
+        with open(_lock(name), "r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def left(name: str) -> bool:
     """Whether a process of this machine has worked under that name and none does now."""
     try:

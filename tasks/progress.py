@@ -21,14 +21,19 @@ _stop = threading.Event()
 _elsewhere: ContextVar[Watch | None] = ContextVar("elsewhere", default=None)
 
 
-def listen(listener: Listener) -> None:
-    """Have every stage of this process report to `listener`, from the thread that computes."""
+@contextmanager
+def heard_by(listener: Listener) -> Iterator[None]:
+    """Have every stage of this process report to `listener`, from the thread that computes, until the block ends."""
     _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
 
 
 def tell(stage: str, fraction: float) -> None:
     """Tell the listeners of this process how far a stage is that another process computes."""
-    for listener in _listeners:
+    for listener in tuple(_listeners):
         listener(stage, fraction)
 
 

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +22,15 @@ _PAUSES_S = (1.0, 3.0, 9.0)
 
 class StoreUnreachable(Exception):
     """The shared store does not answer; the message is one sentence, and the same may well work later."""
+
+
+@dataclass(frozen=True)
+class Object:
+    """One object: its key, its size, and when it was last written, in seconds since the epoch by the store's clock."""
+
+    key: str
+    bytes: int
+    written_at: float
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,20 @@ class RemoteStore:
             except FileNotFoundError:
                 return []
             return [str(name)[len(self.root) + 1 :] for name in found]
+
+        return self._tried(listed)
+
+    def objects(self, prefix: str) -> list[Object]:
+        """All objects below a prefix at any depth, as they are now, but none that is still being written."""
+
+        def listed() -> list[Object]:
+            self.files.invalidate_cache()
+            found = self.files.find(f"{self.root}/{prefix}", detail=True)
+            return [
+                Object(str(name)[len(self.root) + 1 :], int(about["size"] or 0), _written_at(about))
+                for name, about in found.items()
+                if not str(name).endswith(".part")
+            ]
 
         return self._tried(listed)
 
@@ -149,6 +173,13 @@ class RemoteStore:
                     ) from error
                 time.sleep(pause)
         raise AssertionError("unreachable")
+
+
+def _written_at(about: dict[str, Any]) -> float:
+    """When an object was last written; each file system has its own word for that."""
+    words = ("mtime", "LastModified", "last_modified", "updated", "created")
+    when = next((about[word] for word in words if about.get(word)), time.time())
+    return when.timestamp() if isinstance(when, datetime) else float(when)
 
 
 def shared() -> RemoteStore | None:

@@ -15,7 +15,10 @@ from prefect.artifacts import (
 from prefect.runtime import deployment, flow_run
 
 from models.report import Numbers, ReportInput, summary_pictures
+from tasks.remixes import address_of
 
+_PLAIN = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_[]<>"})
+"""A song's title means itself in Markdown."""
 _WIDTH, _QUALITY = 800, 60  # a picture of some 30 kB: it is kept in the server's database
 
 
@@ -27,12 +30,13 @@ def summarise(folder: Path, title: str, numbers: Numbers, data: ReportInput) -> 
             for f in numbers.figures
         ]
         create_table_artifact(rows, description=f"{title}, remixed")
+        served = address_of(folder, str(flow_run.id))
         for name in ("report.html", "mix.mp3"):
-            create_link_artifact((folder.absolute() / name).as_uri(), name)
+            create_link_artifact(f"{served or folder.absolute().as_uri()}/{name}", name)
         if deployment.id:
             for name, picture in summary_pictures(data).items():
                 create_image_artifact(inline(picture), description=name.replace("_", " "))
-            create_markdown_artifact(_where(folder, title), description="Where the remix is")
+            create_markdown_artifact(_where(folder, title, served), description="Where the remix is")
 
 
 def inline(picture: bytes) -> str:
@@ -44,8 +48,12 @@ def inline(picture: bytes) -> str:
     return f"data:image/webp;base64,{b64encode(packed.getvalue()).decode()}"
 
 
-def _where(folder: Path, title: str) -> str:
+def _where(folder: Path, title: str, served: str | None) -> str:
+    named = f"**{title.translate(_PLAIN)}** is remixed"
+    if not served:
+        return f"{named}. It lies in `{folder.absolute()}`."
     return (
-        f"**{title}** is remixed. On the service's machine it lies in `{folder.absolute()}`: `mix.mp3`, `mix.wav`, "
-        f"`report.html`, the stems and the MIDI. Anywhere else: `remix runs fetch {flow_run.id} --out DIR`."
+        f"{named}: [the report]({served}/report.html), [mix.mp3]({served}/mix.mp3), [mix.wav]({served}/mix.wav). "
+        f"On the service's machine it lies in `{folder.absolute()}`, with the stems and the MIDI. "
+        f"Anywhere else: `remix runs fetch {flow_run.id} --out DIR`."
     )

@@ -31,6 +31,7 @@ from tasks.remote_store import RemoteStore, shared
 
 MAX_BYTES = 1 << 30
 _SECONDS, _SECONDS_PER_MIB = 60, 2  # for a song that decodes; one that cannot be decoded is refused long before
+_AGAIN_S = 12 * 3600
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -58,7 +59,8 @@ def hand_in(file: Path) -> Upload:
         upload = _kept(sha256) or _copied(file, sha256)
     except OSError as error:
         raise BadInput(f"{file} cannot be handed in: {error.strerror}.") from None
-    if (store := shared()) and not _shared_keys(store, sha256):
+    os.utime(upload.path)
+    if (store := shared()) and not _shared_lately(store, sha256):
         store.push(upload.path, f"uploads/{sha256}/{upload.path.name}")
     return upload
 
@@ -70,7 +72,32 @@ def find_upload(sha256: str) -> Upload:
     found = _kept(sha256) or _pulled(sha256)
     if not found:
         raise BadInput(f"No song with the digest {sha256} was handed in.")
+    os.utime(found.path)
     return found
+
+
+def old_uploads(days: float) -> list[str]:
+    """The digests of uploads that were neither handed in nor used for so many days, here or in the shared store."""
+    before, store = time.time() - days * 86400, shared()
+    used: dict[str, float] = {}
+    for path in _folder().glob("*/*"):
+        used[path.parent.name] = max(used.get(path.parent.name, 0.0), path.stat().st_mtime)
+    for one in store.objects("uploads") if store else ():
+        digest = one.key.split("/")[1]
+        used[digest] = max(used.get(digest, 0.0), one.written_at)
+    return sorted(digest for digest, at in used.items() if at < before and _DIGEST.fullmatch(digest))
+
+
+def remove_upload(sha256: str) -> int:
+    """Remove an upload, here and in the shared store; returns its bytes."""
+    files, store = [path for path in (_folder() / sha256).glob("*") if path.is_file()], shared()
+    there = store.objects(f"uploads/{sha256}") if store else []
+    size = max((*(path.stat().st_size for path in files), *(one.bytes for one in there)), default=0)
+    shutil.rmtree(_folder() / sha256, ignore_errors=True)
+    for one in there:
+        if store:
+            store.remove(one.key)
+    return size
 
 
 def file_name(name: str) -> str:
@@ -119,6 +146,11 @@ def _pulled(sha256: str) -> Upload | None:
 
 def _shared_keys(store: RemoteStore, sha256: str) -> list[str]:
     return [key for key in store.keys(f"uploads/{sha256}") if not key.endswith(".part")]
+
+
+def _shared_lately(store: RemoteStore, sha256: str) -> bool:
+    """Whether the upload is in the shared store, and written there lately enough not to be collected soon."""
+    return any(time.time() - one.written_at < _AGAIN_S for one in store.objects(f"uploads/{sha256}"))
 
 
 def _partial() -> Path:

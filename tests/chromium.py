@@ -26,28 +26,51 @@ LISTENING = "DevTools listening on ws://"
 
 
 class Tab:
-    """One page: what it asked for (`requests`) and what it complained of (`complaints`), and a hand on its mouse."""
+    """One page: what it asked for (`requests`), what was answered (`answers`: status and kind by address) and what it
+    complained of (`complaints`), and a hand on its mouse."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self.requests: list[str] = []
         self.complaints: list[str] = []
+        self.answers: dict[str, tuple[int, str]] = {}
+        self._user: tuple[str, str] | None = None
         self._socket, self._last = socket, 0
         for domain in ("Runtime", "Log", "Page", "Network"):
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Send one command and hear its answer; events that come before it are noted."""
-        self._last += 1
-        self._socket.send(json.dumps({"id": self._last, "method": method, "params": parameters}))
+        self._tell(method, **parameters)
+        wanted = self._last
         while True:
             message = json.loads(self._socket.recv(timeout=30))
-            if message.get("id") == self._last:
+            if message.get("id") == wanted:
                 assert "error" not in message, message
                 return dict(message["result"])
-            self._note(message["method"], message["params"])
+            if "method" in message:
+                self._note(message["method"], message["params"])
+
+    def know(self, user: str, password: str) -> None:
+        """From now on, give these to whoever asks for them, as a person at the browser's own dialog would."""
+        self._user = (user, password)
+        self.call("Fetch.enable", handleAuthRequests=True)
+
+    def _tell(self, method: str, **parameters: Any) -> None:
+        """Send one command whose answer does not matter."""
+        self._last += 1
+        self._socket.send(json.dumps({"id": self._last, "method": method, "params": parameters}))
 
     def _note(self, event: str, details: dict[str, Any]) -> None:
-        if event == "Network.requestWillBeSent":
+        if event == "Fetch.requestPaused":
+            self._tell("Fetch.continueRequest", requestId=details["requestId"])
+        elif event == "Fetch.authRequired":
+            user, password = self._user or ("", "")
+            given = {"response": "ProvideCredentials", "username": user, "password": password}
+            self._tell("Fetch.continueWithAuth", requestId=details["requestId"], authChallengeResponse=given)
+        elif event == "Network.responseReceived":
+            answer = details["response"]
+            self.answers[answer["url"]] = (answer["status"], answer["mimeType"])
+        elif event == "Network.requestWillBeSent":
             self.requests.append(details["request"]["url"])
         elif event == "Runtime.exceptionThrown":
             self.complaints.append(details["exceptionDetails"]["text"])

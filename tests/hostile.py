@@ -1,7 +1,10 @@
 """Sounding files of every kind, made on the spot, and ways to spoil them."""
 
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from models.ffmpeg import program
+from tests.lying import flac_bomb, length_lied, playlist, script
 
 KINDS = ("wav", "flac", "aiff", "mp3", "ogg", "opus", "m4a")
 
@@ -61,15 +65,60 @@ def hole_torn(data: bytes, rng: np.random.Generator) -> bytes:
     return data[:start] + rng.bytes(len(data) // 3) + data[start + len(data) // 3 :]
 
 
-def malformed(folder: Path, count: int, seed: int = 0) -> Iterator[Path]:
-    """So many spoilt files, each kind and each way in turn; equal seeds give equal files."""
+SPOILT: tuple[Callable[[bytes, np.random.Generator], bytes], ...] = (
+    bits_flipped, cut_short, header_spoilt, hole_torn,
+)  # fmt: skip
+NO_SONGS = ("flac_bomb", "playlist", "script")
+"""The kinds of malformed files that must be refused; of the others one or the other may be whole enough."""
+WAYS = (*(way.__name__ for way in SPOILT), "length_lied", *NO_SONGS)
+NOWHERE = "http://127.0.0.1:9/song.wav"
+
+
+def malformed(folder: Path, count: int, seed: int = 0, url: str = NOWHERE) -> Iterator[Path]:
+    """So many malformed files, each kind and each way in turn; equal seeds give equal files, but for the names in them.
+
+    Playlists name a good song, `named/song.wav` in the folder or what is at the URL; a script that were run would
+    leave the file `ran`.
+    """
     rng = np.random.default_rng(seed)
-    ways: tuple[Callable[[bytes, np.random.Generator], bytes], ...] = (
-        bits_flipped, cut_short, header_spoilt, hole_torn,
-    )  # fmt: skip
     whole = {kind: sound(folder / f"whole.{kind}", 1.5).read_bytes() for kind in KINDS}
+    (folder / "named").mkdir()
+    song = sound(folder / "named" / "song.wav")
     for index in range(count):
-        kind, way = KINDS[index % len(KINDS)], ways[index % len(ways)]
-        path = folder / f"{index:03d}-{way.__name__}.{kind}"
-        path.write_bytes(way(whole[kind], rng))
+        kind, turn, way = KINDS[index % len(KINDS)], index // len(WAYS), WAYS[index % len(WAYS)]
+        if way == "length_lied":
+            content = length_lied(kind, whole[kind], turn, rng)
+        elif way == "flac_bomb":
+            kind, content = ("flac", flac_bomb(folder, turn))
+        elif way == "playlist":
+            kind, content = playlist(song, url, turn)
+        elif way == "script":
+            kind, content = script(folder / "ran", url, turn)
+        else:
+            content = SPOILT[index % len(WAYS)](whole[kind], rng)
+        path = folder / f"{index:03d}-{way}.{kind}"
+        path.write_bytes(content)
         yield path
+
+
+@contextmanager
+def web_site(song: Path) -> Iterator[tuple[str, list[str]]]:
+    """An address on this machine that answers with a good song; yields it, and what was asked for there."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(song.read_bytes())
+
+        def log_message(self, *words: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/song.wav", asked
+        finally:
+            server.shutdown()

@@ -42,6 +42,7 @@ class Service:
 
     def variables(self, **more: str) -> dict[str, str]:
         own = {"REMIX_HOME": str(self.home), "PREFECT_API_URL": self.api, "PREFECT_HOME": str(self.home / "prefect")}
+        own["PYTHONPATH"] = str(ROOT)  # the code beside these tests, wherever the package was installed from
         quick = {"PREFECT_WORKER_QUERY_SECONDS": "3", "COLUMNS": "200", "PYTHONUNBUFFERED": "1"}
         kept = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
         return kept | own | quick | self.environment | more

@@ -202,8 +202,12 @@ def test_the_graph_of_a_run_shows_what_fed_a_stage_though_prefect_searches_no_re
 
     monkeypatch.setattr(collections, "visit_collection", counting)
     run_id = through_a_record(LouderSettings())
+    runs, end = {}, time.monotonic() + 120
     with get_client(sync_client=True) as client:
-        runs = {run.name: run for run in client.read_task_runs(flow_run_filter=FlowRunFilter(id={"any_": [run_id]}))}
+        while not {"length_of", "louder"} <= runs.keys():  # the server hears of them a little later
+            assert time.monotonic() < end
+            found = client.read_task_runs(flow_run_filter=FlowRunFilter(id={"any_": [run_id]}))
+            runs = {run.name: run for run in found}
     fed = {given.id for values in runs["length_of"].task_inputs.values() for given in values}
     assert runs["louder"].id in fed
     assert searched["LouderSettings"] < 10, "not one by one"

@@ -105,7 +105,7 @@ def test_lists_are_json_where_a_program_reads_them(tmp_path):
     assert "master.target_lufs" in {option["name"] for option in named}
     assert remix("weights", "verify", home=tmp_path).returncode == 0
     assert json.loads(remix("cache", "verify", "--json", home=tmp_path).stdout) == []
-    assert json.loads(remix("cache", "gc", "--json", home=tmp_path).stdout)["results"] == 0
+    assert json.loads(remix("cache", "gc", "--json", home=tmp_path).stdout)[0]["results"] == 0
     assert json.loads(remix("doctor", "--json", home=tmp_path).stdout)
 
 

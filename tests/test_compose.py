@@ -80,6 +80,14 @@ def test_a_folder_that_the_command_registers_is_there_for_the_workers(compose):
     assert folders["remix"] == folders["worker"] == folders["gpu-worker"] == {"/data": "data", "/songs": "./songs"}
 
 
+def test_the_server_finds_the_remixes_that_it_serves_where_the_workers_leave_them(compose):
+    server, worker = compose["services"]["server"], compose["services"]["worker"]
+    assert "data:/data" in server["volumes"]
+    assert {"auth", "aws"} <= set(server["secrets"])
+    for name in ("REMIX_STORE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_ENDPOINT_URL"):
+        assert server["environment"][name] == worker["environment"][name]
+
+
 def test_keys_of_the_shared_store_come_from_a_file(tmp_path, monkeypatch):
     import botocore.session
 

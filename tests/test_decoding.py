@@ -17,6 +17,7 @@ from models.errors import BadInput, Cancelled
 from models.progress import Watch
 from models.records import Samples
 from tests.hostile import KINDS, chord, ffmpeg, malformed, sound
+from tests.lying import flac_bomb
 
 
 def samples(path: Path, settings: IngestSettings = DEFAULT) -> Samples:
@@ -433,7 +434,7 @@ DECODE_EACH_IN_A_PROCESS = textwrap.dedent("""
     from models.errors import BadInput
 
     def fate(path):
-        resource.setrlimit(resource.RLIMIT_CPU, (10, 10))
+        resource.setrlimit(resource.RLIMIT_CPU, (10, 1200))
         try:
             for block in decode(path):
                 assert np.isfinite(block).all() and abs(block).max(initial=0) < 200
@@ -458,6 +459,14 @@ def fates(*paths: Path) -> list[tuple[str, str, int, int]]:
     return [(name, words, int(status), int(mb)) for words, (name, status, mb) in zip(lines[::2], ends, strict=True)]
 
 
+def test_a_small_file_that_unpacks_to_far_more_than_sound_does_is_refused_on_the_way(tmp_path: Path) -> None:
+    bomb = write(tmp_path / "bomb.flac", flac_bomb(tmp_path, 1))
+    passed: list[int] = []
+    with pytest.raises(BadInput, match="unpack to far more than sound does"):
+        passed.extend(block.shape[1] for block in decode(bomb))
+    assert 60 <= sum(passed) / SAMPLE_RATE < 20 * 60, "of 59 minutes; ffmpeg reads tens of kB ahead"
+
+
 def test_twenty_spoilt_files_are_each_refused_or_decoded_within_limits(tmp_path: Path) -> None:
     found = fates(*malformed(tmp_path, 20))
     assert len(found) == 20
@@ -472,7 +481,12 @@ def test_twenty_spoilt_files_are_each_refused_or_decoded_within_limits(tmp_path:
 @pytest.mark.timeout(1800)
 def test_an_hour_is_decoded_in_little_memory(tmp_path: Path) -> None:
     ffmpeg("-f", "lavfi", "-i", "sine=r=8000:d=3599", tmp_path / "hour.flac")
-    command = [sys.executable, "-c", DECODE_EACH_IN_A_PROCESS.replace("(10, 10)", "(600, 600)"), tmp_path / "hour.flac"]
+    command = [
+        sys.executable,
+        "-c",
+        DECODE_EACH_IN_A_PROCESS.replace("(10, 1200)", "(600, 1200)"),
+        tmp_path / "hour.flac",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     words, end = done.stdout.splitlines()
     assert words == "decoded"

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext, suppress
 from multiprocessing import Pipe
+from multiprocessing.connection import Listener
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -156,3 +158,61 @@ def test_a_voice_takes_the_bytes_of_all_that_it_is_made_of():
     assert wanted > 10_000_000
     assert bytes_in(Voice(singer.card, singer)) == pytest.approx(wanted, rel=1e-4)
     assert bytes_in(object()) == 0
+
+
+def test_a_stage_that_ends_in_any_way_is_answered_and_the_next_has_its_turn():
+    @stage("numpy")
+    def stepped_out(audio: Clip) -> Clip:
+        """Ends as no stage should."""
+        if audio.frames:
+            raise SystemExit(3)
+        return audio
+
+    calls: SimpleQueue[_Call] = SimpleQueue()
+    threading.Thread(target=take_turns, args=(calls, None), daemon=True).start()
+
+    def asked(frames: int) -> tuple[str, Any]:
+        _listening, connection = Pipe()
+        call = _Call(connection, "stepped_out", {"audio": Clip("0" * 64, 44_100, 2, frames)})
+        calls.put(call)
+        call.answer.exception(timeout=60)
+        return _outcome(call)
+
+    kind, error = asked(frames=1)
+    assert (kind, str(error)) == ("error", "SystemExit: 3")
+    assert asked(frames=0)[0] == "done"
+
+
+@pytest.mark.parametrize("end", ["done", "error", "lost", "stopped"])
+def test_whoever_asked_leaves_no_thread_and_no_connection_behind(tmp_path, monkeypatch, end):
+    """Whether the stage is done, fails, its engine dies, or the run is told to stop."""
+    path, closed = str(tmp_path / "engine"), threading.Event()
+    listener = Listener(path, "AF_UNIX")
+    monkeypatch.setenv("REMIX_ENGINE", path)
+
+    def answer() -> None:
+        with listener.accept() as connection:
+            connection.recv()
+            connection.send(("at", 0.5))
+            if end == "done":
+                connection.send(("done", 7))
+            elif end == "error":
+                connection.send(("error", BadInput("It is no song.")))
+            elif end == "lost":
+                return
+            with suppress(EOFError):
+                connection.recv()  # ends when the other side is closed
+            closed.set()
+
+    engine = threading.Thread(target=answer)
+    engine.start()
+    before = set(threading.enumerate())
+    stopped = Watch(cancelled=lambda: end == "stopped")
+    errors = {"error": BadInput, "lost": resident.EngineLost, "stopped": Cancelled}
+    with pytest.raises(errors[end]) if end in errors else nullcontext():
+        assert resident.computed("a stage", pytest.fail, {}, lambda name: stopped) == 7
+    engine.join(60)
+    assert not engine.is_alive()
+    assert closed.is_set() == (end != "lost")
+    assert set(threading.enumerate()) <= before
+    listener.close()

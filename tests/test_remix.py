@@ -238,9 +238,9 @@ def listener(name, fraction):
     print("at", name, flush=True)
     if name == stage:
         os.kill(os.getpid(), signal.SIGKILL)
-progress.listen(listener)
 from flows.remix import remix
-made = remix(song=Path(sys.argv[1]), out=Path(sys.argv[2]), outro_bars=2, device="cpu")
+with progress.heard_by(listener):
+    made = remix(song=Path(sys.argv[1]), out=Path(sys.argv[2]), outro_bars=2, device="cpu")
 print("computed", *sorted(stage.name for stage in made.stages if not stage.reused))
 """
 

@@ -144,17 +144,20 @@ def cache_verify(as_json: AsJson = False) -> None:
 
 def cache_gc(
     limit_gb: Annotated[float, typer.Option("--limit", min=0.0, help="Keep at most this many GB.")] = 20.0,
+    remix_days: Annotated[int, typer.Option(min=0, help="Keep the service's remixes so many days; 0: all.")] = 0,
+    upload_days: Annotated[int, typer.Option(min=0, help="Keep unused uploads so many days; 0: all.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Throw out the least recently used results over the limit; never what a run is using."""
-    import tasks.stages  # noqa: F401  # the declared types of all stages
-    from tasks.collecting import collect
+    """Throw out the least recently used results over the limit, here and in the shared store, and nothing in use.
 
-    gone = collect(round(limit_gb * 1e9))
-    if as_json:
-        print(json.dumps(asdict(gone)))
-        return
-    console.print(f"{gone.results} results and {gone.clips} clips removed, {gone.bytes / 1e9:.2f} GB", highlight=False)
+    Old remixes and uploads are taken only where it is asked for, and none that a run or a batch still needs.
+    """
+    from flows.collecting import collected
+    from flows.service import use_api
+
+    if remix_days or upload_days:
+        use_api()
+    show_rows(collected(limit_gb, remix_days, upload_days), as_json)
 
 
 def doctor(as_json: AsJson = False) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -18,15 +18,12 @@ if TYPE_CHECKING:
 
 RunId = Annotated[str, typer.Argument(help="A run's id, or enough of its beginning.")]
 
-_PAGE = 200
-"""How many runs a server names at once."""
-
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
     group = typer.Typer(help="The service's runs: without a command, the latest ones.", invoke_without_command=True)
     group.callback()(runs)
-    for command in (show, cancel, retry, fetch):
+    for command in (show, cancel, retry, fetch, remove):
         group.command()(command)
     app.add_typer(group, name="runs", rich_help_panel="Service")
 
@@ -140,6 +137,32 @@ def fetch(
     print(json.dumps({"id": str(run.id), "folders": folders}) if as_json else "\n".join(folders))
 
 
+def remove(
+    run_ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of runs, or enough of their beginnings.")],
+    as_json: AsJson = False,
+) -> None:
+    """Remove runs that are over, with their remixes, from this machine, the shared store and the server.
+
+    A batch whose folder has such a song remixes it anew. Uploads stay: `remix cache gc --upload-days`.
+    """
+    found = [_found(run_id) for run_id in run_ids]
+    from prefect.client.orchestration import get_client
+
+    from flows.leftovers import remove_run
+
+    with get_client(sync_client=True) as client:
+        refused = []
+        for run in {run.id: run for run in found}.values():
+            try:
+                remove_run(client, run)
+            except BadInput as reason:
+                refused.append(str(reason))
+                continue
+            print(json.dumps({"id": str(run.id), "name": run.name}) if as_json else f"{run.name}: removed")
+    if refused:
+        raise BadInput("\n".join(refused))
+
+
 def _tell(run: "FlowRun", state: "State[Any]", as_json: bool) -> None:
     told = {"id": str(run.id), "name": run.name, "state": state.name}
     print(json.dumps(told) if as_json else f"{run.name}: {state.name}")
@@ -180,16 +203,9 @@ def _found(run_id: str) -> "FlowRun":
 
 
 def _each(client: "SyncPrefectClient", state: str = "") -> "Iterator[FlowRun]":
-    """Every run that the server knows, or each in a state, the latest first, asked for page by page."""
-    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+    """Every run that the server knows, or each in a state, the latest first."""
     from prefect.client.schemas.objects import StateType
-    from prefect.client.schemas.sorting import FlowRunSort
 
-    types = [StateType(state.upper())] if state else list(StateType)
-    wanted = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=types)))
-    latest = FlowRunSort.EXPECTED_START_TIME_DESC
-    for offset in count(0, _PAGE):
-        page = client.read_flow_runs(flow_run_filter=wanted, sort=latest, limit=_PAGE, offset=offset)
-        yield from page
-        if len(page) < _PAGE:
-            return
+    from flows.leftovers import runs_in
+
+    return runs_in(client, [StateType(state.upper())] if state else list(StateType))

@@ -78,15 +78,14 @@ def typed_command() -> str:
 
 
 def server(port: Port = 4200, host: Host = "127.0.0.1") -> None:
-    """Run the Prefect server and its UI; with $REMIX_AUTH_FILE only for those who know the secret in that file."""
+    """Run the Prefect server, its UI and the finished remixes; with $REMIX_AUTH_FILE for those who know its secret."""
     import tasks  # noqa: F401  # telemetry off, the database beside the store
     from flows.service import check_address, secrets_from_files
 
     secrets_from_files()
     os.environ.setdefault("PREFECT_UI_STATIC_DIRECTORY", str(home() / "prefect" / "ui"))  # the root may be read-only
     check_address(host, port)
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
-    os.execv(sys.executable, command)
+    os.execv(sys.executable, [sys.executable, "-m", "flows.web", host, str(port)])
 
 
 def worker(pool: Pool = "cpu", limit: Limit = None, name: Annotated[str, typer.Option(help="Its name.")] = "") -> None:
