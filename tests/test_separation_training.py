@@ -112,7 +112,7 @@ def test_each_network_learns_by_its_own_optimizer(tmp_path, monkeypatch, name, k
         made.append(self)
 
     monkeypatch.setattr(torch.optim.Optimizer, "__init__", noted)
-    monkeypatch.setattr(train_separator, "CROP_S", 0.5)
+    monkeypatch.setattr(train_separator, "CROP_S", 1.5)
     found, _ = train_separator.learners(name, library(), library(), seed=0)
     next(train(found, TrainSettings(steps=1, batch=1, fresh=1, echo=1), 0, tmp_path / "c.pt"))
     assert [type(one).__name__ for one in made] == [kind]

@@ -2,8 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import redirect_stderr
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +10,6 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from models import registry
 from models.encoding import write_wav
 from models.example_song import example_song
 
@@ -109,58 +106,3 @@ def test_the_score_sounds_and_the_mix_holds_it_and_the_voice(folder):
     for part in (band, voice):
         assert np.corrcoef(mix[: len(part)], part)[0, 1] > 0.2, "both are heard in the mix"
     assert np.abs(mix).max() <= 10 ** (-1 / 20)
-
-
-def said(*arguments: str) -> tuple[int, str]:
-    """The exit code of a command of `remix`, and what it says to the person."""
-    from flows.cli.commands import app
-    from flows.cli.leaving import guarded
-
-    heard = StringIO()
-    with redirect_stderr(heard):
-        code = guarded(lambda: app(list(arguments), standalone_mode=False), debug=False)
-    return code, heard.getvalue()
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("separate", "song.wav", "--out", "/proc/x"),
-        ("separate", "song.wav", "--out", "song.mid"),
-        ("transcribe", "song.wav", "--out", "stems"),
-        ("extend", "song.mid", "--out", "/proc/x.mid"),
-        ("revoice", "stems/lead_vocals.flac", "--voice", "world", "--out", "/proc/x.wav"),
-        ("render", "song.mid", "--out", "song.mid/x.wav"),
-        ("mix", "song.wav", "song.wav", "--out", "nowhere/x.wav"),
-    ],
-)
-def test_what_cannot_be_written_is_refused_before_anything_is_computed(folder, monkeypatch, arguments):
-    def computed(*inputs: object, **options: object) -> None:
-        pytest.fail("something was computed")
-
-    monkeypatch.setattr("tasks.caching.Stage.__call__", computed)
-    for ingested in ("ingest", "separate"):
-        monkeypatch.setattr(f"flows.stages.{ingested}", computed)
-    code, words = said(*arguments)
-    assert code == 2, words
-    assert "cannot be written" in words
-
-
-def test_a_nearly_empty_prompt_is_said(folder):
-    score = pretty_midi.PrettyMIDI()
-    score.instruments.append(pretty_midi.Instrument(0))
-    score.instruments[0].notes.append(pretty_midi.Note(80, 60, 0.0, 0.5))
-    score.write(str(folder / "one_note.mid"))
-    code, words = said("extend", "one_note.mid", "--bars", "1", "--device", "cpu")
-    assert code == 0, words
-    assert "Almost no notes were heard; the song was played on from its key and tempo alone." in words
-    code, words = said("extend", "song.mid", "--bars", "1", "--device", "cpu", "--out", "again.mid")
-    assert code == 0, words
-    assert "Almost no" not in words
-
-
-def test_what_separates_nothing_is_refused(folder):
-    splitter = str(registry.verified(registry.find("vocal_splitter", "lead-backing")))
-    code, words = said("separate", "song.wav", "--separator", splitter, "--device", "cpu")
-    assert code == 2, words
-    assert "parts lead_vocals, backing_vocals, room; a separator has to part vocals and other." in words
