@@ -28,8 +28,8 @@ def separate(audio: Clip, separator: str, settings: SplitSettings, seed: int, de
     sources = cast(Sequence[str], network.sources)
     check_sources(separator, sources)
     blocks = split(Store().source(audio), network, settings, seed, device, stage_watch("separate"))
-    other = parts_of_other(sources)
-    names = other if len(other) > 1 else []
+    names = parts_of_other(sources)
+    names = names if len(names) > 1 else []
     rows = (np.concatenate([four_stems(sources, block), block[[sources.index(n) for n in names]]]) for block in blocks)
     drums, bass, other, vocals, *rest = Store().put_together(rows, audio.sample_rate)
     return Stems(drums, bass, other, vocals, tuple(Part(name, clip) for name, clip in zip(names, rest, strict=True)))
