@@ -1,10 +1,15 @@
-"""Where networks compute: what `--device` says, found out without importing torch where there is no GPU."""
+"""Where networks compute, and how precisely: what `--device` and the stages' `precision` say on this machine.
+
+Found out without importing torch where there is no GPU.
+"""
 
 import ctypes
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from flows.settings import Device
+from flows.settings import Device, StageSettings
+from models.demucs import precision
 from models.errors import BadInput
 
 ROCM = Path("/dev/kfd")
@@ -17,6 +22,19 @@ def resolved(device: Device) -> str:
     if device == "cuda" and not there:
         raise BadInput("This machine has no CUDA device that torch can use; leave --device at auto, or say cpu.")
     return "cuda" if there else "cpu"
+
+
+def in_precision(settings: StageSettings, on: str) -> StageSettings:
+    """The settings with "auto" as the precision that it stands for on a device, so that results are kept under that.
+
+    Raises `BadInput` for a precision that the device is not for.
+    """
+    apart, parted = (precision.resolved(s.precision, on) for s in (settings.separate, settings.part_voices))
+    return replace(
+        settings,
+        separate=replace(settings.separate, precision=apart),
+        part_voices=replace(settings.part_voices, precision=parted),
+    )
 
 
 def has_cuda() -> bool:

@@ -47,8 +47,11 @@ def evaluate_continuation(
     `midi` is a folder of MIDI files, or one that holds the collections the network was trained on, of which only its
     held-out songs are judged (those of `sources`, where any are named). Without it the songs are versions of the
     project's own example song. `noisy`: with so many of the songs it is measured, too, what prompts are worth that were
-    played, mixed, taken apart and transcribed. Raises `BadInput` for folders without usable songs.
+    played, mixed, taken apart and transcribed. Raises `BadInput` for folders without usable songs, and for
+    `sources` that are not there to choose from.
     """
+    if sources and midi is None:
+        raise BadInput(f"To choose {sources[0]!r} say the folder that holds it, with --midi.")
     entry = registry.find("music_transformer", transformer)
     network = load(registry.verified(entry))
     material = own_songs() if midi is None else _collections(midi, sources, entry.path) or midi_files(midi)
@@ -102,6 +105,10 @@ def _collections(folder: Path, sources: Sequence[str], weights: Path) -> Materia
     """The held-out songs of the training collections, where the folder holds any of them."""
     there = [name for name in corpus.SOURCES if (folder / name).is_dir()]
     if not there:
+        if sources:
+            raise BadInput(
+                f"{folder} holds none of the collections trained on, so no {sources[0]!r} can be chosen there."
+            )
         return None
     missing = sorted(set(sources) - set(there))
     if missing:

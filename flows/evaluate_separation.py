@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from models.demucs.stems import STEMS, check_sources, parts_of_other
 from models.errors import BadInput
 from models.records import Samples, Wave
 from models.separation_scores import SourceScores, even_shares, ideal_ratio_masks, scores
 
-STEMS = ("drums", "bass", "other", "vocals")
 RATE = 44100
 BASELINES = ("even share", "ideal ratio mask")
 OWN_SECONDS = 24.0
@@ -57,6 +57,10 @@ def trials(
     from models.demucs.load import load, separator_path
 
     networks = {name: load(separator_path(name), device) for name in separators}
+    for name, network in networks.items():
+        sources: list[str] = list(network.sources)  # type: ignore[arg-type]
+        check_sources(name, sources)
+        expected(np.zeros((len(STEMS), 2, 0), np.float32), sources)
     for song in songs:
         for name in BASELINES:
             estimate = even_shares(song.truth.sum(axis=0), 4) if name == BASELINES[0] else ideal_ratio_masks(song.truth)
@@ -119,10 +123,16 @@ def separated(network: Any, mix: Samples, device: str) -> tuple[list[str], Sampl
 
 
 def expected(truth: Samples, sources: Sequence[str]) -> Samples:
-    """The truth in a separator's own sources: stems it does not part belong to its `other`. Shape as its estimate."""
+    """The truth in a separator's own sources: stems it does not part belong to its `other`. Shape as its estimate.
+
+    A network without `other` may call it otherwise (accompaniment), but raises `BadInput` where it has several instead.
+    """
+    rest = ["other"] if "other" in sources else parts_of_other(sources)
     wanted = np.zeros((len(sources), *truth.shape[1:]), np.float32)
     for row, stem in enumerate(STEMS):
-        wanted[sources.index(stem if stem in sources else "other")] += truth[row]
+        if stem not in sources and len(rest) != 1:
+            raise BadInput(f"Sources {', '.join(sources)} cannot be judged: none of them is known to hold {stem}.")
+        wanted[sources.index(stem if stem in sources else rest[0])] += truth[row]
     return wanted
 
 
@@ -144,13 +154,17 @@ def _read(path: Path) -> Samples:
 
 
 def table(found: Sequence[Trial]) -> str:
-    """The trials as a Markdown table of SDR in dB: one row a separator of a song, and its mean over the songs."""
+    """The trials as a Markdown table of SDR in dB: one row a separator of a song, and its mean over the songs.
+
+    In brackets, of a stem's SDR, the gain over the better of silence and an even share.
+    """
     lines = ["| song | separator | " + " | ".join(STEMS) + " | vocals, median second |", "| --- | --- |" + " --: |" * 5]
     songs = list(dict.fromkeys(t.song for t in found))
     for song in [*songs, *(["mean"] if len(songs) > 1 else [])]:
         for separator in dict.fromkeys(t.separator for t in found):
             chosen = [t.score for t in found if t.separator == separator and song in (t.song, "mean")]
-            cells = [_mean([s.sdr for s in chosen if s.source == stem]) for stem in STEMS]
+            of_stems = [[s for s in chosen if s.source == stem] for stem in STEMS]
+            cells = [f"{_mean([s.sdr for s in of])}{_gain([s.gain for s in of])}" for of in of_stems]
             cells.append(_mean([s.second_sdr for s in chosen if s.source == "vocals"]))
             lines.append(f"| {song} | {separator} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -174,6 +188,12 @@ def rows(found: Sequence[Trial]) -> list[dict[str, str | float | None]]:
         values = {k: None if isinstance(v, float) and np.isnan(v) else v for k, v in asdict(trial.score).items()}
         made.append({"song": trial.song, "separator": trial.separator} | values)
     return made
+
+
+def _gain(values: Sequence[float]) -> str:
+    """The mean gain in brackets, with its sign."""
+    known = [value for value in values if not np.isnan(value)]
+    return f" ({np.mean(known):+.2f})" if known else ""
 
 
 def _mean(values: Sequence[float]) -> str:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from flows.known_songs import STEMS, known_songs, mixed
+from flows.known_songs import known_songs, mixed
 from models.basic_pitch.belief import InSong
 from models.basic_pitch.network import Posteriors, posteriors
 from models.basic_pitch.transcribe import notes_in
+from models.demucs.stems import STEMS
 from models.drum_notes import drum_notes
 from models.errors import BadInput
 from models.melody import melody_in

@@ -9,6 +9,7 @@ import numpy as np
 
 from models.demucs.load import load, separator_path
 from models.demucs.split import SplitSettings, split
+from models.demucs.stems import STEMS, check_sources, four_stems
 from models.example_song import ExampleSong, example_song
 from models.records import Score, Track, Wave
 from models.transcription_pieces import Piece, pieces, rendered
@@ -16,7 +17,6 @@ from models.transcription_pieces import Piece, pieces, rendered
 if TYPE_CHECKING:
     import torch
 
-STEMS = ("drums", "bass", "other", "vocals")
 _EXAMPLE_S = 30.0
 
 
@@ -56,6 +56,7 @@ def known_songs(
 ) -> Iterator[KnownSong]:
     """The songs of `true_stems`, taken apart by a separator; raises `BadInput` also for an unusable one."""
     network = load(separator_path(separator), device)
+    check_sources(separator, network.sources)  # type: ignore[arg-type]
     for piece, true in true_stems(midi, part, songs, seconds):
         yield KnownSong(piece, mixed(true), true, apart(true, network, device))
 
@@ -64,8 +65,8 @@ def apart(true: dict[str, Wave], network: "torch.nn.Module", device: str = "cpu"
     """The stems that a separator makes of the song that these stems add up to."""
     mix = mixed(true)
     parted = np.concatenate(list(split(mix, network, SplitSettings(), 0, device)), axis=2)
-    named = dict(zip(network.sources, parted, strict=True))  # type: ignore[arg-type]
-    return {name: Wave(named[name], mix.sample_rate) for name in STEMS}
+    stems = four_stems(network.sources, parted)  # type: ignore[arg-type]
+    return {name: Wave(stem, mix.sample_rate) for name, stem in zip(STEMS, stems, strict=True)}
 
 
 def _piece(name: str, song: ExampleSong) -> Piece:

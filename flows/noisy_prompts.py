@@ -109,13 +109,15 @@ def transcribed(song: Wave, grid: Grid, separator: str) -> tuple[Score, tuple[st
     """
     from models.demucs.load import load, separator_path
     from models.demucs.split import SplitSettings, split
+    from models.demucs.stems import STEMS, four_stems
     from models.listening import chords_on
     from models.pitch import PitchSettings, track_f0
     from models.writing_down import write_down
 
     network = load(separator_path(separator), "cpu")
-    stems = np.concatenate(list(split(song, network, SplitSettings(), 0, "cpu")), axis=2)
-    waves = {str(name): Wave(stem, RATE) for name, stem in zip(network.sources, stems, strict=True)}  # type: ignore[arg-type]
+    parted = np.concatenate(list(split(song, network, SplitSettings(), 0, "cpu")), axis=2)
+    stems = four_stems(network.sources, parted)  # type: ignore[arg-type]
+    waves = {name: Wave(stem, RATE) for name, stem in zip(STEMS, stems, strict=True)}
     vocals = waves["vocals"]
     pitch = track_f0(vocals, PitchSettings())
     score = write_down(waves["drums"], waves["bass"], {"other": waves["other"]}, vocals, pitch)

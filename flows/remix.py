@@ -12,7 +12,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.casting import KEEP_SINGER, SAME, cast, moved, notes_on_voice, sing_behind
-from flows.devices import resolved
+from flows.devices import in_precision, resolved
 from flows.separators import known, usable
 from flows.settings import DEFAULTS, Backing, Choices, Device, StageSettings
 from models import registry
@@ -93,12 +93,13 @@ def remix_of(taken: Song, song: Path, out: Path, choices: Choices) -> Remix:
 
     `song` is the file it came from, for its name and tags; `out` gets a folder for it.
     """
+    on = resolved(choices.device)
+    choices = replace(choices, settings=in_precision(choices.settings, on))
     voice, seed, settings = choices.voice, choices.seed, choices.settings
     splitter, transformer = choices.splitter, choices.transformer
     chosen = usable(choices.separator)
     separator = chosen.separator
     used = weights_used(separator, splitter, transformer, settings.listen.tracker, voice, choices.backing_voice)
-    on = resolved(choices.device)
     stems = separate(taken.audio, separator, settings.separate, seed, on)
     hearing = listen.submit(stems.drums, stems.bass, stems.other, settings.listen, on)
     voices = part_voices(stems.vocals, splitter, settings.part_voices, seed, on)
@@ -169,7 +170,7 @@ def check(song: Path, out: Path, choices: Choices) -> None:
     if choices.splitter != ALL_LEAD:
         registry.find("vocal_splitter", choices.splitter)
     registry.find("music_transformer", choices.transformer)
-    resolved(choices.device)
+    in_precision(choices.settings, resolved(choices.device))
     decode(song)
     check_writable(out)
 

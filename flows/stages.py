@@ -5,12 +5,13 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.devices import resolved
+from flows.devices import in_precision, resolved
 from flows.separators import usable
 from flows.settings import DEFAULTS, Device, StageSettings
 from models.encoding import write_bytes, write_flac, write_wav
 from models.errors import BadInput
 from models.midi import from_midi, to_midi
+from models.music_transformer import shortcomings
 from models.records import Clip, Grid, Mix, Score, Stems, Take, Voices
 from models.score import joined
 from models.so_vits_svc import DEFAULT_VOICE
@@ -20,6 +21,7 @@ from tasks.in_use import in_use
 from tasks.ingest import ingest
 from tasks.listen import follow_pitch, listen
 from tasks.mixdown import mix_takes
+from tasks.publish import check_file_writable, check_writable
 from tasks.render import SAMPLE_RATE, render
 from tasks.revoice import revoice
 from tasks.separate import part_voices, separate
@@ -40,6 +42,7 @@ def separate_file(
     settings: StageSettings = DEFAULTS,
 ) -> tuple[Path, ...]:
     """Take a song apart into FLAC files named for the stems: drums, bass, other, vocals, lead and backing vocals."""
+    check_writable(out)
     with in_use():
         stems, voices = _apart(ingest(song).audio, separator, splitter, seed, resolved(device), settings)
         named = {
@@ -65,6 +68,7 @@ def transcribe_file(
     settings: StageSettings = DEFAULTS,
 ) -> Path:
     """Write a song down as MIDI: bass, harmony, drums and the sung melody, on the song's own beats."""
+    check_file_writable(out)
     with in_use():
         audio = ingest(song).audio
         stems, voices = _apart(audio, separator, splitter, seed, resolved(device), settings)
@@ -80,9 +84,9 @@ def transcribe_file(
 def _apart(
     audio: Clip, separator: str, splitter: str, seed: int, on: str, settings: StageSettings
 ) -> tuple[Stems, Voices]:
+    settings = in_precision(settings, on)
     chosen = usable(separator)
-    for note in chosen.notes:
-        print(note, file=sys.stderr)
+    _say(chosen.notes)
     stems = separate(audio, chosen.separator, settings.separate, seed, on)
     return stems, part_voices(stems.vocals, splitter, settings.part_voices, seed, on)
 
@@ -100,7 +104,9 @@ def extend_midi(
     """Play a MIDI file on for so many bars; writes the old and the new notes together."""
     if not 1 <= bars <= 64:
         raise BadInput(f"The transformer plays on for 1 to 64 bars, not {bars}.")
+    check_file_writable(out)
     score, grid = _midi(midi)
+    _say(shortcomings(score, grid, score.end_s, accompanied=False))
     with in_use():
         more = extend(score, grid, score.end_s, bars, transformer, settings.extend, seed, resolved(device))
     write_bytes(to_midi(joined(score, more.score), more.grid), out)
@@ -117,6 +123,7 @@ def revoice_file(
     settings: StageSettings = DEFAULTS,
 ) -> Path:
     """Sing a vocal recording with another voice."""
+    check_file_writable(out)
     ground = consent(find_voice(voice)).ground
     with in_use():
         sung = revoice(ingest(vocals).audio, voice, settings.revoice, seed, resolved(device))
@@ -127,6 +134,7 @@ def revoice_file(
 @flow(name="render", flow_run_name="render {midi}", persist_result=False)
 def render_midi(midi: Path, out: Path, settings: StageSettings = DEFAULTS) -> Path:
     """Play a MIDI file on the instruments of a SoundFont."""
+    check_file_writable(out)
     score, _ = _midi(midi)
     with in_use():
         played = render(score, round((score.end_s + _TAIL_S) * SAMPLE_RATE), settings.render)
@@ -137,11 +145,18 @@ def render_midi(midi: Path, out: Path, settings: StageSettings = DEFAULTS) -> Pa
 @flow(name="mix", flow_run_name="mix {voice} with {backing}", persist_result=False)
 def mix_files(voice: Path, backing: Path, out: Path, settings: StageSettings = DEFAULTS) -> Mix:
     """Mix a voice and its backing, both from their first sample, at the loudness target."""
+    check_file_writable(out)
     with in_use():
         sung, played = ingest(voice).audio, ingest(backing).audio
         mix = mix_takes((Take(sung, 0.0, 0.0),), (Take(played, 0.0, 0.0),), settings.mixdown, settings.master)
         write_wav(Store().source(mix.audio), out)
     return mix
+
+
+def _say(notes: tuple[str, ...]) -> None:
+    """What the user is to know, a sentence a line."""
+    for note in notes:
+        print(note, file=sys.stderr)
 
 
 def _flac(clip: Clip, path: Path) -> Path:

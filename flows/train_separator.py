@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 NETWORKS = ("band-mask", "lead-backing", "mask-cnn")
 RATES = {"band-mask": 1e-3, "lead-backing": 1e-3, "mask-cnn": 5e-4}
-"""AdamW's peak learning rate for each."""
+"""The peak learning rate of each."""
 CROP_S = 4.0
 EMPHASIS = {"band-mask": (1.0, 1.0, 1.0, 2.0), "lead-backing": (2.0, 1.0, 1.0)}
 """How much each source's error counts: what the voice conversion is fed with counts double."""
@@ -91,7 +91,8 @@ def learners(
         network.to(memory_format=torch.channels_last)
         prepare, loss = partial(cnn_learning.blocks_of, network), partial(cnn_learning.loss, network, precision)
         judged = [prepare(four) for four in fours]
-        return Learner(network, draw, prepare, loss), partial(cnn_learning.held_out_loss, network, judged)
+        learner = Learner(network, draw, prepare, loss, cnn_learning.adam)
+        return learner, partial(cnn_learning.held_out_loss, network, judged)
     pair = (2, 0) if network_name == "lead-backing" else (1, 2)
     judging = learning.Judging(pair, EMPHASIS[network_name], precision)
     powers, error = partial(learning.powers_of, network), partial(learning.loss, network, judging)

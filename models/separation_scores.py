@@ -15,18 +15,22 @@ from models.records import Samples
 from models.separation_metrics import frame_sdrs_db, sdr_db, si_sdr_db
 
 WINDOW, HOP = 4096, 1024
+SILENCE_DB = 0.0
+"""The SDR of silence: its error is the source itself."""
 
 
 @dataclass(frozen=True)
 class SourceScores:
     """One source's scores in dB, nan where the truth is silent.
 
-    `sdr` and `si_sdr` are over the whole song, `second_sdr` is the median over one-second frames that are not silent;
+    `sdr` and `si_sdr` are over the whole song; `gain` is how much `sdr` is above the better of two answers that take no
+    listening, silence and a quarter of the mix; `second_sdr` is the median over one-second frames that are not silent;
     `bss_sdr`, `bss_sir`, `bss_sar`, `bss_isr` are BSS Eval v4's medians over seconds, nan where not asked for.
     """
 
     source: str
     sdr: float
+    gain: float
     si_sdr: float
     second_sdr: float
     bss_sdr: float
@@ -43,13 +47,17 @@ def scores(
     BSS Eval v4 (Vincent et al., 2006; Stöter et al., 2018) takes about a minute for each minute of four sources.
     """
     nan = float("nan")
+    share = truth.sum(axis=0) / np.float32(4)
     medians = bss_eval_v4(truth, estimate, sample_rate) if bss_eval else np.full((4, len(sources)), nan)
     found = []
     for row, name in enumerate(sources):
         seconds = frame_sdrs_db(truth[row], estimate[row], sample_rate)
         second = float(np.median(seconds)) if len(seconds) else nan
-        whole = sdr_db(truth[row], estimate[row]), si_sdr_db(truth[row], estimate[row])
-        found.append(SourceScores(name, *whole, second, *(float(medians[k, row]) for k in (0, 2, 3, 1))))
+        whole, invariant = sdr_db(truth[row], estimate[row]), si_sdr_db(truth[row], estimate[row])
+        gain = whole - max(SILENCE_DB, sdr_db(truth[row], share))
+        found.append(
+            SourceScores(name, whole, gain, invariant, second, *(float(medians[k, row]) for k in (0, 2, 3, 1)))
+        )
     return tuple(found)
 
 

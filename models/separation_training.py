@@ -15,7 +15,7 @@ from models.separation_data import Example
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """`steps` in all; `batch` mixes a step; `rate` is AdamW's peak learning rate; `warm` steps to reach it.
+    """`steps` in all; `batch` mixes a step; `rate` is the peak learning rate; `warm` steps to reach it.
 
     Mixes are drawn `fresh` batches a round, and each round goes through them `echo` times in random order, since
     drawing one costs as much as learning from it (Choi et al., "Faster Neural Network Training with Data Echoing",
@@ -38,14 +38,27 @@ class TrainSettings:
         return self.fresh * self.echo
 
 
+Optimizer = Callable[[Iterator[nn.Parameter], float], torch.optim.Optimizer]
+"""Makes an optimizer of a network's parameters and a learning rate."""
+
+
+def adamw(parameters: Iterator[nn.Parameter], rate: float) -> torch.optim.Optimizer:
+    """Adam with a weight decay of its own, and a second moment that forgets sooner than usual."""
+    return torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
+
+
 @dataclass(frozen=True)
 class Learner:
-    """A network and how it learns: `draw` makes an example, `prepare` a batch of them, `loss` judges it."""
+    """A network and how it learns: `draw` makes an example, `prepare` a batch of them, `loss` judges it.
+
+    `optimizer` makes what goes down the loss.
+    """
 
     network: nn.Module
     draw: Callable[[np.random.Generator], Example]
     prepare: Callable[[list[Example]], Any]
     loss: Callable[[Any], Tensor]
+    optimizer: Optimizer = adamw
 
 
 def train(
@@ -57,8 +70,7 @@ def train(
     number alone, so a run that was killed goes on as if it had not been.
     """
     network = learner.network
-    parameters = network.parameters()
-    optimizer = torch.optim.AdamW(parameters, lr=settings.rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
+    optimizer = learner.optimizer(network.parameters(), settings.rate)
     average = {key: value.clone() for key, value in network.state_dict().items()}
     step = 0
     if checkpoint.is_file():

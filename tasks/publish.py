@@ -5,11 +5,13 @@ that already holds what it would write.
 """
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from errno import EISDIR
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -113,12 +115,25 @@ def published(
 
 def check_writable(out: Path) -> None:
     """Raise `BadInput` now, not after minutes of work, if nothing can be written below a folder."""
-    there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    with _told(f"The output folder {out}"):
+        there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+        TemporaryFile(dir=there).close()
+
+
+def check_file_writable(out: Path) -> None:
+    """Raise `BadInput` now, not after minutes of work, if a file cannot be written."""
+    with _told(str(out)):
+        if out.is_dir():
+            raise IsADirectoryError(EISDIR, "")
+        TemporaryFile(dir=out.parent).close()
+
+
+@contextmanager
+def _told(named: str) -> Iterator[None]:
     try:
-        with TemporaryFile(dir=there):
-            return
+        yield
     except OSError as error:
-        raise BadInput(f"The output folder {out} cannot be written: {error.strerror}.") from None
+        raise BadInput(f"{named} cannot be written: {os.strerror(error.errno or 0)}.") from None
 
 
 @contextmanager

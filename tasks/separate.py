@@ -8,14 +8,13 @@ import numpy as np
 from models import registry
 from models.demucs.load import load, separator_path
 from models.demucs.split import SplitSettings, split
+from models.demucs.stems import check_sources, four_stems, parts_of_other
 from models.demucs.voices import PartingSettings, company, kept_together
-from models.records import Clip, Part, Samples, Stems, Voices
+from models.records import Clip, Part, Stems, Voices
 from tasks.caching import stage
 from tasks.networks import NETWORKS
 from tasks.progress import stage_watch
 from tasks.store import BLOCK_FRAMES, Store
-
-STEMS = ("drums", "bass", "other", "vocals")
 
 
 def _separator(separator: str, **inputs: Any) -> str:
@@ -27,25 +26,13 @@ def separate(audio: Clip, separator: str, settings: SplitSettings, seed: int, de
     """Take the song apart into drums, bass, other and vocals with a Demucs network."""
     network = NETWORKS.kept(load, separator_path(separator), device)
     sources = cast(Sequence[str], network.sources)
+    check_sources(separator, sources)
     blocks = split(Store().source(audio), network, settings, seed, device, stage_watch("separate"))
-    names = _parts(sources)
-    rows = (np.concatenate([_four(sources, block), block[[sources.index(n) for n in names]]]) for block in blocks)
+    names = parts_of_other(sources)
+    names = names if len(names) > 1 else []
+    rows = (np.concatenate([four_stems(sources, block), block[[sources.index(n) for n in names]]]) for block in blocks)
     drums, bass, other, vocals, *rest = Store().put_together(rows, audio.sample_rate)
     return Stems(drums, bass, other, vocals, tuple(Part(name, clip) for name, clip in zip(names, rest, strict=True)))
-
-
-def _four(sources: Sequence[str], block: Samples) -> Samples:
-    """The four stems from a network's own sources; what is none of them (guitar, piano) belongs to `other`."""
-    stems = np.zeros((len(STEMS), *block.shape[1:]), np.float32)
-    for name, part in zip(sources, block, strict=True):
-        stems[STEMS.index(name if name in STEMS else "other")] += part
-    return stems
-
-
-def _parts(sources: Sequence[str]) -> list[str]:
-    """The network's sources that make up the stem `other`, where they are more than one."""
-    names = [name for name in sources if name == "other" or name not in STEMS]
-    return names if len(names) > 1 else []
 
 
 ALL_LEAD = "none"

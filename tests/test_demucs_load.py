@@ -118,9 +118,103 @@ def test_a_truncated_file_is_refused(tmp_path):
 
 
 def test_weights_that_do_not_fit_are_refused(tmp_path):
-    torch.save(package(BandMask, tiny(), sources=SOURCES, width=32, depth=2), tmp_path / "a.th")
-    with pytest.raises(BadInput):
+    state = hdemucs().state_dict()
+    kwargs = {"sources": SOURCES, "channels": 8, "depth": 4, "nfft": 512, "hybrid_old": False}
+    torch.save({"klass": HDemucs, "args": [], "kwargs": kwargs, "state": state}, tmp_path / "a.th")
+    with pytest.raises(BadInput, match="do not fit"):
         load(tmp_path / "a.th")
+
+
+def described(path: Path, **changes: object) -> Path:
+    """A safetensors file without tensors, of which only the description of the network is read; values as given."""
+    metadata = {"klass": "demucs.htdemucs.HTDemucs", "args": "[]", "kwargs": "{}"} | changes
+    head = json.dumps({"__metadata__": changes.get("whole", metadata)}).encode()
+    path.write_bytes(len(head).to_bytes(8, "little") + head)
+    return path
+
+
+NO_FRACTION = '{"sources": ["vocals", "other"], "segment": {"_type": "fraction", "numerator": 1, "denominator": 0}}'
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"whole": [1, 2]}, "not text by name"),
+        ({"whole": None}, "not text by name"),
+        ({"klass": ["a"]}, "not text by name"),
+        ({"args": 5}, "not text by name"),
+        ({"args": "5"}, "args has to be a list"),
+        ({"args": "nothing"}, "not a whole separator"),
+        ({"args": "[" * 100_000}, "not a whole separator"),
+        ({"kwargs": "[]"}, "kwargs and the weights have to go by names"),
+        ({"kwargs": NO_FRACTION}, "not a whole separator"),
+        ({"kwargs": NO_FRACTION.replace("0}", '"a"}')}, "not a whole separator"),
+        ({"kwargs": NO_FRACTION.replace("denominator", "below")}, "not a whole separator"),
+        ({"kwargs": '{"sources": ["a"], "depth": 0}'}, "do not fit"),
+        ({"kwargs": '{"sources": 5}', "klass": "models.demucs.band_mask.BandMask"}, "do not fit"),
+        ({"kwargs": "{}"}, "do not fit"),
+    ],
+)
+def test_a_description_that_is_none_is_refused(tmp_path, changes, says):
+    with pytest.raises(BadInput, match=says) as refused:
+        load(described(tmp_path / "a.safetensors", **changes))
+    assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("segment", [0, -1.0, 0.001, 1e9, float("inf"), float("nan"), None, "8"])
+def test_a_segment_that_is_no_length_is_refused(tmp_path, segment):
+    network = tiny()
+    network.segment = segment
+    save(network, tmp_path / "a.safetensors")
+    with pytest.raises(BadInput, match=r"they must last 0\.1 to 600 s"):
+        load(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(tmp_path, value):
+    network = tiny()
+    network.enter.bias.data[3] = value
+    save(network, tmp_path / "a.safetensors")
+    with pytest.raises(BadInput, match=r"weights that are not numbers, in enter\.bias"):
+        load(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"args": 5}, "args has to be a list"),
+        ({"kwargs": []}, "kwargs and the weights have to go by names"),
+        ({"state": [1]}, "kwargs and the weights have to go by names"),
+        ({"state": {"a": 1}}, "do not fit"),
+        ({"klass": ["HDemucs"]}, "which is not a separator"),
+    ],
+)
+def test_a_checkpoint_of_the_wrong_shape_is_refused(tmp_path, changes, says):
+    torch.save(package(HDemucs, hdemucs(), sources=SOURCES, channels=4, depth=4, nfft=512) | changes, tmp_path / "a.th")
+    with pytest.raises(BadInput, match=says):
+        load(tmp_path / "a.th")
+
+
+class Call:
+    def __reduce__(self):
+        return (print, ("ran",))
+
+
+def test_a_refused_checkpoint_is_told_in_our_own_words(tmp_path):
+    path = tmp_path / "evil.th"
+    torch.save({"klass": Call(), "args": [], "kwargs": {}, "state": {}}, path)
+    with pytest.raises(BadInput) as refused:
+        load(path)
+    said = f"{path} cannot be read without running code in it, so it is refused: it asks for "
+    assert str(refused.value).startswith(said)
+    assert str(refused.value).removeprefix(said).split(".")[-2:] == ["print", ""]
+
+
+def test_a_missing_bag_is_named(monkeypatch, tmp_path):
+    assert registry.manifest()
+    monkeypatch.setattr(registry, "SHIPPED", tmp_path)
+    with pytest.raises(BadInput, match=r"htdemucs_ft\.yaml, which comes with the project, is missing"):
+        to_fetch("htdemucs_ft")
 
 
 def test_separators_are_found_by_name_or_file(tmp_path):

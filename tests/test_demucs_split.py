@@ -9,10 +9,14 @@ from demucs.htdemucs import HTDemucs
 from torch import nn
 
 from models.demucs.band_mask import BandMask
+from models.demucs.load import load, separator_path
 from models.demucs.split import SplitSettings, split
+from models.demucs.voices import PartingSettings
 from models.errors import BadInput, Cancelled
 from models.progress import Watch
 from models.records import Wave
+from models.separation_metrics import sdr_db
+from models.separation_songs import own_song
 
 SOURCES = ["drums", "bass", "other", "vocals"]
 PLAIN = SplitSettings()
@@ -152,14 +156,33 @@ def test_a_source_too_big_for_memory_is_halved(monkeypatch):
     assert sizes[:3] == [4, 2, 1] or sizes[:2] == [3, 1]
 
 
+@pytest.mark.parametrize("kind", [SplitSettings, PartingSettings])
 @pytest.mark.parametrize(
-    ("settings", "word"),
-    [(SplitSettings(overlap=1.0), "Overlap"), (SplitSettings(precision="int4"), "precision")],
+    "wrong",
+    [
+        {"overlap": 0.99999999},
+        {"overlap": -0.1},
+        {"overlap": float("nan")},
+        {"shifts": 1_000_000},
+        {"batch": -1},
+        {"precision": "int4"},
+    ],
 )
-def test_refuses_settings_it_cannot_use(settings, word):
+def test_refuses_settings_it_cannot_use(kind, wrong):
+    with pytest.raises(BadInput, match=next(iter(wrong))):
+        kind(**wrong)
+
+
+def test_float16_is_refused_on_a_cpu():
     network = tiny_band_mask()
-    with pytest.raises(BadInput, match=word):
-        list(split(song(network), network, settings, 0, "cpu"))
+    with pytest.raises(BadInput, match="float16 is for a GPU only"):
+        list(split(song(network), network, SplitSettings(precision="float16"), 0, "cpu"))
+
+
+def test_a_precision_that_was_not_resolved_reaches_no_network():
+    network = tiny_band_mask()
+    with pytest.raises(ValueError, match="part of the key"):
+        list(split(song(network), network, SplitSettings(precision="auto"), 0, "cpu"))
 
 
 def test_refuses_another_rate():
@@ -173,3 +196,13 @@ def test_bfloat16_stays_near_full_precision(make):
     wave = song(network)
     full, half = whole(wave, network), whole(wave, network, SplitSettings(precision="bfloat16"))
     assert 0 < np.square(full - half).sum() < 1e-4 * np.square(full).sum()
+
+
+@pytest.mark.weights
+def test_the_shipped_separator_loses_next_to_nothing_in_bfloat16():
+    network, truth = load(separator_path("band-mask")), own_song(0, 8.0)
+    heard = Wave(truth.sum(axis=0), 44100)
+    full, half = whole(heard, network), whole(heard, network, SplitSettings(precision="bfloat16"))
+    for stem, exact, found in zip(truth, full, half, strict=True):
+        assert 40 < sdr_db(exact, found) < 90, "the difference is below -40 dB, and there is one"
+        assert abs(sdr_db(stem, exact) - sdr_db(stem, found)) < 0.05

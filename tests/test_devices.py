@@ -5,8 +5,11 @@ import pytest
 import torch
 
 from flows import devices
-from flows.devices import resolved
+from flows.devices import in_precision, resolved
+from flows.settings import StageSettings, with_options
+from models.demucs import precision
 from models.errors import BadInput
+from tasks.separate import separate
 
 
 def refused(name):
@@ -44,3 +47,50 @@ def test_a_card_that_this_torch_has_no_code_for_is_not_used(monkeypatch):
     assert resolved("auto") == "cpu"
     with pytest.raises(BadInput, match="no CUDA device"):
         resolved("cuda")
+
+
+def cpu(folder, line):
+    (folder / "cpuinfo").write_text(f"processor\t: 0\n{line}\nbogomips\t: 1\n")
+    return folder / "cpuinfo"
+
+
+@pytest.mark.parametrize(
+    ("line", "means"),
+    [
+        ("flags\t\t: fpu avx512f avx512_bf16 amx_tile", "bfloat16"),
+        ("flags\t\t: fpu avx2 avx512f", "float32"),
+        ("Features\t: fp asimd bf16", "bfloat16"),
+        ("model name\t: flags : bf16", "float32"),
+    ],
+)
+def test_auto_is_bfloat16_where_the_processor_has_it(monkeypatch, tmp_path, line, means):
+    monkeypatch.setattr(precision, "_CPU", cpu(tmp_path, line))
+    assert precision.resolved("auto", "cpu") == means
+    monkeypatch.setattr(precision, "_CPU", tmp_path / "none")
+    assert precision.resolved("auto", "cpu") == "float32"
+
+
+@pytest.mark.parametrize(("has", "means"), [(True, "bfloat16"), (False, "float32")])
+def test_auto_on_a_gpu_is_what_the_gpu_has(monkeypatch, has, means):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has)
+    assert precision.resolved("auto", "cuda") == means
+    assert precision.resolved("float16", "cuda") == "float16"
+
+
+def test_a_result_is_kept_under_the_precision_that_auto_stands_for(monkeypatch, tmp_path):
+    asked = [f"{stage}.precision=auto" for stage in ("separate", "part_voices")]
+    asked = with_options(StageSettings(), asked)
+    keys = []
+    for line in ("flags : avx512_bf16", "flags : sse2"):
+        monkeypatch.setattr(precision, "_CPU", cpu(tmp_path, line))
+        found = in_precision(asked, "cpu")
+        assert found.separate.precision == found.part_voices.precision != "auto"
+        inputs = {"separator": "band-mask", "settings": found.separate, "seed": 0, "device": "cpu"}
+        keys.append(separate.key(inputs))
+    exact = {"separator": "band-mask", "settings": StageSettings().separate, "seed": 0, "device": "cpu"}
+    assert keys[0] != keys[1] == separate.key(exact)
+
+
+def test_float16_is_refused_before_anything_is_computed():
+    with pytest.raises(BadInput, match="float16 is for a GPU only"):
+        in_precision(with_options(StageSettings(), ["part_voices.precision=float16"]), "cpu")

@@ -91,6 +91,13 @@ def test_folders_without_music_are_refused(tmp_path):
         evaluating.evaluate_continuation(tmp_path)
 
 
+def test_a_collection_that_is_not_there_is_not_passed_over(midi):
+    with pytest.raises(BadInput, match="holds none of the collections trained on, so no 'pop909' can be chosen"):
+        evaluating.evaluate_continuation(midi, ("pop909",))
+    with pytest.raises(BadInput, match="To choose 'pop909' say the folder"):
+        evaluating.evaluate_continuation(None, ("pop909",))
+
+
 def test_what_is_played_and_heard_perfectly_is_the_piece():
     piece = evaluating.own_songs().held[1]
     score, grid = noisy_prompts.played(piece)

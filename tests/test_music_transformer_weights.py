@@ -2,12 +2,16 @@ import json
 
 import pytest
 
+from flows.evaluate_continuation import own_songs
 from models import registry
 from models.example_song.composition import compose
 from models.grid import carried_on
 from models.music_transformer import PlaySettings, accompany, extend
 from models.music_transformer.harmony import shift_of_key
+from models.music_transformer.likelihood import chances
+from models.music_transformer.markov import Markov
 from models.music_transformer.network import MusicTransformer, load
+from models.music_transformer.tokens import cut
 
 pytestmark = pytest.mark.weights
 
@@ -26,6 +30,19 @@ def test_the_shipped_network_beats_the_markov_row(group):
     assert rows["model"]["nats_per_note"]["high"] < rows["markov"]["nats_per_note"]["low"]
     assert rows["model"]["nats_per_note_with_memory"]["mean"] < rows["model"]["nats_per_note"]["mean"]
     assert rows["model"]["pitch_overlap"]["mean"] > rows["other_song"]["pitch_overlap"]["mean"]
+
+
+def test_it_is_less_surprised_by_songs_of_ours_than_markov(shipped):
+    """Songs that neither network nor counts have met: the counts know another song of ours, or the same bars before."""
+    whole = own_songs().held
+    for piece, other in ((cut(whole[0], 0, 16), whole[1]), (cut(whole[1], 0, 16), whole[0])):
+        strange, same = Markov(), Markov()
+        strange.learn(other)
+        same.learn(cut(piece, 0, 8))
+        alone = chances(shipped, piece, piece.families).nats_per_note()
+        heard = chances(shipped, piece, piece.families, start=8).nats_per_note()
+        assert 0.5 < alone < strange.nats_per_note(piece) - 1.5
+        assert 0.5 < heard < same.nats_per_note(cut(piece, 8, 16)) - 1
 
 
 def in_key(score, key: str) -> float:

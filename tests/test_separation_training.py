@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from flows import train_separator
 from models.demucs import learning
 from models.demucs.band_mask import BandMask
 from models.separation_data import SOURCES, Example, Library, Piece, mixture, vocal_mixture
@@ -97,3 +98,22 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path):
     assert again == whole[4:]
     for key, value in averaged(tmp_path / "killed.pt").items():
         assert torch.equal(value, averaged(tmp_path / "whole.pt")[key])
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "decay"), [("mask-cnn", "Adam", 0), ("band-mask", "AdamW", 1e-3), ("lead-backing", "AdamW", 1e-3)]
+)
+def test_each_network_learns_by_its_own_optimizer(tmp_path, monkeypatch, name, kind, decay):
+    made = []
+    plain = torch.optim.Optimizer.__init__
+
+    def noted(self, *args, **kwargs):
+        plain(self, *args, **kwargs)
+        made.append(self)
+
+    monkeypatch.setattr(torch.optim.Optimizer, "__init__", noted)
+    monkeypatch.setattr(train_separator, "CROP_S", 1.5)
+    found, _ = train_separator.learners(name, library(), library(), seed=0)
+    next(train(found, TrainSettings(steps=1, batch=1, fresh=1, echo=1), 0, tmp_path / "c.pt"))
+    assert [type(one).__name__ for one in made] == [kind]
+    assert {group["weight_decay"] for group in made[0].param_groups} == {decay}

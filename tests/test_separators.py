@@ -17,7 +17,8 @@ from safetensors.torch import save_file
 
 from flows.separators import SHIPPED, known, usable
 from models import registry
-from models.demucs.load import load, separator_path, to_fetch
+from models.demucs.band_mask import BandMask
+from models.demucs.load import load, save, separator_path, to_fetch
 from models.errors import BadInput
 from models.records import Clip
 from models.separation_songs import own_song
@@ -203,6 +204,40 @@ def test_a_file_of_the_users_is_taken_as_it_is(tmp_path):
     assert usable(str(tmp_path / "mine.th")).separator == str(tmp_path / "mine.th")
     with pytest.raises(BadInput, match="no separator named"):
         known("band-musk")
+
+
+def band_mask(sources: list[str], path: Path) -> str:
+    torch.manual_seed(0)
+    save(BandMask(sources, width=16, depth=2, segment=1.0), path)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("sources", "says"),
+    [
+        (["lead_vocals", "backing_vocals", "room"], "parts lead_vocals, backing_vocals, room; .* vocals and other"),
+        (["drums", "bass", "other"], "has to part vocals and other"),
+        (["drums", "bass", "vocals"], "has to part vocals and other"),
+        (["other", "vocals", "vocals"], "a name of its own"),
+    ],
+)
+def test_a_network_that_makes_no_four_stems_is_refused(home, tmp_path, sources, says):
+    with pytest.raises(BadInput, match=says):
+        separate.fn(stored(), band_mask(sources, tmp_path / "mine.safetensors"), settings(), 0, "cpu")
+
+
+@pytest.mark.parametrize("rest", ["other", "accompaniment"])
+def test_what_a_network_of_two_sources_does_not_part_is_other(home, tmp_path, rest):
+    audio = stored()
+    stems = separate.fn(audio, band_mask(["vocals", rest], tmp_path / "mine.safetensors"), settings(), 0, "cpu")
+    drums, bass, other, vocals = (
+        Store().source(clip).read(0, audio.frames) for clip in (stems.drums, stems.bass, stems.other, stems.vocals)
+    )
+    assert not drums.any()
+    assert not bass.any()
+    assert min(np.abs(other).max(), np.abs(vocals).max()) > 1e-3
+    np.testing.assert_allclose(other + vocals, Store().source(audio).read(0, audio.frames), atol=1e-4)
+    assert stems.parts == ()
 
 
 def settings():

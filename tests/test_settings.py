@@ -63,6 +63,9 @@ def test_a_file_that_is_no_soundfont_is_refused_at_once(tmp_path):
         ("separate.overlap", "no '='"),
         ("separate=1", "overlap"),
         ("separate.overlap=wide", "wide"),
+        ("separate.overlap=0.99999999", "between 0 and 0.95"),
+        ("part_voices.shifts=1000000", "between 0 and 32"),
+        ("separate.precision=int4", "known: float32, bfloat16, float16, auto"),
         ("separate.overlap.more=1", "has no more"),
     ],
 )

@@ -164,7 +164,8 @@ def separation(
     if as_json:
         print(json.dumps(rows(found), indent=1))
     else:
-        print(f"SDR in dB\n\n{table(found)}\n\nMeans in dB\n\n{source_table(found)}")
+        print(f"SDR in dB (gain over the better of silence and an even share)\n\n{table(found)}")
+        print(f"\nMeans in dB\n\n{source_table(found)}")
 
 
 def voice(

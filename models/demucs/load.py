@@ -6,6 +6,7 @@ demucs' own loaders import whatever class a safetensors file names, and unpickle
 import importlib
 import inspect
 import json
+import re
 import struct
 from collections import OrderedDict
 from fractions import Fraction
@@ -33,6 +34,10 @@ CLASSES = {
 ATTRIBUTES = ("sources", "samplerate", "audio_channels")
 SUFFIXES = (".safetensors", ".th")
 MAX_HEADER = 1 << 24
+SEGMENT_S = (0.1, 600.0)
+"""How short and how long a network's segment may be, in seconds."""
+MALFORMED = (ValueError, TypeError, AttributeError, ArithmeticError, LookupError, AssertionError, RuntimeError)
+"""What decoding a damaged description, or building a network from it, ends in."""
 
 
 def separator_path(name_or_file: str) -> Path:
@@ -49,7 +54,7 @@ def to_fetch(name: str) -> tuple[registry.Weights, ...]:
     """The manifest's entries that must be fetched before a separator can be loaded: none for a shipped one."""
     row = registry.find("separator", name)
     if row.path.suffix == ".yaml":
-        return tuple(registry.find("separator_part", part) for part in _bag_of(row.path)["models"])
+        return tuple(registry.find("separator_part", part) for part in _bag_of(registry.verified(row))["models"])
     return () if row.shipped else (row,)
 
 
@@ -70,7 +75,9 @@ def load(path: Path, device: str = "cpu") -> "torch.nn.Module":
     missing = [name for name in ATTRIBUTES if not hasattr(network, name)]
     if missing:
         raise BadInput(f"The network in {path} lacks {', '.join(missing)}, so it cannot separate.")
-    return placed(network.float(), device)
+    network = network.float()
+    _check_usable(path, network)
+    return placed(network, device)
 
 
 def save(network: "torch.nn.Module", path: Path) -> None:
@@ -102,8 +109,8 @@ def _from_safetensors(path: Path) -> "torch.nn.Module":
     try:
         args, kwargs = _decoded(json.loads(metadata["args"])), _decoded(json.loads(metadata["kwargs"]))
         tensors = load_file(path)
-    except (KeyError, ValueError, SafetensorError) as error:
-        raise BadInput(f"{path} is not a whole separator file: {error}.") from error
+    except (*MALFORMED, SafetensorError) as error:
+        raise BadInput(f"{path} is not a whole separator file: {_reason(error)}.") from error
     return _built(path, klass, args, kwargs, tensors)
 
 
@@ -129,9 +136,11 @@ def _metadata(path: Path) -> dict[str, str]:
             if size > MAX_HEADER:
                 raise ValueError("its header is too large")
             found = json.loads(file.read(size))["__metadata__"]
-    except (OSError, struct.error, ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{path} is not a separator in safetensors format: {error}.") from error
-    return dict(found)
+    except (OSError, struct.error, *MALFORMED) as error:
+        raise BadInput(f"{path} is not a separator in safetensors format: {_reason(error)}.") from error
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise BadInput(f"{path} is not a separator in safetensors format: its metadata is not text by name.")
+    return found
 
 
 def _from_pickle(path: Path) -> "torch.nn.Module":
@@ -143,12 +152,13 @@ def _from_pickle(path: Path) -> "torch.nn.Module":
         with torch.serialization.safe_globals(safe):
             package = torch.load(path, "cpu", weights_only=True)
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadInput(f"{path} cannot be read without running code in it, so it is refused: {reason}") from error
+        asked = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = f"it asks for {asked[1]}" if asked else "it is damaged or no checkpoint"
+        raise BadInput(f"{path} cannot be read without running code in it, so it is refused: {what}.") from error
     if not isinstance(package, dict) or not {"klass", "args", "kwargs", "state"} <= package.keys():
         raise BadInput(f"{path} is not a demucs checkpoint: it lacks klass, args, kwargs or state.")
     klass = package["klass"]
-    if klass not in safe[:3]:
+    if klass not in _demucs_classes():
         raise BadInput(f"{path} names the class {klass!r}, which is not a separator.")
     return _built(path, klass, package["args"], package["kwargs"], package["state"])
 
@@ -179,11 +189,33 @@ def _decoded(value: Any) -> Any:
 
 def _built(path: Path, klass: Any, args: Any, kwargs: Any, state: Any) -> "torch.nn.Module":
     """The network with its weights; parameters the class does not know are left out, as demucs does."""
+    if not isinstance(args, list | tuple) or not isinstance(kwargs, dict) or not isinstance(state, dict):
+        raise BadInput(f"{path} is not a separator: args has to be a list, kwargs and the weights have to go by names.")
     known = inspect.signature(klass).parameters
     try:
         network: torch.nn.Module = klass(*args, **{k: v for k, v in kwargs.items() if k in known})
         network.load_state_dict(state)
-    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadInput(f"The weights in {path} do not fit the network they name: {reason}") from error
+    except MALFORMED as error:
+        raise BadInput(f"The weights in {path} do not fit the network they name: {_reason(error)}") from error
     return network
+
+
+def _check_usable(path: Path, network: "torch.nn.Module") -> None:
+    """Raise `BadInput` for a network whose segments or sources are none, or whose weights are not all numbers."""
+    import torch
+
+    for one in getattr(network, "models", [network]):  # a bag holds several
+        segment = getattr(one, "segment", None)
+        if not isinstance(segment, int | float | Fraction) or not SEGMENT_S[0] <= segment <= SEGMENT_S[1]:
+            raise BadInput(f"The network in {path} has segments of {segment} s; they must last 0.1 to 600 s.")
+    sources: Any = network.sources
+    if not isinstance(sources, list | tuple) or not sources or not all(isinstance(name, str) for name in sources):
+        raise BadInput(f"The network in {path} has the sources {sources!r}; they must be a list of names.")
+    for name, values in network.state_dict().items():
+        if not torch.isfinite(values).all():
+            raise BadInput(f"The network in {path} has weights that are not numbers, in {name}.")
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what an error says, or its kind where it says nothing."""
+    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__

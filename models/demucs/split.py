@@ -9,28 +9,34 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.cuda import placed
+from models.demucs.precision import PRECISIONS, resolved
 from models.errors import BadInput
 from models.progress import UNWATCHED, Watch
+from models.ranges import check_ranges
 from models.records import Samples, Source
-
-PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
 class SplitSettings:
     """How a song is cut up for the separator.
 
-    `overlap` is the part of a segment shared with the next, 0 <= overlap < 1. `shifts` is how many randomly delayed
+    `overlap` is the part of a segment shared with the next, 0 to 0.95. `shifts` is how many randomly delayed
     passes (each by up to 0.5 s) are averaged; 0 is one pass without a delay. `batch` is how many segments go through
     the network at once (0: what a GPU's memory holds, 1 on a CPU); results depend on it in the last bits, so on a CPU
     it is part of what a result was made from.
-    `precision` is "float32", "bfloat16" or "float16" (the last on a GPU only).
+    `precision` is "float32", "bfloat16", "float16" (on a GPU only), or "auto", which flows replace by bfloat16 where it
+    is computed natively and by float32 elsewhere (`models.demucs.precision`).
     """
 
     overlap: float = 0.25
     shifts: int = 0
     batch: int = 0
     precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        check_ranges(self, overlap=(0, 0.95), shifts=(0, 32), batch=(0, 256))
+        if self.precision not in PRECISIONS:
+            raise BadInput(f"There is no precision {self.precision!r}; known: {', '.join(PRECISIONS)}.")
 
 
 def split(
@@ -44,7 +50,9 @@ def split(
     """
     from models.demucs.passes import added, offsets, one_pass, passes_of
 
-    _check(source, network, settings)
+    _check(source, network)
+    if resolved(settings.precision, device) != settings.precision:
+        raise ValueError("the precision must be resolved before a stage is given it, since it is part of the key")
     placed(network, device)
     passes = passes_of(network, settings, seed)
     total = sum(len(offsets(source, p, settings)) for p in passes)
@@ -59,13 +67,9 @@ def split(
     yield from added([one_pass(source, p, settings, device, one_done) for p in passes], source.frames)
 
 
-def _check(source: Source, network: Any, settings: SplitSettings) -> None:
+def _check(source: Source, network: Any) -> None:
     if source.channels != network.audio_channels or source.sample_rate != network.samplerate:
         raise BadInput(
             f"The separator needs {network.audio_channels} channels at {network.samplerate} Hz, "
             f"not {source.channels} at {source.sample_rate} Hz."
         )
-    if not 0 <= settings.overlap < 1 or settings.shifts < 0 or settings.batch < 0:
-        raise BadInput(f"Overlap must be 0 to below 1, shifts and batch at least 0, not {settings}.")
-    if settings.precision not in PRECISIONS:
-        raise BadInput(f"There is no precision {settings.precision!r}; known: {', '.join(PRECISIONS)}.")

@@ -36,6 +36,7 @@ class PartingSettings(SplitSettings):
     over_s: float = 4.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_ranges(self, one_voice=(0, 1), several=(0, 1), over_s=(0.1, 60))
         check_order(self, "several", "one_voice")
 

@@ -1,16 +1,21 @@
 """What the baseline learns from: blocks of mixes, and for the middle frame where the voice is the louder part."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from models.mask_cnn.network import BLOCK, MaskCnn, block
 from models.separation_data import Example
 
 BLOCKS_A_MIX = 4
+
+
+def adam(parameters: Iterator[nn.Parameter], rate: float) -> torch.optim.Optimizer:
+    """Plain Adam, without weight decay: what the design was trained with."""
+    return torch.optim.Adam(parameters, lr=rate, fused=True)
 
 
 @torch.no_grad()

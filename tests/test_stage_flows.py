@@ -1,0 +1,98 @@
+"""The stages' flows without a server: what they refuse, and say, before anything is computed."""
+
+from pathlib import Path
+
+import pytest
+
+from flows import stages
+from models.errors import BadInput
+from models.example_song.composition import compose
+from models.midi import to_midi
+from models.records import Note, Score, Track
+from models.so_vits_svc.voices import Consent
+
+
+@pytest.fixture
+def nothing_computed(monkeypatch):
+    """Every stage that is asked for fails the test."""
+
+    def computed(*inputs: object, **options: object) -> None:
+        pytest.fail("something was computed")
+
+    for stage in ("ingest", "separate", "extend", "revoice", "render", "mix_takes"):
+        monkeypatch.setattr(stages, stage, computed)
+    monkeypatch.setattr(stages, "find_voice", lambda name: name)
+    monkeypatch.setattr(stages, "consent", lambda voice: Consent)
+
+
+@pytest.fixture
+def midi(tmp_path):
+    """The example song as MIDI."""
+    sheet = compose(0, 10.0)
+    path = tmp_path / "song.mid"
+    path.write_bytes(to_midi(sheet.score, sheet.grid))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("flow", "inputs"),
+    [
+        ("separate_file", ("song.wav",)),
+        ("transcribe_file", ("song.wav",)),
+        ("extend_midi", ("song.mid",)),
+        ("revoice_file", ("lead.wav",)),
+        ("render_midi", ("song.mid",)),
+        ("mix_files", ("voice.wav", "band.wav")),
+    ],
+)
+@pytest.mark.parametrize("out", ["/proc/x", "song.mid/x", "x" * 300])
+def test_what_cannot_be_written_is_refused_before_anything_is_computed(midi, nothing_computed, flow, inputs, out):
+    given = [midi.parent / name for name in inputs]
+    with pytest.raises(BadInput, match="cannot be written"):
+        getattr(stages, flow).fn(*given, midi.parent / out)
+
+
+def test_a_file_is_no_folder_and_a_folder_is_no_file(midi, nothing_computed):
+    with pytest.raises(BadInput, match=r"song\.mid cannot be written: Not a directory"):
+        stages.separate_file.fn(midi.parent / "song.wav", midi)
+    for flow in (stages.transcribe_file, stages.extend_midi, stages.render_midi):
+        with pytest.raises(BadInput, match="cannot be written: Is a directory"):
+            flow.fn(midi, midi.parent)
+
+
+class Reached(Exception):
+    """The stage was asked for."""
+
+
+def test_a_nearly_empty_prompt_is_said(midi, monkeypatch, capsys, home):
+    def asked(*inputs: object) -> None:
+        raise Reached
+
+    monkeypatch.setattr(stages, "extend", asked)
+    sheet = compose(0, 10.0)
+    one = midi.with_name("one.mid")
+    one.write_bytes(to_midi(Score((Track("other", 0, False, (Note(0.0, 0.5, 60, 80),)),)), sheet.grid))
+    with pytest.raises(Reached):
+        stages.extend_midi.fn(midi, midi.with_name("more.mid"), 1)
+    assert capsys.readouterr().err == ""
+    with pytest.raises(Reached):
+        stages.extend_midi.fn(one, midi.with_name("more.mid"), 1)
+    assert capsys.readouterr().err.startswith("Almost no notes were heard; the song was played on from its key")
+
+
+def test_stems_are_made_in_the_precision_that_auto_stands_for(monkeypatch, home):
+    from flows.settings import StageSettings, with_options
+    from models.demucs import precision
+
+    given = []
+
+    def asked(audio: object, separator: str, settings: object, *more: object) -> None:
+        given.append(settings)
+        raise Reached
+
+    monkeypatch.setattr(stages, "separate", asked)
+    monkeypatch.setattr(precision, "_CPU", Path("/nowhere"))
+    settings = with_options(StageSettings(), ["separate.precision=auto"])
+    with pytest.raises(Reached):
+        stages._apart(None, "band-mask", "lead-backing", 0, "cpu", settings)
+    assert [one.precision for one in given] == ["float32"]
