@@ -31,8 +31,8 @@ def summarise(folder: Path, title: str, numbers: Numbers, data: ReportInput) -> 
         ]
         create_table_artifact(rows, description=f"{title}, remixed")
         served = address_of(folder, str(flow_run.id))
-        for name in ("report.html", "mix.mp3"):
-            create_link_artifact(f"{served or folder.absolute().as_uri()}/{name}", name)
+        for name, what in (("report.html", "The report"), ("mix.mp3", "The mix")):
+            create_link_artifact(f"{served or folder.absolute().as_uri()}/{name}", name, description=what)
         if deployment.id:
             for name, picture in summary_pictures(data).items():
                 create_image_artifact(inline(picture), description=name.replace("_", " "))

@@ -18,7 +18,7 @@ def shown(home, monkeypatch) -> list[str]:
     """The links and the text that a run shows."""
     found: list[str] = []
     monkeypatch.setattr(summary, "create_table_artifact", lambda rows, description: None)
-    monkeypatch.setattr(summary, "create_link_artifact", lambda link, text: found.append(link))
+    monkeypatch.setattr(summary, "create_link_artifact", lambda link, text, description: found.append(link))
     monkeypatch.setattr(summary, "create_markdown_artifact", lambda text, description: found.append(text))
     monkeypatch.setattr(summary, "summary_pictures", lambda data: {})
     monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__ID", RUN)
