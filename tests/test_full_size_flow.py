@@ -232,19 +232,38 @@ def test_the_deployment_trains_either_size_from_registered_names(
     from tasks.folders import register
 
     heard: dict[str, Any] = {}
-    monkeypatch.setattr(train_user_voice, "full_voice", lambda *given, **named: heard.update(full=(given, named)))
-    monkeypatch.setattr(train_voice, "train_voice", lambda *given, **named: heard.update(small=(given, named)))
+    trained = tmp_path / "trained"
+    trained.mkdir()
+    (trained / "voice.json").write_text((find_voice("world") / "voice.json").read_text())
+
+    def noted(size: str) -> Callable[..., Path]:
+        return lambda *given, **named: heard.update({size: (given, named)}) or trained
+
+    monkeypatch.setattr(train_user_voice, "full_voice", noted("full"))
+    monkeypatch.setattr(train_voice, "train_voice", noted("small"))
     register("ada", tmp_path)
     train = chores.train_voice_named.fn.__wrapped__
-    train("ada", "ada", size="full", base="ada", epochs=7, check_every=3)
+    said = {"who": "Ada", "given_by": "Ada", "ground": "permission", "use": "my songs", "check": "a letter"}
+    train("ada", "ada", **said, size="full", base="ada", epochs=7, check_every=3)
     given, named = heard["full"]
     assert (given[3].epochs, given[3].check_every, given[3].batch_size) == (7, 3, 16)
     assert named == {"base": str(tmp_path), "encoder": "contentvec"}
-    train("ada", "ada", steps=5)
+    assert consent(find_voice("ada")).ground == "permission"
+    train("eve", "ada", **said, steps=5)
     given, named = heard["small"]
     assert (given[3].steps, named["encoder"]) == (5, None)
     with pytest.raises(BadInput, match="registered"):
-        train("ada", "ada", size="full", base="/etc")
+        train("bob", "ada", **said, size="full", base="/etc")
+    heard.clear()
+    for name, wrong, reason in (
+        ("bob", {"ground": "I like it"}, "none of these"),
+        ("bob", {"until": date(2020, 1, 1)}, "ended on 2020-01-01"),
+        ("bob", {"who": " "}, "does not say 'who'"),
+        ("ada", {}, "already"),
+    ):
+        with pytest.raises(BadInput, match=reason):
+            train(name, "ada", **said | wrong)
+    assert not heard, "refused before anything is trained"
 
 
 def test_checks_and_curves_are_on_the_runs_page(prefect_server: None, tmp_path: Path) -> None:

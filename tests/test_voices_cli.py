@@ -59,9 +59,31 @@ def test_a_voice_is_added_shown_and_removed_with_what_it_sang(given: Path, home:
 def test_a_ground_that_is_none_or_a_name_that_is_taken_is_refused(given: Path) -> None:
     with pytest.raises(BadInput, match="ground"):
         remix("add", "ada", str(given), *consent(**{"--ground": "I like it"}))
+    with pytest.raises(BadInput, match="ended on 2020-01-31"):
+        remix("add", "ada", str(given), *consent(), "--until", "2020-01-31")
     with pytest.raises(BadInput, match="already"):
         remix("add", "lj", str(given), *consent())
     assert "ada" not in voices()
+
+
+@pytest.mark.parametrize(
+    ("changed", "more", "reason"),
+    [
+        ({"--ground": "I like it"}, (), "none of these"),
+        ({}, ("--until", "2020-01-31"), "ended on 2020-01-31"),
+    ],
+)
+def test_a_record_that_would_not_hold_is_refused_before_anything_is_trained(
+    given: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, str], more: tuple[str, ...], reason: str
+) -> None:
+    from flows import train_user_voice
+
+    def trained(*anything: object) -> Path:
+        raise AssertionError("it was trained")
+
+    monkeypatch.setattr(train_user_voice, "user_voice", trained)
+    with pytest.raises(BadInput, match=reason):
+        remix("train", "ada", str(given), *consent(**changed), *more)
 
 
 def test_a_shipped_voice_is_shown_with_its_compass_and_ground() -> None:

@@ -22,7 +22,8 @@ from models.registry import SHIPPED, file_digest
 
 _CARD = "voice.json"
 _RECORD = "consent.toml"
-_GROUNDS = ("permission", "licence", "public domain", "no one's voice")
+GROUNDS = ("permission", "licence", "public domain", "no one's voice")
+"""On what a voice may be used."""
 
 
 @dataclass(frozen=True)
@@ -145,15 +146,27 @@ def consent(folder: Path, today: date | None = None) -> Consent:
     if not isinstance(record["on"], date) or not isinstance(record.get("until", record["on"]), date):
         raise BadInput(f"The voice {name!r} is refused: a day in its {_RECORD} is not a date (2026-01-31, unquoted).")
     given = Consent(**record)
-    if given.ground not in _GROUNDS:
+    if given.ground not in GROUNDS:
         raise BadInput(
-            f"The voice {name!r} is refused: the ground of its {_RECORD} is not one of {', '.join(_GROUNDS)}."
+            f"The voice {name!r} is refused: the ground of its {_RECORD} is not one of {', '.join(GROUNDS)}."
         )
     if seal != consent_seal(given, folder):
         raise BadInput(f"The voice {name!r} is refused: its {_RECORD} or its weights were altered after sealing.")
     if given.until and given.until < (today or date.today()):
         raise BadInput(f"The voice {name!r} is refused: its consent ended on {given.until}.")
     return given
+
+
+def check_record(given: Consent, today: date | None = None) -> None:
+    """Raise `BadInput` where no voice could be used by a record, before there is the voice to seal it with."""
+    for entry in fields(Consent):
+        value = getattr(given, entry.name)
+        if isinstance(value, str) and not value.strip():
+            raise BadInput(f"The record of consent does not say {entry.name!r}.")
+    if given.ground not in GROUNDS:
+        raise BadInput(f"The ground of a record of consent is {', '.join(GROUNDS)}; {given.ground!r} is none of these.")
+    if given.until and given.until < (today or date.today()):
+        raise BadInput(f"The consent ended on {given.until}; a voice cannot be taken in with it.")
 
 
 def _record(folder: Path) -> dict[str, Any]:
