@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import replace
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,16 @@ def tiny(width: int, **changed: Any) -> dict[str, Any]:
     return config
 
 
+@cache
+def weights_of(config: str) -> dict[str, torch.Tensor]:
+    return dict(fresh(json.loads(config), 0).state_dict())
+
+
 def written(folder: Path, config: dict[str, Any], steps: tuple[int, ...] = (800,)) -> Path:
     """A training's folder, with a checkpoint whose first bias tells its steps."""
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config))
-    state = fresh(config, 0).state_dict()
+    state = weights_of(json.dumps(config))
     for number in steps:
         state["pre.bias"][0] = number
         torch.save({"model": state}, folder / f"G_{number}.pth")
@@ -89,15 +95,15 @@ def test_a_voice_that_could_not_sing_is_not_taken_in(checkpoint: Path, home: Pat
         with pytest.raises(BadInput):
             add_voice("ada", checkpoint, RECORD)
     (checkpoint / "config.json").write_text(json.dumps(config))
-    state = fresh(config, 0).state_dict()
-    state["pre.bias"][0] = float("nan")
+    state = dict(weights_of(json.dumps(config)))
+    state["pre.bias"] = torch.full_like(state["pre.bias"], float("nan"))
     torch.save({"model": state}, checkpoint / "G_99999.pth")
     with pytest.raises(BadInput, match="not finite"):
         add_voice("ada", checkpoint, RECORD)
     (checkpoint / "G_99999.pth").unlink()
     described = json.loads((find_voice("lj") / "voice.json").read_text())
     (checkpoint / "voice.json").write_text(json.dumps(described | {"content_encoder": "contentvec", "speaker": 99}))
-    with pytest.raises(BadInput, match="the speakers 0 to 0; its card names 99"):
+    with pytest.raises(BadInput, match="speakers 0 to 0; its card names 99"):
         add_voice("ada", checkpoint, RECORD)
     assert not list((home / "voices").iterdir())
 
