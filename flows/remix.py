@@ -105,7 +105,6 @@ def remix_of(taken: Song, song: Path, out: Path, choices: Choices) -> Remix:
     pitch = follow_pitch(voices.lead_vocals, taken.audio, settings.follow_pitch)
     sings = pitch.sung_s >= min(LEAST_SUNG_S, LEAST_SUNG * taken.audio.duration_s)
     casting = cast(pitch, sings, choices)
-    sung_by = casting.behind if casting.lead == KEEP_SINGER else casting.lead
     singing = (
         revoice.submit(voices.lead_vocals, voice, replace(settings.revoice, key_shift=casting.shift), seed, on)
         if casting.lead != KEEP_SINGER
@@ -123,8 +122,7 @@ def remix_of(taken: Song, song: Path, out: Path, choices: Choices) -> Remix:
     made = Remixed(taken.audio, stems, voices, grid, score, pitch, lead, new_pitch, band, mix)
     appraisal = appraise(made, casting.lead if singing else "")
     credits = Credits(
-        voice=sung_by,
-        voice_ground=consent(find_voice(sung_by)).ground if sung_by != KEEP_SINGER else "",
+        singers=casting.singers,
         separator=separator,
         settings={
             "voice": voice,
