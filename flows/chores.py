@@ -12,6 +12,7 @@ from pydantic import Field
 
 from flows.serving import honest
 from models.errors import BadInput
+from models.ranges import MOST_SEED
 from models.registry import home
 from models.so_vits_svc.training import FullTraining
 from tasks.folders import find_folder
@@ -20,7 +21,7 @@ Limit = Annotated[float, Field(ge=0)]
 Data = Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9 _-]{0,63}$")]
 Name = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]{0,39}$")]
 Steps = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
 Segment = Annotated[int, Field(ge=4096, multiple_of=512)]
 Rate = Annotated[float, Field(gt=0, ge=0, le=0.01)]
 Words = Annotated[str, Field(pattern=r"\S")]

@@ -20,6 +20,7 @@ from models.decoding import decode
 from models.demucs.load import separator_path
 from models.errors import BadInput
 from models.music_transformer import shortcomings
+from models.ranges import MOST_SEED
 from models.records import Band, Clip, Grid, Remixed, Score, Song, Stems, Take
 from models.score import joined, with_track, without
 from models.so_vits_svc import DEFAULT_VOICE
@@ -159,8 +160,8 @@ def check(song: Path, out: Path, choices: Choices) -> None:
     """Raise `BadInput` for all that can be known to be wrong before anything is computed."""
     if not 0 <= choices.outro_bars <= 64:
         raise BadInput(f"The outro can have 0 to 64 bars, not {choices.outro_bars}.")
-    if choices.seed < 0:
-        raise BadInput(f"The seed is {choices.seed}; it must be 0 or more.")
+    if not 0 <= choices.seed <= MOST_SEED:
+        raise BadInput(f"The seed is {choices.seed}; it must be 0 to {MOST_SEED}.")
     for singer in {choices.voice, choices.backing_voice} - {KEEP_SINGER, SAME}:
         consent(find_voice(singer))
     known(choices.separator)
