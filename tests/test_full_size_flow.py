@@ -14,13 +14,13 @@ from prefect import flow
 from prefect.artifacts import Artifact
 
 from flows import chores, train_voice, voice_examining
-from flows.train_user_voice import NO_BASE, full_voice, start_folder
+from flows.train_user_voice import NO_BASE, full_voice, start_folder, user_voice
 from flows.train_voice import CURVES, Framing, fit
 from flows.voice_material import SMALL, gather, same_as_before, sifted
 from models import registry
 from models.errors import BadInput
 from models.records import Wave
-from models.so_vits_svc import evaluation, full_training, small_voice
+from models.so_vits_svc import evaluation, full_training, revoking, small_voice
 from models.so_vits_svc import full_voice as full_size
 from models.so_vits_svc.base_checkpoints import KIND
 from models.so_vits_svc.convert import RevoiceSettings, Voice
@@ -215,6 +215,13 @@ def test_what_is_not_fetched_and_what_cannot_be_is_said_first(home: Path, tmp_pa
         full_voice("ada", recordings, work, FullTraining(segment_size=10_000))
     assert start_folder(NO_BASE) is None
     assert not work.exists()
+
+
+def test_no_voice_is_trained_on_from_one_that_was_revoked(home: Path, tmp_path: Path) -> None:
+    revoking.revoke("lj")
+    with pytest.raises(BadInput, match="'lj' is refused: its consent was revoked"):
+        user_voice.fn("ada", tmp_path, tmp_path / "work")
+    assert not (tmp_path / "work").exists()
 
 
 def test_the_base_checkpoints_that_can_be_fetched_are_a_pair_with_pinned_digests() -> None:

@@ -1,12 +1,15 @@
 """What a remix says of who sings in it, and that nobody is published whose consent is gone."""
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from models.errors import BadInput
 from models.so_vits_svc import revoking
+from tasks import publish
 from tasks.publish import Credits, Singer, published
 
 LJ, WORLD = Singer("lead", "lj", "public domain"), Singer("backing", "world", "no one's voice")
@@ -37,7 +40,22 @@ def test_a_voice_that_is_no_more_is_not_published(home: Path, tmp_path: Path) ->
         publishing(tmp_path, LJ, Singer("backing", "gone", "permission"))
 
 
-def test_tags_and_manifest_name_every_singer_once() -> None:
+def test_the_manifest_names_every_singer_and_ground(tmp_path: Path) -> None:
+    made: Any = SimpleNamespace(
+        audio=SimpleNamespace(sha256="a" * 64, duration_s=1.0),
+        mix=SimpleNamespace(loudness_lufs=-14.0, true_peak_dbtp=-1.0),
+    )
+    appraisal: Any = SimpleNamespace(numbers=SimpleNamespace(figures=()))
+    publish._write_manifest(tmp_path, Path("a.wav"), made, appraisal, credits(LJ, WORLD), (), {})
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["voice"] == {"name": "lj and world", "ground": "lj: public domain; world: no one's voice"}
+    assert manifest["singers"] == [
+        {"part": "lead", "voice": "lj", "ground": "public domain"},
+        {"part": "backing", "voice": "world", "ground": "no one's voice"},
+    ]
+
+
+def test_the_tags_name_every_singer_once() -> None:
     both = credits(LJ, WORLD)
     assert both.comment == "AI-converted voice: lj (public domain), world (no one's voice)"
     assert (both.voice, both.voice_ground) == ("lj and world", "lj: public domain; world: no one's voice")

@@ -76,6 +76,9 @@ def test_a_voice_that_is_loaded_already_is_refused_once_it_is_revoked(home: Path
     remove_voice("ada")
     with pytest.raises(BadInput, match="no voice named 'ada'"):
         revoice.fn(vocals, "ada", RevoiceSettings(), 0, "cpu")
-    add_voice("late", given, replace(RECORD, on=date(2025, 2, 1), until=date(2025, 3, 1)))
+    ended = replace(RECORD, on=date(2025, 2, 1), until=date(2025, 3, 1))
+    with pytest.raises(BadInput, match="ended"):
+        add_voice("late", given, ended)
+    write_consent(ended, add_voice("late", given, RECORD))
     with pytest.raises(BadInput, match="ended"):
         revoice.fn(vocals, "late", RevoiceSettings(), 0, "cpu")
