@@ -129,7 +129,7 @@ def _tell(made: Path, work: Path) -> None:
     from flows.voice_material import sifted
     from models.so_vits_svc.voices import card
 
-    console.print(sifted(work)["account"], highlight=False)
+    console.print(sifted(work)["account"], highlight=False, markup=False)
     console.print(f"Curves, samples and measures of the training lie in {work}.", highlight=False)
     tuned = card(made).figures.get("within_50", 1.0)
     if tuned < IN_TUNE:
