@@ -73,8 +73,9 @@ def test_what_is_no_use_is_left_out_and_it_is_said_why() -> None:
 
 @pytest.mark.usefixtures("by_pitch")
 def test_a_bad_file_is_left_out_and_named_and_the_rest_is_used(tmp_path: Path) -> None:
-    folder, work = tmp_path / "recordings", tmp_path / "work"
-    (folder / "more").mkdir(parents=True)
+    folder, work, other = tmp_path / "recordings", tmp_path / "work", tmp_path / "other"
+    for place in (folder / "more", work, other):
+        place.mkdir(parents=True)
     speech = [voiced(7, 150 + k) for k in range(3)]
     soundfile.write(folder / "good.wav", np.concatenate([p for s in speech for p in (s, pause(1))]), RATE)
     with pytest.raises(BadInput, match="holds no recordings"):
@@ -92,7 +93,7 @@ def test_a_bad_file_is_left_out_and_named_and_the_rest_is_used(tmp_path: Path) -
         assert name in account
     (folder / "good.wav").unlink()
     with pytest.raises(BadInput, match=r"too little.* 0 s are kept.*Files that could not be used: 5"):
-        gather.fn(folder, tmp_path / "other", MaterialSettings(sung=0), 0, 22_050)
+        gather.fn(folder, other, MaterialSettings(sung=0), 0, 22_050)
 
 
 @pytest.mark.usefixtures("by_pitch")
