@@ -10,6 +10,7 @@ from models.records import Clip, Contour, Grid, Score, Stems, Voices
 from models.score import transposed
 from models.so_vits_svc.convert import key_for, notes_outside
 from models.so_vits_svc.voices import card, consent, find_voice, note_name
+from tasks.publish import Singer
 from tasks.revoice import revoice
 from tasks.transpose import transpose
 
@@ -27,6 +28,16 @@ class Casting:
     behind: str
     shift: int
     band_shift: int
+
+    @property
+    def singers(self) -> tuple[Singer, ...]:
+        """The voices that sing, with the grounds on which they may; raises `BadInput` where one may not."""
+        parts = {"lead": self.lead, "backing": self.behind}
+        return tuple(
+            Singer(part, voice, consent(find_voice(voice)).ground)
+            for part, voice in parts.items()
+            if voice != KEEP_SINGER
+        )
 
 
 def cast(pitch: Contour, sings: bool, choices: Choices) -> Casting:
@@ -68,9 +79,10 @@ def moved(stems: Stems, score: Score, grid: Grid, semitones: int, heard: bool) -
 
 def notes_on_voice(pitch: Contour, casting: Casting) -> tuple[str, ...]:
     """What the listener should know of the singing, a sentence each."""
-    if casting.lead == KEEP_SINGER:
-        return ()
     said = []
+    behind = [f"The backing vocals are sung by {s.voice} ({s.ground})." for s in casting.singers if s.part == "backing"]
+    if casting.lead == KEEP_SINGER:
+        return tuple(behind)
     if casting.shift:
         way = "up" if casting.shift > 0 else "down"
         said.append(f"The lead was moved {abs(casting.shift)} semitones {way} for {casting.lead}.")
@@ -79,9 +91,8 @@ def notes_on_voice(pitch: Contour, casting: Casting) -> tuple[str, ...]:
     if sum(outside.values()) >= 0.1:
         named = ", ".join(f"{note_name(p)} ({s:.1f} s)" for p, s in outside.items() if s >= 0.05)
         said.append(f"Notes that {casting.lead} was never heard on, and may sing badly: {named}.")
-    if casting.behind != KEEP_SINGER:
-        ground = consent(find_voice(casting.behind)).ground
-        said.append(f"The backing vocals are sung by {casting.behind} ({ground}).")
+    if behind:
+        said += behind
     elif nearest(casting.shift) != casting.band_shift:
         said.append("The band and the backing vocals stayed in their key, which is not the lead's any more.")
     return tuple(said)

@@ -1,5 +1,6 @@
 """The deployments beside the remix: training and the nightly collection, on registered names alone."""
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ from pydantic import Field
 from flows.collecting import collected
 from flows.serving import honest
 from models.errors import BadInput
+from models.ranges import MOST_SEED
 from models.registry import home
 from models.so_vits_svc.training import FullTraining
 from tasks.folders import find_folder
@@ -21,9 +23,10 @@ Days = Annotated[int, Field(ge=0)]
 Data = Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9 _-]{0,63}$")]
 Name = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]{0,39}$")]
 Steps = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
 Segment = Annotated[int, Field(ge=4096, multiple_of=512)]
 Rate = Annotated[float, Field(gt=0, ge=0, le=0.01)]
+Words = Annotated[str, Field(pattern=r"\S")]
 Share = Annotated[float, Field(ge=0, lt=1)]
 FULL = FullTraining()
 USUAL, FETCHED = "usual", "fetched"
@@ -51,6 +54,12 @@ def collect_cache(limit_gb: Limit = 20.0, remix_days: Days = 0, upload_days: Day
 def train_voice_named(
     name: Name,
     recordings: Data,
+    who: Words,
+    given_by: Words,
+    ground: Literal["permission", "licence", "public domain", "no one's voice"],
+    use: Words,
+    check: Words,
+    until: date | None = None,
     encoder: Data = USUAL,
     steps: Steps = 4000,
     seed: Seed = 0,
@@ -66,11 +75,17 @@ def train_voice_named(
     check_every: Steps = FULL.check_every,
     patience: Steps = FULL.patience,
 ) -> State[Any]:
-    """Train a voice on one speaker's recordings; it sings once `remix voices add` has its record of consent.
+    """Train a voice on one speaker's recordings and take it in; without a record of consent that holds it is refused.
 
     Args:
         name: What the result is called; a run of the same name goes on where the last one was.
         recordings: The name of a registered folder of one speaker's recordings.
+        who: Whose voice it is.
+        given_by: Who allowed it to be used.
+        ground: On what ground it may be used.
+        use: What it may be used for.
+        check: How the consent can be verified, by a letter, a link or a licence.
+        until: The last day the consent holds, if it ends.
         encoder: What hears the content: the name of a registered folder that holds a trained content encoder, or usual
             for the shipped one (small) or the fetched ContentVec (full).
         steps: How long to train a small voice, in steps of the optimiser.
@@ -91,8 +106,13 @@ def train_voice_named(
     """
     from flows.train_user_voice import CONTENTVEC, NO_BASE, full_voice
     from flows.train_voice import train_voice
+    from models.so_vits_svc.installing import add_voice, check_name
     from models.so_vits_svc.training import VoiceTraining
+    from models.so_vits_svc.voices import Consent, check_record
 
+    check_name(name)
+    record = Consent(who, given_by, date.today(), use, ground, check, until)
+    check_record(record)
     work, heard = _work("voice", name), find_folder(recordings)
     given = None if encoder == USUAL else find_folder(encoder)
     if size == "full":
@@ -104,7 +124,7 @@ def train_voice_named(
         folder = full_voice(name, heard, work, settings, base=begins, encoder=str(given or CONTENTVEC))
     else:
         folder = train_voice(name, heard, work, VoiceTraining(steps=steps, seed=seed), encoder=given)
-    return Completed(message=f"The voice lies in {folder}.")
+    return Completed(message=f"The voice lies in {add_voice(name, folder, record)}.")
 
 
 @flow(name="train-music-transformer", flow_run_name="train the Music Transformer {name}", persist_result=False)

@@ -9,6 +9,7 @@ from flows.casting import KEEP_SINGER, SAME
 from flows.settings import Backing, Choices, Device, StageSettings, with_options
 from models import registry
 from models.errors import BadInput, unknown_name
+from models.ranges import MOST_SEED
 from models.registry import home
 from models.so_vits_svc import DEFAULT_VOICE
 from models.so_vits_svc.voices import consent, find_voice, voices
@@ -26,7 +27,7 @@ def _names(kind: str, *more: str) -> dict[str, Any]:
 VoiceName = Annotated[str, Field(json_schema_extra={"enum": [*voices(), KEEP_SINGER]})]
 BackingVoiceName = Annotated[str, Field(json_schema_extra={"enum": [*voices(), SAME, KEEP_SINGER]})]
 Outro = Annotated[int, Field(ge=0, le=64)]
-Seed = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
 SeparatorName = Annotated[str, Field(json_schema_extra=_names("separator"))]
 SplitterName = Annotated[str, Field(json_schema_extra=_names("vocal_splitter", ALL_LEAD))]
 TransformerName = Annotated[str, Field(json_schema_extra=_names("music_transformer"))]

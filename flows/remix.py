@@ -20,6 +20,7 @@ from models.decoding import decode
 from models.demucs.load import separator_path
 from models.errors import BadInput
 from models.music_transformer import shortcomings
+from models.ranges import MOST_SEED
 from models.records import Band, Clip, Grid, Remixed, Score, Song, Stems, Take
 from models.score import joined, with_track, without
 from models.so_vits_svc import DEFAULT_VOICE
@@ -106,7 +107,6 @@ def remix_of(taken: Song, song: Path, out: Path, choices: Choices) -> Remix:
     pitch = follow_pitch(voices.lead_vocals, taken.audio, settings.follow_pitch)
     sings = pitch.sung_s >= min(LEAST_SUNG_S, LEAST_SUNG * taken.audio.duration_s)
     casting = cast(pitch, sings, choices)
-    sung_by = casting.behind if casting.lead == KEEP_SINGER else casting.lead
     singing = (
         revoice.submit(voices.lead_vocals, voice, replace(settings.revoice, key_shift=casting.shift), seed, on)
         if casting.lead != KEEP_SINGER
@@ -124,8 +124,7 @@ def remix_of(taken: Song, song: Path, out: Path, choices: Choices) -> Remix:
     made = Remixed(taken.audio, stems, voices, grid, score, pitch, lead, new_pitch, band, mix)
     appraisal = appraise(made, casting.lead if singing else "")
     credits = Credits(
-        voice=sung_by,
-        voice_ground=consent(find_voice(sung_by)).ground if sung_by != KEEP_SINGER else "",
+        singers=casting.singers,
         separator=separator,
         settings={
             "voice": voice,
@@ -162,8 +161,8 @@ def check(song: Path, out: Path, choices: Choices) -> None:
     """Raise `BadInput` for all that can be known to be wrong before anything is computed."""
     if not 0 <= choices.outro_bars <= 64:
         raise BadInput(f"The outro can have 0 to 64 bars, not {choices.outro_bars}.")
-    if choices.seed < 0:
-        raise BadInput(f"The seed is {choices.seed}; it must be 0 or more.")
+    if not 0 <= choices.seed <= MOST_SEED:
+        raise BadInput(f"The seed is {choices.seed}; it must be 0 to {MOST_SEED}.")
     for singer in {choices.voice, choices.backing_voice} - {KEEP_SINGER, SAME}:
         consent(find_voice(singer))
     known(choices.separator)

@@ -8,6 +8,7 @@ from prefect import flow
 from flows.devices import in_precision, resolved
 from flows.separators import usable
 from flows.settings import DEFAULTS, Device, StageSettings
+from models.decoding import read_tags
 from models.encoding import write_bytes, write_flac, write_wav
 from models.errors import BadInput
 from models.midi import from_midi, to_midi
@@ -21,7 +22,7 @@ from tasks.in_use import in_use
 from tasks.ingest import ingest
 from tasks.listen import follow_pitch, listen
 from tasks.mixdown import mix_takes
-from tasks.publish import check_file_writable, check_writable
+from tasks.publish import CONVERTED, check_file_writable, check_writable
 from tasks.render import SAMPLE_RATE, render
 from tasks.revoice import revoice
 from tasks.separate import part_voices, separate
@@ -127,7 +128,7 @@ def revoice_file(
     ground = consent(find_voice(voice)).ground
     with in_use():
         sung = revoice(ingest(vocals).audio, voice, settings.revoice, seed, resolved(device))
-        write_wav(Store().source(sung), out, comment=f"AI-converted voice: {voice} ({ground})")
+        write_wav(Store().source(sung), out, comment=f"{CONVERTED}: {voice} ({ground})")
     return out
 
 
@@ -144,12 +145,15 @@ def render_midi(midi: Path, out: Path, settings: StageSettings = DEFAULTS) -> Pa
 
 @flow(name="mix", flow_run_name="mix {voice} with {backing}", persist_result=False)
 def mix_files(voice: Path, backing: Path, out: Path, settings: StageSettings = DEFAULTS) -> Mix:
-    """Mix a voice and its backing, both from their first sample, at the loudness target."""
+    """Mix a voice and its backing, both from their first sample, at the loudness target.
+
+    Where one says that it holds an AI-converted voice, so does the mix.
+    """
     check_file_writable(out)
     with in_use():
         sung, played = ingest(voice).audio, ingest(backing).audio
         mix = mix_takes((Take(sung, 0.0, 0.0),), (Take(played, 0.0, 0.0),), settings.mixdown, settings.master)
-        write_wav(Store().source(mix.audio), out)
+        write_wav(Store().source(mix.audio), out, comment=converted(voice, backing))
     return mix
 
 
@@ -157,6 +161,13 @@ def _say(notes: tuple[str, ...]) -> None:
     """What the user is to know, a sentence a line."""
     for note in notes:
         print(note, file=sys.stderr)
+
+
+def converted(*files: Path) -> str:
+    """What audio files say in their tags of AI-converted voices in them, each once; "" where they say nothing of it."""
+    comments = [text for file in files for name, text in read_tags(file).fields if name.lower() == "comment"]
+    said = [part for comment in comments for part in comment.split(" / ") if part.startswith(CONVERTED)]
+    return " / ".join(dict.fromkeys(said))
 
 
 def _flac(clip: Clip, path: Path) -> Path:

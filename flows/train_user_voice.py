@@ -13,7 +13,7 @@ from models.errors import BadInput
 from models.registry import find, verified
 from models.so_vits_svc.recordings import SiftSettings
 from models.so_vits_svc.training import FullTraining, VoiceTraining
-from models.so_vits_svc.voices import find_voice
+from models.so_vits_svc.voices import consent, find_voice
 
 CONTENTVEC = "contentvec"
 """The content encoder that the fork's base checkpoints were trained with; it is fetched."""
@@ -33,7 +33,8 @@ def user_voice(
 ) -> Path:
     """Make a user's voice in minutes on a CPU; returns its folder, which `add_voice` takes in.
 
-    "so-vits-svc" trains the shipped voice on for so many steps; "knn" keeps moments of the recordings.
+    "so-vits-svc" trains the shipped voice on for so many steps, and is refused where that one was revoked; "knn" keeps
+    moments of the recordings.
     """
     if engine not in ("so-vits-svc", "knn"):
         raise BadInput(f"A voice is made by so-vits-svc or knn, not {engine!r}.")
@@ -42,12 +43,14 @@ def user_voice(
         work.mkdir(parents=True, exist_ok=True)
         gather(recordings, work, MaterialSettings(sung=0, held_out=0, sift=sifting), seed, SMALL.rate)
         return keep_moments(work, name, seed)
+    start = find_voice("lj")
+    consent(start)
     settings = VoiceTraining(
         steps=steps, batch=4, learning_rate=5e-4, warmup=30, decoded_from=0, judged_from=steps // 3, seed=seed,
         checkpoint_every=50, examine_every=150, patience=3,
     )  # fmt: skip
     material = MaterialSettings(sung=1, perturbed=2, most_s=300.0, sift=sifting)
-    made: Path = train_voice(name, recordings, work, settings, material, start_from=find_voice("lj"))
+    made: Path = train_voice(name, recordings, work, settings, material, start_from=start)
     return made
 
 

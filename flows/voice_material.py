@@ -21,6 +21,9 @@ RECORDINGS = (".flac", ".wav", ".ogg", ".opus", ".mp3", ".m4a", ".aiff")
 LEAST_S = 20.0
 """Of recordings, in seconds; with less no voice can be told from another."""
 
+MOST_NAMED = 5
+"""Of files that cannot be used, so many are named."""
+
 
 @dataclass(frozen=True)
 class MaterialSettings:
@@ -66,7 +69,9 @@ def gather(recordings: Path, work: Path, material: MaterialSettings, seed: int, 
         if sifted(work).get("rate", SMALL.rate) != rate:
             raise BadInput(f"{work} was begun for a voice of another size; delete it to begin anew.")
         return work / "audio"
-    found = sift([(p.name, partial(_mono, p)) for p in paths], rate, material.sift, watch.span(0, 0.4))
+    found = sift(
+        [(str(p.relative_to(recordings)), partial(_mono, p)) for p in paths], rate, material.sift, watch.span(0, 0.4)
+    )
     if found.kept_s < LEAST_S:
         raise BadInput(f"The recordings are too little to train a voice on: {_account(found)}")
     _keep(found, work / "audio", material, seed, rate, watch.span(0.4, 1.0))
@@ -124,7 +129,14 @@ def sifted(work: Path) -> dict[str, Any]:
 
 def _account(found: Sifted) -> str:
     left_out = ", ".join(f"{seconds:.0f} s {reason}" for reason, seconds in sorted(found.dropped_s.items()))
-    return f"{found.kept_s:.0f} s are kept; left out: {left_out or 'nothing'}."
+    account = f"{found.kept_s:.0f} s are kept; left out: {left_out or 'nothing'}."
+    if not found.unusable:
+        return account
+    reasons = " ".join([*found.unusable.values()][:MOST_NAMED])
+    more = len(found.unusable) - MOST_NAMED
+    return f"{account} Files that could not be used: {len(found.unusable)}. {reasons}" + (
+        f" And {more} more." if more > 0 else ""
+    )
 
 
 @task

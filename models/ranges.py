@@ -5,6 +5,9 @@ from typing import Any
 
 from models.errors import BadInput
 
+MOST_SEED = 2**42
+"""The largest seed: generators take 63 bits, and trainings multiply it by a million and add the number of the step."""
+
 
 def check_ranges(settings: Any, **ranges: tuple[float, float]) -> None:
     """Raise `BadInput` for a setting outside its range, both ends included; of a tuple each number is checked.

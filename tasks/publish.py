@@ -65,18 +65,49 @@ AFTER = {
 
 SUNG = ("mix.mp3", "mix.wav", "stems/new_voice.flac")
 """The files that hold the new voice, and say so in their tags."""
+CONVERTED = "AI-converted voice"
+"""How what they say begins."""
+
+
+@dataclass(frozen=True)
+class Singer:
+    """A voice that sings in a remix: its `part` is "lead" or "backing", `ground` is that of its record of consent."""
+
+    part: str
+    voice: str
+    ground: str
 
 
 @dataclass(frozen=True)
 class Credits:
     """What the manifest, the tags and the report say of how a remix was made."""
 
-    voice: str
-    voice_ground: str
+    singers: tuple[Singer, ...]
     separator: str
     settings: dict[str, Any]
     weights: dict[str, str]
     notes: tuple[str, ...]
+
+    @property
+    def voice(self) -> str:
+        """The voices that sing, each once; "" where the singers are the song's own."""
+        return " and ".join(self._grounds())
+
+    @property
+    def voice_ground(self) -> str:
+        """On what ground each of them may be used."""
+        grounds = self._grounds()
+        named = (f"{voice}: {ground}" for voice, ground in grounds.items())
+        return "; ".join(named if len(grounds) > 1 else grounds.values())
+
+    @property
+    def comment(self) -> str:
+        """What the files that hold their singing say in their tags."""
+        named = ", ".join(f"{voice} ({ground})" for voice, ground in self._grounds().items())
+        return f"{CONVERTED}: {named}" if named else ""
+
+    def _grounds(self) -> dict[str, str]:
+        return {singer.voice: singer.ground for singer in self.singers}
 
 
 @dataclass(frozen=True)
@@ -103,8 +134,8 @@ def published(
     song: Path, out: Path, made: Remixed, appraisal: Appraisal, credits: Credits, stages: tuple[StageRun, ...]
 ) -> Remix:
     """`publish` as Prefect runs it."""
-    if credits.voice not in ("", "none"):
-        consent(find_voice(credits.voice))
+    for singer in credits.singers:
+        consent(find_voice(singer.voice))
     tags = read_tags(song)
     folder = _folder(out, tags, made.audio)
     with _new_or_untouched(folder):
@@ -174,9 +205,9 @@ def _fill(
     def write(name: str) -> None:
         content, writer = files[name]
         if name.endswith("mp3"):
-            content = digest_of([content, asdict(tags) | {"cover": cover}, credits.voice])
+            content = digest_of([content, asdict(tags) | {"cover": cover}, credits.comment])
         elif name in SUNG:
-            content = digest_of([content, credits.voice])
+            content = digest_of([content, credits.comment])
         path, before = folder / name, previous.get(name, {})
         there = file_digest(path) if before.get("content") == content and path.is_file() else ""
         if not there or there != before.get("sha256"):
@@ -212,7 +243,7 @@ def _audio(made: Remixed) -> dict[str, Clip]:
 
 
 def _writer(name: str, clip: Clip, tags: Tags, credits: Credits) -> Callable[[Path], None]:
-    source, comment = Store().source(clip), _comment(credits) if name in SUNG else ""
+    source, comment = Store().source(clip), credits.comment if name in SUNG else ""
     if name.endswith(".mp3"):
         return lambda path: write_mp3(source, path, tags, comment=comment)
     if name.endswith(".wav"):
@@ -222,10 +253,6 @@ def _writer(name: str, clip: Clip, tags: Tags, credits: Credits) -> Callable[[Pa
 
 def _midi_writer(score: Score, grid: Grid) -> Callable[[Path], None]:
     return lambda path: write_bytes(to_midi(score, grid), path)
-
-
-def _comment(credits: Credits) -> str:
-    return "" if credits.voice in ("", "none") else f"AI-converted voice: {credits.voice} ({credits.voice_ground})"
 
 
 def _folder(out: Path, tags: Tags, audio: Clip) -> Path:
@@ -276,6 +303,7 @@ def _write_manifest(
     manifest = {
         "input": {"file": song.name, "audio_sha256": made.audio.sha256, "seconds": made.audio.duration_s},
         "voice": {"name": credits.voice, "ground": credits.voice_ground},
+        "singers": [asdict(singer) for singer in credits.singers],
         "settings": credits.settings,
         "weights": credits.weights,
         "versions": versions(MADE_WITH),

@@ -36,7 +36,7 @@ def forget(voice: str) -> int:
     store, forgotten = shared(), 0
     for marked in _files(_folder(voice) / "results"):
         gone = [Path("results") / marked.name, Path("seconds") / marked.name]
-        gone += [Path("blobs") / sha256[:2] / f"{sha256}.wav" for sha256 in json.loads(marked.read_text())]
+        gone += [Path("blobs") / sha256[:2] / f"{sha256}.wav" for sha256 in _clips(marked)]
         for path in gone:
             (home() / path).unlink(missing_ok=True)
             if store:
@@ -44,6 +44,19 @@ def forget(voice: str) -> int:
         forgotten += 1
     shutil.rmtree(_folder(voice), ignore_errors=True)
     return forgotten
+
+
+def kept(voice: str) -> bool:
+    """Whether there may be results that hold a voice."""
+    return _folder(voice).is_dir()
+
+
+def _clips(marked: Path) -> list[str]:
+    """The digests of the clips that a marked result holds; none where the mark is damaged."""
+    try:
+        return [str(sha256) for sha256 in json.loads(marked.read_text())]
+    except (ValueError, TypeError):
+        return []
 
 
 def _singers(clip: Clip) -> Iterator[str]:

@@ -52,6 +52,17 @@ def test_the_listener_is_told_of_the_shift_and_of_notes_never_heard() -> None:
     assert not notes_on_voice(contour(60, 64), cast(contour(60, 64), True, choices(0)))
 
 
+def test_whoever_sings_is_named_with_the_ground_also_behind_the_songs_own_singer() -> None:
+    song = contour(60, 64)
+    behind = cast(song, True, choices(0, voice="none", backing_voice="world"))
+    assert [(s.part, s.voice, s.ground) for s in behind.singers] == [("backing", "world", "no one's voice")]
+    assert notes_on_voice(song, behind) == ("The backing vocals are sung by world (no one's voice).",)
+    both = cast(song, True, choices(0, backing_voice="world"))
+    assert [(s.part, s.voice) for s in both.singers] == [("lead", "lj"), ("backing", "world")]
+    assert not cast(song, True, choices(0, voice="none")).singers
+    assert not cast(song, False, choices(0, backing_voice="world")).singers
+
+
 def test_the_band_moves_in_notes_and_sound_and_its_drums_do_not(home: object) -> None:
     from models.pitch import PitchSettings, track_f0
     from models.records import Stems

@@ -16,6 +16,7 @@ from models.so_vits_svc.voices import (
     consent,
     consent_digest,
     find_voice,
+    user_folder,
     voice_digest,
     voices,
     write_card,
@@ -112,6 +113,13 @@ def test_a_copied_folder_is_the_same_voice(folder: Path) -> None:
 def test_every_shipped_voice_has_its_consent() -> None:
     for folder in voices().values():
         assert consent(folder).check
+
+
+def test_an_empty_home_is_the_projects_own_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    from models import registry
+
+    monkeypatch.setenv("REMIX_HOME", "")
+    assert user_folder() == registry.home() / "voices" == registry.SHIPPED.parent / ".remix" / "voices"
 
 
 def test_an_unknown_voice_is_named_with_the_nearest(folder: Path) -> None:

@@ -1,14 +1,37 @@
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from typer.testing import CliRunner
 
 from flows.evaluate_voice import clips_of, loudest
 from models.errors import BadInput
 from models.records import Wave
+from models.so_vits_svc.evaluation import example_clip
 
 RATE = 8000
+
+
+def test_the_json_has_null_where_there_is_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows import evaluate_voice
+    from flows.cli.commands import app
+
+    nothing = {"clips": ["a"], "means": {"world": {"like_target": (float("nan"), 0.5, float("nan"))}}}
+    asked: list[float] = []
+    monkeypatch.setattr(
+        evaluate_voice, "evaluate_voice", lambda name, clips, seconds, **_: asked.append(seconds) or nothing
+    )
+    told = CliRunner().invoke(app, ["eval", "voice", "--voice", "world", "--seconds", "4", "--json"])
+    found = json.loads(told.stdout, parse_constant=lambda word: pytest.fail(word))
+    assert found["means"]["world"]["like_target"] == [None, 0.5, None]
+    assert CliRunner().invoke(app, ["eval", "voice", "--seconds", "3.9", "--json"]).exit_code == 2
+    assert asked == [4.0]
+
+
+def test_the_shortest_clip_that_may_be_asked_for_can_be_made() -> None:
+    assert example_clip(4.0).audio.duration_s == pytest.approx(4.0, abs=0.1)
 
 
 def test_the_loudest_stretch_is_judged() -> None:

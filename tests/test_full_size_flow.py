@@ -14,13 +14,13 @@ from prefect import flow
 from prefect.artifacts import Artifact
 
 from flows import chores, train_voice, voice_examining
-from flows.train_user_voice import NO_BASE, full_voice, start_folder
+from flows.train_user_voice import NO_BASE, full_voice, start_folder, user_voice
 from flows.train_voice import CURVES, Framing, fit
 from flows.voice_material import SMALL, gather, same_as_before, sifted
 from models import registry
 from models.errors import BadInput
 from models.records import Wave
-from models.so_vits_svc import evaluation, full_training, small_voice
+from models.so_vits_svc import evaluation, full_training, revoking, small_voice
 from models.so_vits_svc import full_voice as full_size
 from models.so_vits_svc.base_checkpoints import KIND
 from models.so_vits_svc.convert import RevoiceSettings, Voice
@@ -217,6 +217,13 @@ def test_what_is_not_fetched_and_what_cannot_be_is_said_first(home: Path, tmp_pa
     assert not work.exists()
 
 
+def test_no_voice_is_trained_on_from_one_that_was_revoked(home: Path, tmp_path: Path) -> None:
+    revoking.revoke("lj")
+    with pytest.raises(BadInput, match="'lj' is refused: its consent was revoked"):
+        user_voice.fn("ada", tmp_path, tmp_path / "work")
+    assert not (tmp_path / "work").exists()
+
+
 def test_the_base_checkpoints_that_can_be_fetched_are_a_pair_with_pinned_digests() -> None:
     found = [row for row in registry.manifest() if row.kind == KIND]
     assert {Path(row.file).name[:2] for row in found} == {"G_", "D_"}
@@ -232,19 +239,38 @@ def test_the_deployment_trains_either_size_from_registered_names(
     from tasks.folders import register
 
     heard: dict[str, Any] = {}
-    monkeypatch.setattr(train_user_voice, "full_voice", lambda *given, **named: heard.update(full=(given, named)))
-    monkeypatch.setattr(train_voice, "train_voice", lambda *given, **named: heard.update(small=(given, named)))
+    trained = tmp_path / "trained"
+    trained.mkdir()
+    (trained / "voice.json").write_text((find_voice("world") / "voice.json").read_text())
+
+    def noted(size: str) -> Callable[..., Path]:
+        return lambda *given, **named: heard.update({size: (given, named)}) or trained
+
+    monkeypatch.setattr(train_user_voice, "full_voice", noted("full"))
+    monkeypatch.setattr(train_voice, "train_voice", noted("small"))
     register("ada", tmp_path)
     train = chores.train_voice_named.fn.__wrapped__
-    train("ada", "ada", size="full", base="ada", epochs=7, check_every=3)
+    said = {"who": "Ada", "given_by": "Ada", "ground": "permission", "use": "my songs", "check": "a letter"}
+    train("ada", "ada", **said, size="full", base="ada", epochs=7, check_every=3)
     given, named = heard["full"]
     assert (given[3].epochs, given[3].check_every, given[3].batch_size) == (7, 3, 16)
     assert named == {"base": str(tmp_path), "encoder": "contentvec"}
-    train("ada", "ada", steps=5)
+    assert consent(find_voice("ada")).ground == "permission"
+    train("eve", "ada", **said, steps=5)
     given, named = heard["small"]
     assert (given[3].steps, named["encoder"]) == (5, None)
     with pytest.raises(BadInput, match="registered"):
-        train("ada", "ada", size="full", base="/etc")
+        train("bob", "ada", **said, size="full", base="/etc")
+    heard.clear()
+    for name, wrong, reason in (
+        ("bob", {"ground": "I like it"}, "none of these"),
+        ("bob", {"until": date(2020, 1, 1)}, "ended on 2020-01-01"),
+        ("bob", {"who": " "}, "does not say 'who'"),
+        ("ada", {}, "already"),
+    ):
+        with pytest.raises(BadInput, match=reason):
+            train(name, "ada", **said | wrong)
+    assert not heard, "refused before anything is trained"
 
 
 def test_checks_and_curves_are_on_the_runs_page(prefect_server: None, tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from flows.voice_material import MaterialSettings, gather, sifted
+from models.errors import BadInput
 from models.records import Wave
 from models.so_vits_svc import recordings
 from models.so_vits_svc.meters import Opinion
@@ -67,6 +69,40 @@ def test_what_is_no_use_is_left_out_and_it_is_said_why() -> None:
     for piece in found.pieces:
         assert piece.audio.sample_rate == 22_050
         assert 20 * np.log10(np.sqrt(np.mean(piece.audio.samples**2))) == pytest.approx(-24, abs=0.1)
+
+
+@pytest.mark.usefixtures("by_pitch")
+def test_a_bad_file_is_left_out_and_named_and_the_rest_is_used(tmp_path: Path) -> None:
+    folder, work, other = tmp_path / "recordings", tmp_path / "work", tmp_path / "other"
+    for place in (folder / "more", work, other):
+        place.mkdir(parents=True)
+    speech = [voiced(7, 150 + k) for k in range(3)]
+    soundfile.write(folder / "good.wav", np.concatenate([p for s in speech for p in (s, pause(1))]), RATE)
+    with pytest.raises(BadInput, match="holds no recordings"):
+        gather.fn(folder / "more", work, MaterialSettings(sung=0), 0, 22_050)
+    soundfile.write(folder / "silent.wav", pause(3), RATE)
+    soundfile.write(folder / "none.wav", pause(0), RATE)
+    soundfile.write(folder / "nan.wav", np.full(3 * RATE, np.nan, np.float32), RATE, "FLOAT")
+    (folder / "empty.wav").write_bytes(b"")
+    (folder / "more" / "text.mp3").write_bytes(b"no sound at all" * 100)
+    gather.fn(folder, work, MaterialSettings(sung=0), 0, 22_050)
+    account = sifted(work)["account"]
+    assert sifted(work)["kept_s"] > 20
+    assert "Files that could not be used: 5." in account
+    for name in ("silent.wav", "none.wav", "nan.wav", "empty.wav", "text.mp3"):
+        assert name in account
+    (folder / "good.wav").unlink()
+    with pytest.raises(BadInput, match=r"too little.* 0 s are kept.*Files that could not be used: 5"):
+        gather.fn(folder, other, MaterialSettings(sung=0), 0, 22_050)
+
+
+@pytest.mark.usefixtures("by_pitch")
+def test_samples_that_are_no_numbers_spoil_no_other_recording() -> None:
+    spoilt = voiced(2)
+    spoilt[100] = np.nan
+    found = sift([("a", held(wave(voiced(3)))), ("b", held(wave(spoilt)))], 22_050)
+    assert [piece.name for piece in found.pieces] == ["a"]
+    assert list(found.unusable) == ["b"]
 
 
 def test_pieces_are_cut_at_pauses_and_none_is_longer_than_ten_seconds() -> None:

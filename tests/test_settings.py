@@ -1,10 +1,14 @@
 from dataclasses import fields
+from pathlib import Path
 
+import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from flows.cli.playing import playing
 from flows.settings import StageSettings, options, with_options
 from models.errors import BadInput
+from models.ranges import MOST_SEED
 from models.rendering import shipped_soundfont
 
 
@@ -111,3 +115,25 @@ def test_every_option_is_named_with_a_default_that_can_be_set():
     assert by_name["master.target_lufs"].default == "-14.0"
     assert "`release_s`" in by_name["master.release_s"].about
     assert "`overlap`" in by_name["part_voices.overlap"].about, "said where the record builds on another"
+
+
+def test_the_largest_seed_has_room_for_what_is_made_of_it_and_a_larger_one_is_refused():
+    import torch
+
+    from flows.cli.commands import app
+    from flows.forms import Form
+    from flows.remix import check
+    from models.so_vits_svc.training import VoiceTraining
+    from models.so_vits_svc.voice_corpus import Utterance
+    from models.so_vits_svc.voice_training import draw
+
+    settings = VoiceTraining(seed=MOST_SEED, batch=1, context=24, window=16)
+    piece = Utterance(np.zeros(30 * 256, np.float32), np.full(30, 220, np.float32), (torch.zeros(30, 4),))
+    assert draw([piece], settings, 8, 10**6, 256)[0].noise.isfinite().all()
+    torch.Generator().manual_seed(MOST_SEED + 10**6)
+    for command in (["revoice", "none.wav"], ["submit", "none.wav"], ["voices", "train", "ada", "none"]):
+        told = CliRunner().invoke(app, [*command, "--seed", str(MOST_SEED + 1)])
+        assert told.exit_code == 2
+        assert "--seed" in told.output
+    with pytest.raises(BadInput, match="The seed is"):
+        check(Path("none.wav"), Path("out"), Form(seed=MOST_SEED + 1).choices())

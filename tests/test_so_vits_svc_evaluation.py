@@ -1,15 +1,17 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from models.pitch import F0
+from models.pitch import F0, track_f0
 from models.records import Wave
 from models.so_vits_svc.content import debug_config, fresh_encoder
 from models.so_vits_svc.convert import RevoiceSettings, load_voice
-from models.so_vits_svc.evaluation import Ear, Figures, SungClip, means, measure
+from models.so_vits_svc.evaluation import Ear, Figures, Sung, SungClip, means, measure, measured, sung_by
 from models.so_vits_svc.meters import embedding, likeness, opinion
 from models.so_vits_svc.phones import PHONES
-from models.so_vits_svc.voices import find_voice
+from models.so_vits_svc.voices import Range, find_voice
 
 RATE = 22_050
 
@@ -49,6 +51,26 @@ def test_a_changed_voice_is_heard_and_timed(ear: Ear) -> None:
     assert world.phones < 1
     assert world.within_50 > 0.95
     assert world.realtime > 0
+
+
+def test_a_wrong_key_is_an_error_and_the_one_that_was_wanted_is_none(ear: Ear) -> None:
+    clip = SungClip("a", sung(220, 1000), F0(np.full(201, 220, np.float32), 0.01))
+    for hz, shift, wrong in ((440, 0, 1), (440, 12, 0), (220, 12, 1), (220, 0, 0)):
+        found = measured(clip, Sung(sung(hz, 1000), 0.0, shift), None, ear, RevoiceSettings())
+        assert found.gross == pytest.approx(wrong, abs=0.01)
+        assert found.median_cents == pytest.approx(1200 * wrong, abs=5)
+
+
+def test_the_shift_that_a_conversion_used_is_known() -> None:
+    clip = SungClip("a", sung(220, 1000))
+    world = load_voice(find_voice("world"), "cpu")
+    given = sung_by(world, clip, RevoiceSettings(key_shift=5), "cpu")
+    assert given.shift == 5
+    low = replace(world, card=replace(world.card, range=Range(69, (9.0,) * 4)))
+    chosen = sung_by(low, clip, RevoiceSettings(), "cpu")
+    assert chosen.shift == 12
+    hz = track_f0(chosen.audio, RevoiceSettings().pitch).hz
+    assert np.median(hz[hz > 0]) == pytest.approx(440, rel=0.01)
 
 
 def test_likeness_is_of_the_voice_and_not_of_loudness_rate_or_silence() -> None:

@@ -49,3 +49,15 @@ def test_what_is_no_pool_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pool.safetensors").write_bytes(b"nothing")
     with pytest.raises(BadInput, match="cannot be read"):
         Pool.load(tmp_path / "pool.safetensors")
+
+
+def test_a_pool_of_what_are_no_numbers_or_of_too_few_moments_is_refused(tmp_path: Path) -> None:
+    def saved(rows: int, value: float = 1.0, others: int = 0) -> Path:
+        path = tmp_path / "pool.safetensors"
+        Pool(np.full((rows, 8), value), np.ones((rows + others, 40)), np.ones((rows, 2))).save(path)
+        return path
+
+    assert len(Pool.load(saved(6)).contents) == 6
+    for path in (lambda: saved(6, float("nan")), lambda: saved(3), lambda: saved(6, others=1)):
+        with pytest.raises(BadInput, match="cannot be read"):
+            Pool.load(path())

@@ -18,6 +18,7 @@ from models.so_vits_svc.content import (
     CONTENT_RATE,
     content,
     content_at,
+    content_width,
     debug_config,
     frame_geometry,
     fresh_encoder,
@@ -262,6 +263,55 @@ def test_an_encoder_with_contentvecs_names_and_projection_is_read_alike(tmp_path
     (tmp_path / "model.safetensors").write_bytes(b"nothing")
     with pytest.raises(BadInput, match="cannot be loaded"):
         load_encoder(tmp_path, "cpu")
+
+
+def test_content_through_the_projection_is_what_the_fork_computes(tmp_path: Path) -> None:
+    from so_vits_svc_fork.utils import HubertModelWithFinalProj, get_content
+
+    config = debug_config()
+    config.num_hidden_layers, config.classifier_proj_size = 11, 4
+    torch.manual_seed(0)
+    theirs = HubertModelWithFinalProj(config).eval()
+    save_file(
+        {name: tensor.contiguous() for name, tensor in theirs.state_dict().items()}, tmp_path / "model.safetensors"
+    )
+    config.to_json_file(tmp_path / "config.json", use_diff=False)
+    ours = load_encoder(tmp_path, "cpu")
+    audio = torch.randn(1, CONTENT_RATE // 2, generator=torch.Generator().manual_seed(0))
+    span, step = frame_geometry(config)
+    margin = (span - step) // 2
+    padded = torch.nn.functional.pad(audio, (margin, span - step - margin))
+    with torch.inference_mode(), pytest.warns(UserWarning, match="legacy_final_proj"):
+        wanted = get_content(theirs, padded, "cpu", CONTENT_RATE, legacy_final_proj=True).transpose(1, 2)
+    with torch.inference_mode():
+        found = content(ours, audio, projected=True)
+        assert found.shape == (1, len(audio[0]) // step, 4)
+        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
+        last = get_content(theirs, padded, "cpu", CONTENT_RATE).transpose(1, 2)
+        torch.testing.assert_close(content(ours, audio), last, atol=1e-5, rtol=1e-4)
+    assert (content_width(ours), content_width(ours, projected=True)) == (16, 4)
+    with pytest.raises(BadInput, match="no final_proj"):
+        content_width(fresh_encoder(debug_config(), 0), projected=True)
+
+
+@pytest.mark.parametrize(
+    ("said", "width", "wanted"), [(None, 256, True), (None, 768, False), (True, 256, True), (False, 128, False)]
+)
+def test_a_config_that_is_silent_wants_the_projection_where_it_wants_256_numbers(
+    said: bool | None, width: int, wanted: bool
+) -> None:
+    data = {} if said is None else {"contentvec_final_proj": said}
+    assert networks.wants_projection({"data": data, "model": {"ssl_dim": width}}) is wanted
+
+
+def test_weights_that_are_no_numbers_are_refused(network: networks.Network, tmp_path: Path) -> None:
+    state = {k: v.clone() for k, v in network.state_dict().items()}
+    state["pre.bias"][0] = float("nan")
+    torch.save({"model": state}, tmp_path / "G_1.pth")
+    save_file(state, tmp_path / "model.safetensors")
+    for name in ("G_1.pth", "model.safetensors"):
+        with pytest.raises(BadInput, match="not finite"):
+            networks.load(tmp_path / name, debug_voice_config())
 
 
 def test_importing_the_fork_leaves_logging_as_it_was() -> None:

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
+from models.decoding import Tags
 from models.encoding import write_wav
 from models.example_song import example_song
 
@@ -106,3 +107,21 @@ def test_the_score_sounds_and_the_mix_holds_it_and_the_voice(folder):
     for part in (band, voice):
         assert np.corrcoef(mix[: len(part)], part)[0, 1] > 0.2, "both are heard in the mix"
     assert np.abs(mix).max() <= 10 ** (-1 / 20)
+    assert "AI-converted voice: world" in soundfile.SoundFile(folder / "mix.wav").comment
+
+
+@pytest.mark.parametrize("write", ["write_wav", "write_flac"])
+def test_what_a_file_says_of_its_voice_is_read_from_it(tmp_path, write):
+    from flows.stages import converted
+    from models import encoding
+    from models.records import Wave
+
+    sound = Wave(np.full((2, RATE), 0.1, np.float32), RATE)
+    path = tmp_path / ("a.wav" if write == "write_wav" else "a.flac")
+    getattr(encoding, write)(sound, path, comment="AI-converted voice: 𠮷 (permission)")
+    write_wav(sound, tmp_path / "band.wav", comment="live")
+    mp3 = tmp_path / "band.mp3"
+    encoding.write_mp3(sound, mp3, Tags("a", fields=(("comment", "live"),)), comment="AI-converted voice: lj (licence)")
+    assert converted(path, tmp_path / "band.wav", path) == "AI-converted voice: 𠮷 (permission)"
+    assert converted(mp3, tmp_path / "band.wav") == "AI-converted voice: lj (licence)"
+    assert converted(tmp_path / "band.wav") == ""

@@ -9,9 +9,10 @@ import pytest
 
 from models.errors import BadInput
 from models.records import Clip
+from models.so_vits_svc import revoking
 from models.so_vits_svc.convert import RevoiceSettings
 from models.so_vits_svc.installing import add_voice, remove_voice
-from models.so_vits_svc.voices import Consent, find_voice
+from models.so_vits_svc.voices import Consent, find_voice, write_consent
 from tasks import sung
 from tasks.revoice import revoice
 from tasks.store import Store
@@ -46,6 +47,21 @@ def test_all_that_a_voice_sang_goes_with_it_and_the_rest_stays(home: Path) -> No
     assert sung.forget("ada") == 0
 
 
+def test_what_was_sung_under_one_record_is_not_reused_under_another(home: Path, tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    given.mkdir()
+    (given / "voice.json").write_text((find_voice("world") / "voice.json").read_text())
+    folder = add_voice("ada", given, RECORD)
+    inputs = {"vocals": a_clip(0), "voice": "ada", "settings": RevoiceSettings(), "seed": 0, "device": "cpu"}
+    first = revoice.key(inputs)
+    assert revoice.key(inputs) == first
+    write_consent(replace(RECORD, use="any songs"), folder)
+    assert revoice.key(inputs) != first
+    revoking.revoke("ada")
+    with pytest.raises(BadInput, match="revoked"):
+        revoice.key(inputs)
+
+
 def test_a_voice_that_is_loaded_already_is_refused_once_it_is_revoked(home: Path, tmp_path: Path) -> None:
     given = tmp_path / "given"
     given.mkdir()
@@ -60,6 +76,9 @@ def test_a_voice_that_is_loaded_already_is_refused_once_it_is_revoked(home: Path
     remove_voice("ada")
     with pytest.raises(BadInput, match="no voice named 'ada'"):
         revoice.fn(vocals, "ada", RevoiceSettings(), 0, "cpu")
-    add_voice("late", given, replace(RECORD, on=date(2025, 2, 1), until=date(2025, 3, 1)))
+    ended = replace(RECORD, on=date(2025, 2, 1), until=date(2025, 3, 1))
+    with pytest.raises(BadInput, match="ended"):
+        add_voice("late", given, ended)
+    write_consent(ended, add_voice("late", given, RECORD))
     with pytest.raises(BadInput, match="ended"):
         revoice.fn(vocals, "late", RevoiceSettings(), 0, "cpu")

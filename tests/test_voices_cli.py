@@ -1,6 +1,7 @@
 """`remix voices`: nobody is taken in without consent; what is there is shown; what is removed is gone."""
 
 import json
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from typer.testing import CliRunner
 
 from flows.cli.commands import app
 from models.errors import BadInput
-from models.so_vits_svc.voices import find_voice, voices
+from models.so_vits_svc.voices import Consent, check_record, find_voice, voices
 from tasks import sung
 
 CONSENT = {"--who": "Ada", "--given-by": "Ada", "--ground": "permission", "--use": "my songs", "--check": "a letter"}
@@ -56,12 +57,106 @@ def test_a_voice_is_added_shown_and_removed_with_what_it_sang(given: Path, home:
     assert not record.exists()
 
 
+def a_kept_result(home: Path, voice: str) -> Path:
+    record = home / "results" / "revoice-1"
+    record.parent.mkdir(exist_ok=True, parents=True)
+    record.write_text("{}")
+    sung.mark("revoice-1", {"voice": voice}, [], [])
+    return record
+
+
+def test_what_a_voice_sang_goes_also_where_its_card_or_all_of_it_is_gone(given: Path, home: Path) -> None:
+    remix("add", "ada", str(given), *consent())
+    (home / "voices" / "ada" / "voice.json").unlink()
+    record = a_kept_result(home, "ada")
+    remix("remove", "ada")
+    assert not record.exists()
+    assert not (home / "voices" / "ada").exists()
+    record = a_kept_result(home, "gone")
+    remix("remove", "gone")
+    assert not record.exists()
+    with pytest.raises(BadInput, match="no voice named 'gone'"):
+        remix("remove", "gone")
+
+
+def test_a_revoked_voice_is_refused_and_what_it_sang_is_deleted(given: Path, home: Path) -> None:
+    from flows.forms import Form
+
+    record = a_kept_result(home, "lj")
+    with pytest.raises(BadInput, match="shipped"):
+        remix("remove", "lj")
+    assert record.exists()
+    remix("revoke", "lj")
+    assert not record.exists()
+    rows = {row["voice"]: row["ground"] for row in json.loads(remix("list", "--json"))}
+    assert rows["lj"] == f"revoked on {date.today()}"
+    assert rows["world"] != rows["lj"]
+    with pytest.raises(BadInput, match="revoked"):
+        Form(voice="lj").choices()
+    with pytest.raises(BadInput, match="There is no voice named 'nobody'"):
+        remix("revoke", "nobody")
+
+
+@pytest.mark.parametrize("card", ["5", "[]", "null", '{"range": 5}', "not json", "[" * 100_000])
+def test_a_broken_voice_is_listed_as_such_and_spoils_no_other(given: Path, home: Path, card: str) -> None:
+    remix("add", "ada", str(given), *consent())
+    for name in ("bad", "cardless"):
+        (home / "voices" / name).mkdir()
+    (home / "voices" / "bad" / "voice.json").write_text(card)
+    rows = {row["voice"]: row["ground"] for row in json.loads(remix("list", "--json"))}
+    assert rows["ada"] == "permission"
+    assert rows["bad"].startswith("broken: ")
+    assert rows["cardless"].startswith("broken: ")
+    with pytest.raises(BadInput, match="no readable card"):
+        remix("add", "eve", str(home / "voices" / "bad"), *consent())
+    remix("remove", "bad")
+    assert not (home / "voices" / "bad").exists()
+
+
+@pytest.mark.parametrize("who", ["𠮷田", "🎤", 'a "quoted" \\ name', "two\nlines", "del\x7f", "　", "é"])
+def test_any_name_can_be_written_into_a_record(given: Path, who: str) -> None:
+    if not who.strip():
+        with pytest.raises(BadInput, match="--who"):
+            remix("add", "ada", str(given), *consent(**{"--who": who}))
+        return
+    remix("add", "ada", str(given), *consent(**{"--who": who}))
+    assert json.loads(remix("show", "ada", "--json"))["consent_who"] == who
+
+
+def test_half_a_letter_in_a_record_is_refused() -> None:
+    record = Consent("Ada\udce9", "Ada", date(2026, 1, 31), "songs", "permission", "a letter")
+    with pytest.raises(BadInput, match="cannot be written"):
+        check_record(record)
+
+
 def test_a_ground_that_is_none_or_a_name_that_is_taken_is_refused(given: Path) -> None:
     with pytest.raises(BadInput, match="ground"):
         remix("add", "ada", str(given), *consent(**{"--ground": "I like it"}))
+    with pytest.raises(BadInput, match="ended on 2020-01-31"):
+        remix("add", "ada", str(given), *consent(), "--until", "2020-01-31")
     with pytest.raises(BadInput, match="already"):
         remix("add", "lj", str(given), *consent())
     assert "ada" not in voices()
+
+
+@pytest.mark.parametrize(
+    ("changed", "more", "reason"),
+    [
+        ({"--ground": "I like it"}, (), "none of these"),
+        ({}, ("--until", "2020-01-31"), "ended on 2020-01-31"),
+    ],
+)
+def test_a_record_that_would_not_hold_is_refused_before_anything_is_trained(
+    given: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, str], more: tuple[str, ...], reason: str
+) -> None:
+    from flows import train_user_voice
+
+    def trained(*anything: object) -> Path:
+        raise AssertionError("it was trained")
+
+    monkeypatch.setattr(train_user_voice, "user_voice", trained)
+    with pytest.raises(BadInput, match=reason):
+        remix("train", "ada", str(given), *consent(**changed), *more)
 
 
 def test_a_shipped_voice_is_shown_with_its_compass_and_ground() -> None:

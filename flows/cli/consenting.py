@@ -28,8 +28,11 @@ _QUESTIONS = {
 
 
 def consent_of(answers: dict[str, str], until: datetime | None) -> "Consent":
-    """The record that was given as options, or by answering on a terminal; raises `BadInput` where it lacks a word."""
-    from models.so_vits_svc.voices import Consent
+    """The record that was given as options, or by answering on a terminal.
+
+    Raises `BadInput` where it lacks a word, stands on no known ground or has ended.
+    """
+    from models.so_vits_svc.voices import Consent, check_record
 
     for key, question in _QUESTIONS.items():
         if not answers[key] and sys.stdin.isatty():
@@ -37,4 +40,6 @@ def consent_of(answers: dict[str, str], until: datetime | None) -> "Consent":
     lacking = [f"--{key.replace('_', '-')}" for key in _QUESTIONS if not answers[key].strip()]
     if lacking:
         raise BadInput(f"A voice needs its record of consent; say also {', '.join(lacking)}.")
-    return Consent(on=date.today(), until=until.date() if until else None, **answers)
+    record = Consent(on=date.today(), until=until.date() if until else None, **answers)
+    check_record(record)
+    return record

@@ -1,8 +1,9 @@
 """`remix eval`: how good the parts are, measured beside baselines; one command a part."""
 
 import json
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -173,7 +174,7 @@ def voice(
     clips: Annotated[
         Path | None, typer.Option(help="A folder of singing or speech alone; without it the project's own songs.")
     ] = None,
-    seconds: Annotated[float, typer.Option(min=2, help="At most so many seconds of each clip.")] = 14.0,
+    seconds: Annotated[float, typer.Option(min=4, help="At most so many seconds of each clip.")] = 14.0,
     options: Options = None,
     as_json: AsJson = False,
 ) -> None:
@@ -187,7 +188,7 @@ def voice(
         watch = Watch(lambda done: status.update(f"Evaluating {100 * done:.0f} %"))
         found = evaluate_voice(name, clips, seconds, settings=settings, watch=watch)
     if as_json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(_plain(found), indent=1, allow_nan=False))
         return
     measures = list(found["means"][name])
     table = Table("mean [95 %]", *found["means"], box=None, pad_edge=False)
@@ -195,3 +196,12 @@ def voice(
         shown = [found["means"][row][measure] for row in found["means"]]
         table.add_row(measure, *(f"{mean:.2f} [{low:.2f}, {high:.2f}]" for mean, low, high in shown))
     Console().print(table)
+
+
+def _plain(found: Any) -> Any:
+    """What was found with null for figures that there are none of, since JSON knows no NaN."""
+    if isinstance(found, dict):
+        return {name: _plain(value) for name, value in found.items()}
+    if isinstance(found, list | tuple):
+        return [_plain(value) for value in found]
+    return None if isinstance(found, float) and not math.isfinite(found) else found

@@ -15,6 +15,7 @@ from rich.table import Table
 from flows.cli.playing import Instruments, Soundfont, playing
 from flows.spreading import spread
 from models.errors import BadInput
+from models.ranges import MOST_SEED
 from models.so_vits_svc import DEFAULT_VOICE
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ class Device(StrEnum):
 
 Voice = Annotated[str, typer.Option(help="Who sings; `remix voices list` names them, `none` keeps the singer.")]
 Out = Annotated[Path, typer.Option(help="The folder that gets a folder for each song.")]
-Seed = Annotated[int, typer.Option(min=0, help="Where every random choice starts; equal seeds give equal mixes.")]
+Seed = Annotated[
+    int, typer.Option(min=0, max=MOST_SEED, help="Where every random choice starts; equal seeds give equal mixes.")
+]
 On = Annotated[Device, typer.Option("--device", help="Where networks compute.")]
 Behind = Annotated[
     str, typer.Option("--backing-voice", help="Who sings behind the lead: a voice, `same` as the lead, or `none`.")

@@ -87,15 +87,14 @@ def train(
     _check_options(engine, size, steps, given | beginnings)
     answers = {"who": who, "given_by": given_by, "ground": ground, "use": use, "check": check}
     from flows.cli.server import server
+    from models.registry import home
+    from models.so_vits_svc.installing import add_voice, check_name
 
+    check_name(name)
+    if not folder.is_dir():
+        raise BadInput(f"{folder} is no folder of recordings.")
+    record = consent_of(answers, until)
     with server() as ready:
-        from models.registry import home
-        from models.so_vits_svc.installing import add_voice, check_name
-
-        check_name(name)
-        if not folder.is_dir():
-            raise BadInput(f"{folder} is no folder of recordings.")
-        record = consent_of(answers, until)
         with console.status("Starting"):
             from flows.cli.live import shown
             from flows.train_user_voice import full_voice, user_voice
@@ -130,7 +129,7 @@ def _tell(made: Path, work: Path) -> None:
     from flows.voice_material import sifted
     from models.so_vits_svc.voices import card
 
-    console.print(sifted(work)["account"], highlight=False)
+    console.print(sifted(work)["account"], highlight=False, markup=False)
     console.print(f"Curves, samples and measures of the training lie in {work}.", highlight=False)
     tuned = card(made).figures.get("within_50", 1.0)
     if tuned < IN_TUNE:

@@ -1,4 +1,4 @@
-"""`remix voices list|show|add|train|remove`: who can sing, on what ground, and taking a voice in or letting it go."""
+"""`remix voices list|show|add|train|revoke|remove`: who can sing, on what ground, taking voices in, letting them go."""
 
 import json
 from dataclasses import asdict
@@ -19,23 +19,33 @@ Name = Annotated[str, typer.Argument(help="The voice's name.")]
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
     group = typer.Typer(help="The voices that can sing.", no_args_is_help=True)
-    for command in (list_, show, add, train, remove):
+    for command in (list_, show, add, train, revoke, remove):
         group.command(command.__name__.rstrip("_"))(command)
     app.add_typer(group, name="voices")
 
 
 def list_(as_json: AsJson = False) -> None:
     """Name every installed voice, on what ground it may be used, and whether its record of consent holds."""
-    from models.so_vits_svc.voices import card, consent, voices
+    from models.so_vits_svc.voices import broken_voices, voices
 
-    rows = []
-    for name, folder in voices().items():
-        try:
-            title, ground = card(folder).title, consent(folder).ground
-        except BadInput as error:
-            title, ground = "", f"refused: {error}"
-        rows.append({"voice": name, "title": title, "ground": ground})
+    rows = [{"voice": name, **_standing(name, folder)} for name, folder in (voices() | broken_voices()).items()]
     show_rows(rows, as_json)
+
+
+def _standing(name: str, folder: Path) -> dict[str, str]:
+    """What a voice is called, and on what ground it may be used or why not."""
+    from models.so_vits_svc.revoking import revoked_on
+    from models.so_vits_svc.voices import card, consent
+
+    try:
+        title = card(folder).title
+    except BadInput as error:
+        return {"title": "", "ground": f"broken: {error}"}
+    try:
+        return {"title": title, "ground": consent(folder).ground}
+    except BadInput as error:
+        day = revoked_on(name)
+        return {"title": title, "ground": f"revoked on {day}" if day else f"refused: {error}"}
 
 
 def show(name: Name, as_json: AsJson = False) -> None:
@@ -67,19 +77,49 @@ def add(
     use: Use = "",
     check: Check = "",
     until: Until = None,
+    speaker: Annotated[
+        str | None, typer.Option(help="Which speaker of a checkpoint of several, by name or number.")
+    ] = None,
 ) -> None:
     """Take in a voice trained elsewhere, with its record of consent; without one it is refused."""
     from models.so_vits_svc.installing import add_voice, check_name
 
     check_name(name)
     answers = {"who": who, "given_by": given_by, "ground": ground, "use": use, "check": check}
-    print(add_voice(name, folder, consent_of(answers, until)))
+    print(add_voice(name, folder, consent_of(answers, until), speaker))
 
 
-def remove(name: Name) -> None:
-    """Delete a voice of yours, and every kept result that holds it."""
-    from models.so_vits_svc.installing import remove_voice
-    from tasks.sung import forget
+def remove(
+    name: Name,
+    keep_training: Annotated[
+        bool, typer.Option("--keep-training", help="Leave what it was trained in, to train it further under its name.")
+    ] = False,
+) -> None:
+    """Delete a voice of yours, what it was trained in, and every kept result that holds it."""
+    from models.so_vits_svc.installing import own_folders, remove_voice
+    from tasks.sung import forget, kept
 
-    remove_voice(name)
-    console.print(f"{name} is gone, and {forget(name)} kept results with it.", highlight=False)
+    if not own_folders(name) and not kept(name):
+        raise BadInput(f"There is no voice named {name!r} of your own to remove, nor a kept result that holds it.")
+    forgotten = forget(name)  # first: they hold the voice, whatever has become of its folder
+    if own_folders(name):
+        remove_voice(name, keep_training)
+    console.print(f"{name} is gone, and {forgotten} kept results with it.", highlight=False)
+
+
+def revoke(name: Name) -> None:
+    """Let a voice sing no more, also a shipped one, and delete every kept result that holds it.
+
+    Only a new record of consent undoes it: `remix voices add NAME FOLDER`, after `remove` where the voice is yours. For
+    a shipped one FOLDER is the one that `remix voices show NAME` tells.
+    """
+    from models.so_vits_svc import revoking
+    from models.so_vits_svc.voices import broken_voices, find_voice
+    from tasks.sung import forget, kept
+
+    if name not in broken_voices() and not kept(name):
+        find_voice(name)
+    if Path(name).name != name or name.startswith("."):
+        raise BadInput(f"{name!r} is no name of a voice.")
+    revoking.revoke(name)
+    console.print(f"{name} sings no more, and {forget(name)} kept results are gone.", highlight=False)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.cuda import placed
 from models.errors import BadInput
@@ -24,6 +24,8 @@ Encoder = HubertModel
 """A content encoder; import it from here, where torchaudio is seen to first."""
 CONTENT_RATE = 16_000
 """The rate of the audio a content encoder hears, in hertz."""
+PROJECTED_LAYER = 9
+"""After which layer voices of so-vits-svc 4.0 take the content, through the projection ContentVec was taught by."""
 
 
 def small_config() -> HubertConfig:
@@ -87,28 +89,33 @@ def gabor_filters(bands: int, size: int) -> Tensor:
 def load_encoder(folder: Path, device: str) -> HubertModel:
     """The encoder in a folder of config.json and model.safetensors, ready for inference, in float32.
 
-    Without a config.json it is of HuBERT's base size, as ContentVec is. Raises `BadInput` where files lack or misfit.
+    Without a config.json it is of HuBERT's base size, as ContentVec is. It has a `final_proj` where its weights have
+    one. Raises `BadInput` where files lack or misfit.
     """
     path, config = folder / "model.safetensors", folder / "config.json"
     if not path.is_file():
         raise BadInput(f"There is no content encoder in {folder} (model.safetensors is missing).")
     encoder = HubertModel(HubertConfig(**json.loads(config.read_text())) if config.is_file() else HubertConfig())
     try:
-        encoder.load_state_dict(_renamed(load_file(path)))
+        state = _renamed(load_file(path))
+        if (weight := state.get("final_proj.weight")) is not None:
+            bias = "final_proj.bias" in state
+            encoder.final_proj = nn.Linear(encoder.config.hidden_size, len(weight), bias=bias)
+        encoder.load_state_dict(state)
     except (SafetensorError, RuntimeError) as error:
         raise BadInput(f"The content encoder in {folder} cannot be loaded: {str(error).splitlines()[0]}") from error
     return placed(encoder, device)
 
 
 def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights under the names that transformers has now; the projection that ContentVec was trained with is dropped."""
+    """Weights under the names that transformers has now; the labels that ContentVec was trained with are dropped."""
     names = {"conv.weight_g": "conv.parametrizations.weight.original0"}
     names |= {"conv.weight_v": "conv.parametrizations.weight.original1"}
     found = {}
     for name, tensor in state.items():
         for old, new in names.items():
             name = name.replace(old, new)
-        if not name.startswith(("final_proj.", "label_embs_concat")):
+        if not name.startswith("label_embs_concat"):
             found[name.removeprefix("hubert.")] = tensor.float()
     return found
 
@@ -122,14 +129,27 @@ def frame_geometry(config: HubertConfig) -> tuple[int, int]:
     return span, step
 
 
-def content(encoder: HubertModel, audio: Tensor) -> Tensor:
+def content_width(encoder: HubertModel, projected: bool = False) -> int:
+    """Numbers a frame of `content`; raises `BadInput` where the encoder has no projection that is asked for."""
+    if not projected:
+        return int(encoder.config.hidden_size)
+    if not hasattr(encoder, "final_proj") or encoder.config.num_hidden_layers < PROJECTED_LAYER:
+        raise BadInput("The content encoder has no final_proj, which voices of so-vits-svc 4.0 were trained with.")
+    return int(cast(nn.Linear, encoder.final_proj).out_features)
+
+
+def content(encoder: HubertModel, audio: Tensor, projected: bool = False) -> Tensor:
     """Hidden states of mono audio at `CONTENT_RATE`, frame i centred at (i + 0.5) * step samples.
 
+    They are the last layer's, or where `projected`, those of `PROJECTED_LAYER` through `final_proj`.
     Shape: (batch, samples) -> (batch, samples // step, d); the audio is padded with zeros, so that nothing is late.
     """
     span, step = frame_geometry(encoder.config)
     margin = (span - step) // 2
-    states: Tensor = encoder(torch.nn.functional.pad(audio, (margin, span - step - margin))).last_hidden_state
+    heard = encoder(torch.nn.functional.pad(audio, (margin, span - step - margin)), output_hidden_states=projected)
+    states: Tensor = heard.last_hidden_state
+    if projected:
+        states = cast(nn.Linear, encoder.final_proj)(heard.hidden_states[PROJECTED_LAYER])
     return states  # (B, T, d)
 
 

@@ -7,7 +7,7 @@ the source's, which compares rows and says little by itself.
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from models.example_song.song import example_song
 from models.pitch import F0, track_f0
 from models.records import Samples, Wave
 from models.so_vits_svc.content import CONTENT_RATE, Encoder, content
-from models.so_vits_svc.convert import RevoiceSettings, Voice, convert
+from models.so_vits_svc.convert import RevoiceSettings, Voice, auto_key, convert
 from models.so_vits_svc.meters import embedding, likeness, opinion
 
 Floats = NDArray[np.float32]
@@ -46,9 +46,9 @@ def example_clip(seconds: float = 14.0, seed: int = 0) -> SungClip:
 class Figures:
     """What was measured of one clip in one voice.
 
-    Median error of the pitch in cents after the key shift, shares (0..1) of common voiced frames within 50 cents and
-    over 300, share of frames whose voicing differs, likeness to the target and to the source, naturalness (1 to 5),
-    share of frames with the source's phone, and seconds of processor time a second of audio.
+    Median error of the pitch in cents after the key shift that was wanted, shares (0..1) of common voiced frames within
+    50 cents and over 300, share of frames whose voicing differs, likeness to the target and to the source, naturalness
+    (1 to 5), share of frames with the source's phone, and seconds of processor time a second of audio.
     """
 
     median_cents: float
@@ -90,19 +90,23 @@ class Ear:
 
 @dataclass(frozen=True)
 class Sung:
-    """What became of a clip, and the seconds of processor time it took."""
+    """What became of a clip, the seconds of processor time it took, and the semitones it was to be moved by."""
 
     audio: Wave
     seconds: float
+    shift: int = 0
 
 
 def sung_by(voice: Voice | None, clip: SungClip, settings: RevoiceSettings, device: str) -> Sung:
     """A clip in a voice, or as it is for None."""
     if voice is None:
         return Sung(clip.audio, 0.0)
+    shift = settings.key_shift
+    if shift is None:
+        shift = auto_key(track_f0(clip.audio, settings.pitch), voice)
     started = time.process_time()
-    blocks: list[Samples] = list(convert(clip.audio, voice, settings, 0, device))
-    return Sung(Wave(np.concatenate(blocks, axis=1), clip.audio.sample_rate), time.process_time() - started)
+    blocks: list[Samples] = list(convert(clip.audio, voice, replace(settings, key_shift=shift), 0, device))
+    return Sung(Wave(np.concatenate(blocks, axis=1), clip.audio.sample_rate), time.process_time() - started, shift)
 
 
 def measure(
@@ -118,7 +122,7 @@ def measured(clip: SungClip, sung: Sung, target: Floats | None, ear: Ear, settin
     found = track_f0(sung.audio, settings.pitch).at(np.arange(len(truth.hz), dtype=np.float64) * float(truth.hop_s))
     both = (found > 0) & (truth.hz > 0)
     cents = 1200 * np.log2(found[both] / truth.hz[both]) if both.any() else np.zeros(0)
-    cents = np.abs(cents - 100 * np.round(np.median(cents) / 100)) if len(cents) else np.full(1, np.nan)
+    cents = np.abs(cents - 100 * sung.shift) if len(cents) else np.full(1, np.nan)
     singer = embedding(sung.audio)
     before, after = ear.phones(clip.audio), ear.phones(sung.audio)
     frames = min(len(before), len(after))

@@ -1,17 +1,20 @@
 """Taking a voice in and letting it go: a user's checkpoint becomes a folder with a card and a sealed record."""
 
-import json
 import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from models.errors import BadInput
+from models.registry import find, home
+from models.so_vits_svc.revoking import revoked_on
 from models.so_vits_svc.voices import (
     Card,
     Consent,
     Range,
     card,
+    shipped_voices,
     user_folder,
     voices,
     write_card,
@@ -20,17 +23,20 @@ from models.so_vits_svc.voices import (
 
 _SIZES = {128: "hubert-small", 256: "contentvec", 768: "contentvec"}
 """The content encoder that a voice was trained with, by the numbers a frame that it wants."""
+OTHER_TRAININGS = ("voice", "music-transformer", "separator")
+"""Folders in `$REMIX_HOME/training` that are no voice's."""
 
 
-def add_voice(name: str, given: Path, record: Consent) -> Path:
+def add_voice(name: str, given: Path, record: Consent, speaker: str | None = None) -> Path:
     """Copy a voice into the user's voices and seal its record of consent; returns its folder.
 
     `given` holds weights (`model.safetensors`, or a fork's `G_*.pth`, of which the one of most steps is taken) and
-    `config.json`, and may hold a card; with the card of another engine, what that one names. Raises `BadInput` when the
-    name is taken or no file name, or a file is missing.
+    `config.json`, and may hold a card; with the card of another engine, what that one names. `speaker` is the name or
+    the number of one of a checkpoint's speakers. Raises `BadInput` when the name is taken or no file name, a file is
+    missing, or the voice cannot be loaded.
     """
     check_name(name)
-    files, described = _files(name, given)
+    files, described = _files(name, given, speaker)
     target = user_folder() / name
     part = user_folder() / ".adding" / name
     shutil.rmtree(part, ignore_errors=True)
@@ -40,31 +46,70 @@ def add_voice(name: str, given: Path, record: Consent) -> Path:
             shutil.copy(file, part / file.name)
         write_card(described, part)
         write_consent(record, part)
+        _try(part)
         part.rename(target)
     finally:
         shutil.rmtree(part.parent, ignore_errors=True)
     return target
 
 
+def _try(folder: Path) -> None:
+    """Load a voice once; where its content encoder is not fetched yet, its weights alone."""
+    from models.so_vits_svc.convert import load_voice
+
+    described = card(folder)
+    if described.engine == "so-vits-svc" and not find("content_encoder", described.content_encoder).path.is_file():
+        from models.so_vits_svc import networks
+        from models.so_vits_svc.singing import generator
+
+        generator(folder, described, networks.read_config(folder / "config.json"))
+    else:
+        load_voice(folder, "cpu")
+
+
 def check_name(name: str) -> None:
     """Raise `BadInput` unless a new voice can have that name."""
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name) or name == "none":
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name) or name in ("none", "same", *OTHER_TRAININGS):
         raise BadInput(f"A voice cannot be named {name!r}: use small letters, digits, '-' and '_'.")
-    if name in voices():
+    replaced = name in shipped_voices() and revoked_on(name) is not None
+    if (user_folder() / name).exists() or (name in voices() and not replaced):
         raise BadInput(f"There is a voice named {name!r} already; remove it first or choose another name.")
 
 
-def remove_voice(name: str) -> None:
-    """Delete one of the user's voices; raises `BadInput` for a shipped or unknown one."""
-    folder = user_folder() / name
-    if name not in voices() or voices()[name] != folder:
+def own_folders(name: str) -> list[Path]:
+    """All that there is of one of the user's voices: its folder, and those that it was trained in.
+
+    Raises `BadInput` for a voice that is shipped, and for what is no name.
+    """
+    if Path(name).name != name or name.startswith("."):
+        raise BadInput(f"{name!r} is no name of a voice.")
+    if name in shipped_voices() and not (user_folder() / name).exists():
+        raise BadInput(f"The voice {name!r} is shipped, not yours to remove; `remix voices revoke {name}` silences it.")
+    trained = [home() / "training" / "voice" / name]
+    if name not in OTHER_TRAININGS:
+        trained.append(home() / "training" / name)
+    return [folder for folder in (user_folder() / name, *trained) if folder.is_dir()]
+
+
+def remove_voice(name: str, keep_training: bool = False) -> None:
+    """Delete one of the user's voices, whole or broken, with the recordings and all else that it was trained in.
+
+    With `keep_training` only the voice goes, so that it can be trained further. Raises `BadInput` for a shipped or an
+    unknown one.
+    """
+    folders = own_folders(name)
+    if not folders:
         raise BadInput(f"There is no voice named {name!r} of your own to remove.")
-    shutil.rmtree(folder)
+    for folder in folders:
+        if folder.parent == user_folder() or not keep_training:
+            shutil.rmtree(folder)
 
 
-def _files(name: str, given: Path) -> tuple[list[Path], Card]:
+def _files(name: str, given: Path, speaker: str | None) -> tuple[list[Path], Card]:
     """The files that the voice is made of, and its card."""
     if (given / "voice.json").is_file() and (described := card(given)).engine != "so-vits-svc":
+        if speaker is not None:
+            raise BadInput(f"Only a voice of so-vits-svc has speakers to choose from; the one in {given} is another.")
         named = [given / described.weights] if described.weights else []
         if named and not named[0].is_file():
             raise BadInput(f"{given} lacks {described.weights}, which its card names.")
@@ -72,7 +117,7 @@ def _files(name: str, given: Path) -> tuple[list[Path], Card]:
     weights = _weights(given)
     if not (given / "config.json").is_file():
         raise BadInput(f"{given} holds no config.json, without which its weights cannot be read.")
-    return [weights, given / "config.json"], _card(name, given, weights)
+    return [weights, given / "config.json"], _card(name, given, weights, speaker)
 
 
 def _weights(given: Path) -> Path:
@@ -85,14 +130,36 @@ def _weights(given: Path) -> Path:
     return found[max(found)]
 
 
-def _card(name: str, given: Path, weights: Path) -> Card:
+def _card(name: str, given: Path, weights: Path, speaker: str | None) -> Card:
     """The given card with the name of the weights, or one made from the config."""
+    from models.so_vits_svc.networks import read_config
+
+    config = read_config(given / "config.json")
     if (given / "voice.json").is_file():
-        return replace(card(given), weights=weights.name)
-    try:
-        wanted = int(json.loads((given / "config.json").read_text())["model"]["ssl_dim"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"The config.json in {given} does not say which content its voice wants: {error}.") from error
+        known = replace(card(given), weights=weights.name)
+        return known if speaker is None else replace(known, speaker=_speaker(config, given, speaker))
+    wanted = config["model"].get("ssl_dim")
+    if not isinstance(wanted, int):
+        raise BadInput(f"The config.json in {given} does not say which content its voice wants (ssl_dim).")
     if wanted not in _SIZES:
         raise BadInput(f"The voice in {given} wants content of {wanted} numbers a frame, which no encoder here gives.")
-    return Card(name, "so-vits-svc", "the user's own", Range(0, ()), weights.name, _SIZES[wanted], 0, "interpolated")
+    number, encoder = _speaker(config, given, speaker), _SIZES[wanted]
+    return Card(name, "so-vits-svc", "the user's own", Range(0, ()), weights.name, encoder, number, "interpolated")
+
+
+def _speaker(config: dict[str, Any], given: Path, speaker: str | None) -> int:
+    """The number of the speaker that was chosen by name or number; the only one needs no choice."""
+    known = config.get("spk", {})
+    if not isinstance(known, dict) or not all(isinstance(number, int) for number in known.values()):
+        raise BadInput(f"The config.json in {given} does not number its speakers (spk).")
+    names = ", ".join(f"{name} ({number})" for name, number in known.items())
+    if speaker is None and len(known) > 1:
+        raise BadInput(f"The voice in {given} has {len(known)} speakers; choose one with --speaker: {names}.")
+    chosen = next(iter(known.values()), 0) if speaker is None else known.get(speaker)
+    if chosen is None and speaker is not None and speaker.isdecimal():
+        chosen = int(speaker)
+    most = config["model"].get("n_speakers")
+    if chosen is None or chosen < 0 or (isinstance(most, int) and chosen >= most):
+        room = f" of 0 to {most - 1}" if isinstance(most, int) else ""
+        raise BadInput(f"The voice in {given} has no speaker {speaker or chosen!r}; give a number{room}, or: {names}.")
+    return chosen

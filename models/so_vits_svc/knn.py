@@ -50,7 +50,12 @@ class Pool:
     def load(path: Path) -> "Pool":
         """Read what `save` wrote; raises `BadInput` where it is something else."""
         try:
-            return Pool(**{name: value.astype(np.float32) for name, value in load_file(path).items()})
+            pool = Pool(**{name: value.astype(np.float32) for name, value in load_file(path).items()})
+            if not all(value.ndim == 2 and np.isfinite(value).all() for value in vars(pool).values()):
+                raise ValueError("it holds numbers that are not finite, or not in rows")
+            if len({len(value) for value in vars(pool).values()}) > 1 or len(pool.contents) < _NEIGHBOURS:
+                raise ValueError("it holds too few moments")
+            return pool
         except (SafetensorError, OSError, TypeError, ValueError) as error:
             raise BadInput(f"The pool of recordings {path.name} cannot be read: {error}.") from error
 

@@ -58,11 +58,18 @@ def load(path: Path, config: dict[str, Any]) -> Network:
     """
     try:
         if path.suffix == ".safetensors":
-            return with_weights(load_file(path), config, path.name)
-        return with_weights(torch.load(path, map_location="cpu", weights_only=True)["model"], config, path.name)
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)["model"]
+        if any(not bool(torch.isfinite(tensor).all()) for tensor in state.values()):
+            raise BadInput(f"The voice file {path.name} is damaged: it holds weights that are not finite numbers.")
+        return with_weights(state, config, path.name)
     except pickle.UnpicklingError as error:
         raise BadInput(f"The voice file {path.name} is refused: loading it could run code.") from error
-    except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError, OSError) as error:
+    except (
+        SafetensorError, RuntimeError, LookupError, TypeError, ValueError, AttributeError, AssertionError,
+        ArithmeticError, EOFError, OSError,
+    ) as error:  # fmt: skip
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BadInput(f"The voice file {path.name} does not fit its config.json: {first}.") from error
 
@@ -85,11 +92,22 @@ def read_config(path: Path) -> dict[str, Any]:
     """A fork's config.json; raises `BadInput` when it is none."""
     try:
         config: dict[str, Any] = json.loads(path.read_text())
-        if not {"model", "data", "train"} <= set(config):
+        if not isinstance(config, dict) or not {"model", "data", "train"} <= set(config):
             raise ValueError("it lacks one of model, data, train")
-    except (OSError, ValueError) as error:
+        if not all(isinstance(config[part], dict) for part in ("model", "data", "train")):
+            raise ValueError("its model, data and train must each hold entries")
+    except (OSError, ValueError, RecursionError) as error:
         raise BadInput(f"The voice's {path.name} cannot be used: {error}.") from error
     return config
+
+
+def wants_projection(config: dict[str, Any]) -> bool:
+    """Whether a voice was trained on projected content (`content.content`).
+
+    The fork's configs say it; those of so-vits-svc 4.0, which are silent, want 256 numbers where it was.
+    """
+    said = config["data"].get("contentvec_final_proj")
+    return bool(said) if said is not None else config["model"].get("ssl_dim") == 256
 
 
 def latents(network: Network, content: Tensor, f0: Tensor, voiced: Tensor, speaker: Tensor, noise: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ the voice, and other speakers than the one who speaks most.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import soxr
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import istft, stft
 
+from models.errors import BadInput
 from models.progress import UNWATCHED, Watch
 from models.records import Wave
 from models.so_vits_svc.meters import embedding, likeness, opinion
@@ -56,11 +57,15 @@ class Piece:
 
 @dataclass(frozen=True)
 class Sifted:
-    """The pieces kept, whose voice they are (an embedding), and the seconds left out for each reason."""
+    """The pieces kept, whose voice they are (an embedding), and the seconds left out for each reason.
+
+    `unusable` says of each recording that could not be used at all why.
+    """
 
     pieces: tuple[Piece, ...]
     speaker: Floats
     dropped_s: dict[str, float]
+    unusable: dict[str, str] = field(default_factory=dict)
 
     @property
     def kept_s(self) -> float:
@@ -76,9 +81,11 @@ def sift(
 ) -> Sifted:
     """Pieces of named recordings that one voice can be trained on, at `rate` hertz and one loudness.
 
-    Each recording is read when its turn comes.
+    Each recording is read when its turn comes; one whose reading raises `BadInput`, or that holds what are no numbers,
+    is left out.
     """
     dropped: dict[str, float] = {}
+    unusable: dict[str, str] = {}
 
     def drop(reason: str, seconds: float) -> None:
         if seconds > 0:
@@ -87,7 +94,14 @@ def sift(
     kept: list[tuple[Piece, Floats]] = []
     for index, (name, read) in enumerate(recordings):
         watch.at(0.95 * index / len(recordings))
-        recording = read()
+        try:
+            recording = read()
+        except BadInput as error:
+            unusable[name] = str(error)
+            continue
+        if not np.isfinite(recording.samples).all():
+            unusable[name] = f"{name} holds samples that are not numbers."
+            continue
         mono = Wave(recording.samples.mean(axis=0, keepdims=True), recording.sample_rate)
         mono = denoised(mono) if settings.denoise else mono
         pieces = list(cut(name, mono, settings))
@@ -104,7 +118,7 @@ def sift(
     drop("another speaker", others)
     ready = tuple(Piece(p.name, p.start_s, levelled(p.audio, rate, settings.loudness_dbfs)) for p in own)
     watch.at(1.0)
-    return Sifted(ready, speaker, dropped)
+    return Sifted(ready, speaker, dropped, unusable)
 
 
 def cut(name: str, mono: Wave, settings: SiftSettings = DEFAULT) -> Iterator[Piece]:

@@ -1,5 +1,6 @@
 """A voice of so-vits-svc, loaded and ready: content and pitch of a phrase in, the phrase sung by the voice out."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,15 @@ from models.cuda import placed
 from models.errors import BadInput
 from models.so_vits_svc import networks
 from models.so_vits_svc.breath import breathed
-from models.so_vits_svc.content import CONTENT_RATE, Encoder, content, content_at, frame_geometry, load_encoder
+from models.so_vits_svc.content import (
+    CONTENT_RATE,
+    Encoder,
+    content,
+    content_at,
+    content_width,
+    frame_geometry,
+    load_encoder,
+)
 from models.so_vits_svc.voices import Card
 
 
@@ -25,23 +34,22 @@ class SovitsVoice:
         self.sample_rate = int(config["data"]["sampling_rate"])
         self.hop = int(config["data"]["hop_length"])
         self.network = placed(network, device)
-        self.encoder = encoder
+        self.encoder, self.projected = encoder, networks.wants_projection(config)
 
     @classmethod
     def load(cls, folder: Path, card: Card, device: str) -> "SovitsVoice":
         """The voice in a folder; raises `BadInput` when its files do not fit each other or cannot sing."""
         config = networks.read_config(folder / "config.json")
-        if config["model"].get("type_", "hifi-gan") != "hifi-gan":
-            raise BadInput(f"The voice {folder.name!r} has a decoder for speech, without pitch: it cannot sing.")
+        network = generator(folder, card, config)
         weights = registry.verified(registry.find("content_encoder", card.content_encoder))
         encoder = load_encoder(weights.parent, device)
-        wanted, given = int(config["model"]["ssl_dim"]), encoder.config.hidden_size
+        wanted, given = network.pre.in_channels, content_width(encoder, networks.wants_projection(config))
         if given != wanted:
             raise BadInput(
                 f"The voice {folder.name!r} wants content of {wanted} numbers a frame, "
                 f"and {card.content_encoder} gives {given}."
             )
-        return cls(networks.load(folder / card.weights, config), config, encoder, card, device)
+        return cls(network, config, encoder, card, device)
 
     @torch.inference_mode()
     def sing(
@@ -84,9 +92,24 @@ class SovitsVoice:
         heard = soxr.resample(audio, self.sample_rate, CONTENT_RATE)
         _, step = frame_geometry(self.encoder.config)
         heard = np.pad(heard, (0, max(2 * step - len(heard), 0)))
-        states = content(self.encoder, torch.from_numpy(heard)[None].to(self.device))[0]
+        states = content(self.encoder, torch.from_numpy(heard)[None].to(self.device), self.projected)[0]
         times = (torch.arange(frames, device=self.device) + 0.5) * self.hop / self.sample_rate
         return content_at(states, times, step)
+
+
+def generator(folder: Path, card: Card, config: dict[str, Any]) -> networks.Network:
+    """The network of the voice in a folder; raises `BadInput` where it, its config and its card do not fit."""
+    if config["model"].get("type_", "hifi-gan") != "hifi-gan":
+        raise BadInput(f"The voice {folder.name!r} has a decoder for speech, without pitch: it cannot sing.")
+    network = networks.load(folder / card.weights, config)
+    speakers, hop = network.emb_g.num_embeddings, math.prod(network.dec.h["upsample_rates"])
+    if card.speaker >= speakers:
+        raise BadInput(f"The voice {folder.name!r} has speakers 0 to {speakers - 1}; its card names {card.speaker}.")
+    if config["data"]["hop_length"] != hop:
+        raise BadInput(f"The voice {folder.name!r} makes {hop} samples a frame, not the hop_length of its config.json.")
+    if not isinstance(config["data"].get("sampling_rate"), int):
+        raise BadInput(f"The config.json of the voice {folder.name!r} does not say its sampling_rate.")
+    return network
 
 
 def interpolated(f0_hz: NDArray[np.float32]) -> NDArray[np.float32]:

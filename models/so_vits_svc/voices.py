@@ -7,7 +7,7 @@ the digest of the voice it is about, so that neither can be changed under the ot
 
 import hashlib
 import json
-import os
+import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -18,11 +18,13 @@ from typing import Any
 
 from models.errors import BadInput, unknown_name
 from models.harmony import ROOTS
-from models.registry import SHIPPED, file_digest
+from models.registry import SHIPPED, file_digest, home
+from models.so_vits_svc import revoking
 
 _CARD = "voice.json"
 _RECORD = "consent.toml"
-_GROUNDS = ("permission", "licence", "public domain", "no one's voice")
+GROUNDS = ("permission", "licence", "public domain", "no one's voice")
+"""On what a voice may be used."""
 
 
 @dataclass(frozen=True)
@@ -97,18 +99,35 @@ class Card:
 
 
 def voices() -> dict[str, Path]:
-    """Every installed voice's folder by name: those shipped, then the user's below `$REMIX_HOME/voices`."""
-    shipped = {folder.name: folder for folder in _folders(SHIPPED / "voices")}
-    return shipped | {folder.name: folder for folder in _folders(user_folder()) if folder.name not in shipped}
+    """Every installed voice's folder by name: those shipped, then the user's below `$REMIX_HOME/voices`.
+
+    A user's voice has a shipped one's name only where the shipped one was revoked and another was added for it.
+    """
+    shipped = shipped_voices()
+    own = {folder.name: folder for folder in _folders(user_folder())}
+    return shipped | {name: own[name] for name in own if name not in shipped or revoking.revoked_on(name)}
+
+
+def shipped_voices() -> dict[str, Path]:
+    """The folders of the voices that come with the project, by name."""
+    return {folder.name: folder for folder in _folders(SHIPPED / "voices")}
+
+
+def broken_voices() -> dict[str, Path]:
+    """The user's folders that are no voices, for want of a card, by name."""
+    found = sorted(user_folder().iterdir()) if user_folder().is_dir() else []
+    known = voices()
+    return {p.name: p for p in found if p.is_dir() and not p.name.startswith(".") and p.name not in known}
 
 
 def user_folder() -> Path:
     """Where the user's own voices are kept."""
-    return Path(os.environ.get("REMIX_HOME", SHIPPED.parent / ".remix")) / "voices"
+    return home() / "voices"
 
 
 def _folders(root: Path) -> list[Path]:
-    return sorted(path.parent for path in root.glob(f"*/{_CARD}")) if root.is_dir() else []
+    found = sorted(path.parent for path in root.glob(f"*/{_CARD}")) if root.is_dir() else []
+    return [folder for folder in found if not folder.name.startswith(".")]
 
 
 def find_voice(name: str) -> Path:
@@ -123,18 +142,41 @@ def card(folder: Path) -> Card:
     """The card of a voice; raises `BadInput` when it cannot be read."""
     try:
         given = json.loads((folder / _CARD).read_text())
+        if not isinstance(given, dict):
+            raise TypeError("it must hold entries by name")
         reach = given.pop("range")
         likeness, spectrum = (tuple(float(x) for x in given.pop(name, ())) for name in ("likeness", "spectrum"))
         seconds = tuple(float(s) for s in reach["seconds"])
-        return Card(range=Range(int(reach["lowest"]), seconds), likeness=likeness, spectrum=spectrum, **given)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"The voice in {folder} has no readable card ({_CARD}): {error}.") from error
+        found = Card(range=Range(int(reach["lowest"]), seconds), likeness=likeness, spectrum=spectrum, **given)
+        _check_card(found)
+        return found
+    except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else error
+        raise BadInput(f"The voice in {folder} has no readable card ({_CARD}): {reason}.") from error
+
+
+def _check_card(given: Card) -> None:
+    """Raise `ValueError` or `TypeError` where an entry of a card is none of its kind."""
+    for name in ("title", "engine", "licence", "weights", "content_encoder", "unvoiced_f0"):
+        if not isinstance(getattr(given, name), str):
+            raise TypeError(f"its {name!r} must be text")
+    if not isinstance(given.speaker, int) or given.speaker < 0:
+        raise TypeError("its 'speaker' must be a whole number, 0 or more")
+    if not isinstance(given.figures, Mapping):
+        raise TypeError("its 'figures' must hold numbers by name")
+    if given.weights and (Path(given.weights).name != given.weights or given.weights == ".."):
+        raise ValueError("its 'weights' must be the name of a file beside it")
+    numbers = [given.formants, given.heard_s, *given.range.seconds, *given.likeness, *given.spectrum]
+    if not all(math.isfinite(number) for number in [*numbers, *given.figures.values()]) or given.formants <= 0:
+        raise ValueError("it holds a number that is none, or formants that are not over 0")
 
 
 def consent(folder: Path, today: date | None = None) -> Consent:
-    """The record of consent of a voice; raises `BadInput` when it is missing, incomplete, altered or expired."""
+    """A voice's record of consent; raises `BadInput` when it is missing, incomplete, altered, revoked or expired."""
     record = _record(folder)
     name = folder.name
+    if not revoking.holds(name, file_digest(folder / _RECORD)):
+        raise BadInput(f"The voice {name!r} is refused: its consent was revoked on {revoking.revoked_on(name)}.")
     seal = record.pop("seal", None)
     unknown = set(record) - {entry.name for entry in fields(Consent)}
     if unknown:
@@ -145,9 +187,9 @@ def consent(folder: Path, today: date | None = None) -> Consent:
     if not isinstance(record["on"], date) or not isinstance(record.get("until", record["on"]), date):
         raise BadInput(f"The voice {name!r} is refused: a day in its {_RECORD} is not a date (2026-01-31, unquoted).")
     given = Consent(**record)
-    if given.ground not in _GROUNDS:
+    if given.ground not in GROUNDS:
         raise BadInput(
-            f"The voice {name!r} is refused: the ground of its {_RECORD} is not one of {', '.join(_GROUNDS)}."
+            f"The voice {name!r} is refused: the ground of its {_RECORD} is not one of {', '.join(GROUNDS)}."
         )
     if seal != consent_seal(given, folder):
         raise BadInput(f"The voice {name!r} is refused: its {_RECORD} or its weights were altered after sealing.")
@@ -156,9 +198,23 @@ def consent(folder: Path, today: date | None = None) -> Consent:
     return given
 
 
+def check_record(given: Consent, today: date | None = None) -> None:
+    """Raise `BadInput` where no voice could be used by a record, before there is the voice to seal it with."""
+    for entry in fields(Consent):
+        value = getattr(given, entry.name)
+        if isinstance(value, str) and not value.strip():
+            raise BadInput(f"The record of consent does not say {entry.name!r}.")
+        if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise BadInput(f"The record of consent's {entry.name!r} holds a character that cannot be written.")
+    if given.ground not in GROUNDS:
+        raise BadInput(f"The ground of a record of consent is {', '.join(GROUNDS)}; {given.ground!r} is none of these.")
+    if given.until and given.until < (today or date.today()):
+        raise BadInput(f"The consent ended on {given.until}; a voice cannot be taken in with it.")
+
+
 def _record(folder: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads((folder / _RECORD).read_text())
+        return tomllib.loads((folder / _RECORD).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadInput(f"The voice {folder.name!r} is refused: it has no record of consent ({_RECORD}).") from None
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -178,10 +234,20 @@ def write_consent(given: Consent, folder: Path) -> None:
     for entry in fields(Consent):
         value = getattr(given, entry.name)
         if value is not None:
-            lines.append(f"{entry.name} = {value.isoformat() if isinstance(value, date) else json.dumps(value)}")
+            lines.append(f"{entry.name} = {value.isoformat() if isinstance(value, date) else _toml_text(value)}")
     lines.append(f'seal = "{consent_seal(given, folder)}"')
-    (folder / _RECORD).write_text("\n".join(lines) + "\n")
+    (folder / _RECORD).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    revoking.given_anew(folder.name, file_digest(folder / _RECORD))
     consent(folder, given.on)
+
+
+def _toml_text(text: str) -> str:
+    """A TOML string. JSON's is one, save that it may hold DEL and, of a pair of surrogates, escapes.
+
+    >>> print(_toml_text('𠮷田 "Yo"'))
+    "𠮷田 \\"Yo\\""
+    """
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def write_card(described: Card, folder: Path) -> None:
