@@ -14,7 +14,7 @@ from flows.collecting import collected
 from flows.serving import honest
 from models.errors import BadInput
 from models.ranges import MOST_SEED
-from models.registry import home
+from models.registry import find, home
 from models.so_vits_svc.training import FullTraining
 from tasks.folders import find_folder
 
@@ -115,6 +115,8 @@ def train_voice_named(
     check_record(record)
     work, heard = _work("voice", name), find_folder(recordings)
     given = None if encoder == USUAL else find_folder(encoder)
+    if given:
+        find("content_encoder", given.name)  # a voice that hears by another could not sing
     if size == "full":
         settings = FullTraining(
             epochs, batch_size, segment_size, learning_rate, beta1, beta2, weight_decay,

@@ -67,14 +67,16 @@ def full_voice(
     """Train a full-size voice, in hours on a GPU; returns its folder, which `add_voice` takes in.
 
     `base` is a folder of base checkpoints, "fetched" or "none"; `encoder` the manifest's name of a content encoder or
-    its folder. Raises `BadInput` where something is not fetched, or the machine lacks the device.
+    a folder of that name. Raises `BadInput` where something is not fetched, or the machine lacks the device.
     """
     if settings.segment_size < 8 * FULL.hop or settings.segment_size % FULL.hop:
         raise BadInput(
             f"A segment is a multiple of {FULL.hop} samples and 8 of them or more, not {settings.segment_size}."
         )
     computing = resolved(device)
-    heard_by = Path(encoder) if Path(encoder).is_dir() else verified(find("content_encoder", encoder)).parent
+    folder = Path(encoder)
+    known = find("content_encoder", folder.name)  # a voice that hears by another could not sing
+    heard_by = folder if folder.is_dir() else verified(known).parent
     material = MaterialSettings(sung=0, perturbed=0, most_s=3600.0, sift=SiftSettings(denoise=denoise))
     begins = None if (work / "checkpoint.pt").is_file() else start_folder(base)
     made: Path = train_voice(name, recordings, work, settings, material, heard_by, begins, computing)

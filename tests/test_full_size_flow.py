@@ -209,6 +209,8 @@ def test_what_is_not_fetched_and_what_cannot_be_is_said_first(home: Path, tmp_pa
         full_voice("ada", recordings, work, FullTraining(), device="cpu")
     with pytest.raises(BadInput, match="remix weights fetch sovits-768-base"):
         full_voice("ada", recordings, work, FullTraining(), encoder="hubert-small", device="cpu")
+    with pytest.raises(BadInput, match="no content encoder named 'recordings'"):
+        full_voice("ada", recordings, work, FullTraining(), encoder=str(recordings), device="cpu")
     with pytest.raises(BadInput, match=r"holds no G_<steps>\.pth"):
         full_voice("ada", recordings, work, FullTraining(), encoder="hubert-small", base=str(tmp_path), device="cpu")
     with pytest.raises(BadInput, match="multiple of 512"):

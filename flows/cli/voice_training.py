@@ -57,7 +57,7 @@ def train(
         ),
     ] = _BEGINNINGS["base"],
     encoder: Annotated[
-        str, _full("What hears its content: contentvec, hubert-small, or the folder of another encoder.")
+        str, _full("What hears its content: contentvec, hubert-small, or a folder of that name.")
     ] = _BEGINNINGS["encoder"],
     device: Annotated[Device, _full("Where it is trained.")] = Device.auto,
     epochs: Annotated[
