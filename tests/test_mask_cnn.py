@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from models.demucs.load import load, save
+from models.demucs.load import load, save, separator_path
 from models.demucs.split import SplitSettings, split
 from models.mask_cnn import learning
 from models.mask_cnn.network import BLOCK, HOP, MaskCnn, block
@@ -72,3 +72,11 @@ def test_saved_and_split_like_any_separator(tmp_path):
     wave = Wave(0.1 * np.random.default_rng(0).standard_normal((2, 100_000)).astype(np.float32), 44100)
     parts = np.concatenate(list(split(wave, again, SplitSettings(), 0, "cpu")), axis=2)
     np.testing.assert_allclose(parts.sum(axis=0), wave.samples, atol=1e-5)
+
+
+def test_the_shipped_one_is_a_separator_by_name():
+    shipped = load(separator_path("mask-cnn"))
+    mix = np.random.default_rng(0).normal(0, 0.1, (2, 44_100)).astype(np.float32)
+    parts = np.concatenate(list(split(Wave(mix, 44_100), shipped, SplitSettings(), 0, "cpu")), axis=2)
+    assert sum(p.numel() for p in shipped.parameters()) == 5_378_465
+    np.testing.assert_allclose(parts.sum(axis=0), mix, atol=1e-5)
