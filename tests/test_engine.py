@@ -66,7 +66,7 @@ def test_it_computes_loads_once_reports_and_outlives_bad_input_and_a_caller_that
     assert heard[0] == 0.0
     assert heard[-1] == 1.0
     assert stems == separate.fn(**wanted)
-    with pytest.raises(BadInput, match="Overlap"):
+    with pytest.raises(BadInput, match="overlap"):
         ask("separate", **wanted | {"settings": SplitSettings(overlap=2.0)})
     with pytest.raises(Cancelled):
         resident.computed("separate", None, wanted, lambda name: Watch(cancelled=lambda: True))
