@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from models.example_song import example_song
 from models.pitch import F0, track_f0
 from models.records import Wave
+from models.so_vits_svc import meters
 from models.so_vits_svc.content import debug_config, fresh_encoder
 from models.so_vits_svc.convert import RevoiceSettings, load_voice
 from models.so_vits_svc.evaluation import Ear, Figures, Sung, SungClip, means, measure, measured, sung_by
@@ -89,3 +91,18 @@ def test_means_come_with_an_interval_that_holds_them() -> None:
     assert mean == 5
     assert 2 <= low < mean < high <= 8
     assert means(rows) == means(rows)
+
+
+def test_a_long_recording_is_embedded_by_the_minute_as_it_would_be_whole(monkeypatch):
+    heard = example_song(0, 40.0).stems["lead_vocals"]
+    whole = meters.embedding(heard)
+    asked = []
+    network = meters._speaker_network()
+    embed = network.embed_utterance
+    monkeypatch.setattr(network, "embed_utterance", lambda piece, **kw: asked.append(len(piece)) or embed(piece, **kw))
+    monkeypatch.setattr(meters, "_PIECE_S", 8)
+    by_piece = meters.embedding(heard)
+    assert max(asked) <= 8 * 16_000
+    assert len(asked) > 1
+    assert np.linalg.norm(by_piece) == pytest.approx(1, abs=1e-5)
+    assert meters.likeness(by_piece, whole) > 0.99
