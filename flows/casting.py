@@ -10,7 +10,7 @@ from models.records import Clip, Contour, Grid, Score, Stems, Voices
 from models.score import transposed
 from models.so_vits_svc.convert import key_for, notes_outside
 from models.so_vits_svc.voices import card, consent, find_voice, note_name
-from tasks.publish import Singer
+from tasks.credits import Singer
 from tasks.revoice import revoice
 from tasks.transpose import transpose
 

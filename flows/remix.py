@@ -27,16 +27,18 @@ from models.so_vits_svc import DEFAULT_VOICE
 from models.so_vits_svc.voices import consent, find_voice, voice_digest
 from tasks.appraise import appraise
 from tasks.caching import ledger
+from tasks.credits import Credits
 from tasks.extend import accompany, extend
 from tasks.in_use import in_use
 from tasks.ingest import ingest
 from tasks.listen import follow_pitch, listen
 from tasks.mixdown import mixdown
-from tasks.publish import Credits, Remix, check_writable, publish
+from tasks.publish import Remix, publish
 from tasks.render import render
 from tasks.revoice import revoice
 from tasks.separate import ALL_LEAD, part_voices, separate
 from tasks.transcribe import transcribe
+from tasks.writable import check_writable
 
 LEAST_SUNG_S, LEAST_SUNG = 3.0, 0.1
 """A song in which nobody sings so many seconds, nor that part of it, has no vocals."""

@@ -17,17 +17,18 @@ from models.records import Clip, Grid, Mix, Score, Stems, Take, Voices
 from models.score import joined
 from models.so_vits_svc import DEFAULT_VOICE
 from models.so_vits_svc.voices import consent, find_voice
+from tasks.credits import CONVERTED
 from tasks.extend import extend
 from tasks.in_use import in_use
 from tasks.ingest import ingest
 from tasks.listen import follow_pitch, listen
 from tasks.mixdown import mix_takes
-from tasks.publish import CONVERTED, check_file_writable, check_writable
 from tasks.render import SAMPLE_RATE, render
 from tasks.revoice import revoice
 from tasks.separate import part_voices, separate
 from tasks.store import Store
 from tasks.transcribe import transcribe
+from tasks.writable import check_file_writable, check_writable
 
 _TAIL_S = 2.0
 

@@ -5,16 +5,13 @@ that already holds what it would write.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from errno import EISDIR
 from hashlib import sha256
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any, cast
 
 from prefect import task
@@ -31,6 +28,7 @@ from models.report import page
 from models.so_vits_svc.voices import consent, find_voice
 from tasks.appraise import Appraisal, report_input
 from tasks.caching import StageRun, unsearched
+from tasks.credits import Credits
 from tasks.fingerprint import code_digest, digest_of, versions
 from tasks.progress import stage_watch
 from tasks.store import Store
@@ -65,49 +63,6 @@ AFTER = {
 
 SUNG = ("mix.mp3", "mix.wav", "stems/new_voice.flac")
 """The files that hold the new voice, and say so in their tags."""
-CONVERTED = "AI-converted voice"
-"""How what they say begins."""
-
-
-@dataclass(frozen=True)
-class Singer:
-    """A voice that sings in a remix: its `part` is "lead" or "backing", `ground` is that of its record of consent."""
-
-    part: str
-    voice: str
-    ground: str
-
-
-@dataclass(frozen=True)
-class Credits:
-    """What the manifest, the tags and the report say of how a remix was made."""
-
-    singers: tuple[Singer, ...]
-    separator: str
-    settings: dict[str, Any]
-    weights: dict[str, str]
-    notes: tuple[str, ...]
-
-    @property
-    def voice(self) -> str:
-        """The voices that sing, each once; "" where the singers are the song's own."""
-        return " and ".join(self._grounds())
-
-    @property
-    def voice_ground(self) -> str:
-        """On what ground each of them may be used."""
-        grounds = self._grounds()
-        named = (f"{voice}: {ground}" for voice, ground in grounds.items())
-        return "; ".join(named if len(grounds) > 1 else grounds.values())
-
-    @property
-    def comment(self) -> str:
-        """What the files that hold their singing say in their tags."""
-        named = ", ".join(f"{voice} ({ground})" for voice, ground in self._grounds().items())
-        return f"{CONVERTED}: {named}" if named else ""
-
-    def _grounds(self) -> dict[str, str]:
-        return {singer.voice: singer.ground for singer in self.singers}
 
 
 @dataclass(frozen=True)
@@ -142,29 +97,6 @@ def published(
         _fill(folder, song, tags, made, appraisal, credits, stages)
     summarise(folder, tags.title, appraisal.numbers, report_input(made))
     return Remix(folder, made.mix.loudness_lufs, made.mix.true_peak_dbtp, credits.notes, stages)
-
-
-def check_writable(out: Path) -> None:
-    """Raise `BadInput` now, not after minutes of work, if nothing can be written below a folder."""
-    with _told(f"The output folder {out}"):
-        there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
-        TemporaryFile(dir=there).close()
-
-
-def check_file_writable(out: Path) -> None:
-    """Raise `BadInput` now, not after minutes of work, if a file cannot be written."""
-    with _told(str(out)):
-        if out.is_dir():
-            raise IsADirectoryError(EISDIR, "")
-        TemporaryFile(dir=out.parent).close()
-
-
-@contextmanager
-def _told(named: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise BadInput(f"{named} cannot be written: {os.strerror(error.errno or 0)}.") from None
 
 
 @contextmanager

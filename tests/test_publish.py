@@ -10,7 +10,8 @@ import pytest
 from models.errors import BadInput
 from models.so_vits_svc import revoking
 from tasks import publish
-from tasks.publish import Credits, Singer, published
+from tasks.credits import Credits, Singer
+from tasks.publish import published
 
 LJ, WORLD = Singer("lead", "lj", "public domain"), Singer("backing", "world", "no one's voice")
 
