@@ -75,12 +75,7 @@ def is_at_work(name: str) -> bool:
 
 def left(name: str) -> bool:
     """Whether a process of this machine has worked under that name and none does now."""
-    try:
-        with open(_lock(name), "r+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+    return _lock(name).is_file() and not is_at_work(name)
 
 
 def _opened(name: str) -> int:
