@@ -109,18 +109,6 @@ def test_a_rhythm_section_is_called_back_ever_harder_and_soon_others_late():
     assert calls[DRUMS][-1] == pytest.approx(calls[DRUMS][-5]), "within bounds"
 
 
-def test_a_stroke_here_and_there_does_not_end_the_call():
-    own = np.flatnonzero(tokens.FAMILY_OF == DRUMS)
-    quiet, scattered = Variety(0, {DRUMS: 8.0}), Variety(0, {DRUMS: 8.0})
-    for bar in range(8):
-        if bar % 2:
-            scattered.hear(int(own[0]), bar)
-        for each in (quiet, scattered):
-            each.bar_over()
-    shares = [each.tempered(np.full(tokens.VOCABULARY, 1.0), 0)[own].sum() for each in (quiet, scattered)]
-    assert shares[1] > 0.5 * shares[0]
-
-
 def test_a_family_that_was_silent_for_long_does_not_burst():
     piano = FAMILIES.index("piano")
     variety = Variety(0, {piano: 4.0})

@@ -31,8 +31,6 @@ _PATIENCE = {"drums": 2, "bass": 2}
 _PATIENT, _CALLED, _LOUDEST = 8, 2.0, 10
 """Bars for which these families, and the others, may be silent; by which factor each bar more they are called back
 harder, and how many bars of that there are at most."""
-_SCATTERED = 0.25
-"""A bar with at most this part of the usual notes counts as silent."""
 _FULL = 2.5
 """From so many times the usual notes of a bar on, more in the same bar become unlikelier, by the square of how many."""
 _COMPASS = {"bass": (28, 38, 60, 8), "piano": (28, 62, 96, 11), "guitar": (40, 58, 84, 9), "strings": (36, 67, 96, 11)}
@@ -65,7 +63,7 @@ class Variety:
         """Take the bar that ends here into account."""
         for family, count in self.counts.items():
             self.lately[family] += _BAR_SHARE * (count - self.lately[family])
-            self.silent[family] = 0 if count > _SCATTERED * self.usual[family] else self.silent[family] + 1
+            self.silent[family] = 0 if count else self.silent[family] + 1
             self.counts[family] = 0
 
     def tempered(self, odds: NDArray[np.float64], moment: int) -> NDArray[np.float64]:
