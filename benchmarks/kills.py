@@ -168,7 +168,6 @@ def known(seconds: float) -> Callable[[Trial, int], str]:
                 work_pool_name="cpu",
                 work_queue_name="songs",
                 entrypoint="benchmarks.known_cost.known_song",
-                path=str(ROOT),
             )
             given = {"number": number, "seconds": seconds}
             made = client.create_flow_run_from_deployment(

@@ -185,7 +185,6 @@ def started(folder: Path, how: dict[str, str] | None = None) -> Service:
             "known-cost",
             work_pool_name="cpu",
             entrypoint="benchmarks.known_cost.known_cost",
-            path=str(ROOT),
             job_variables=how,
         )
     return served

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from models.ffmpeg import program
+from models.present import bytes_of
 from models.progress import Watch
 
 BITRATE = 320_000
@@ -44,7 +45,7 @@ def encoded(order: Mp3Order, scratch: Path, watch: Watch) -> None:
     """Encode, with `scratch` for temporary files; raises `OSError` where the disk does not take it."""
     samples_bytes = Path(order.samples).stat().st_size
     mp3_bytes = samples_bytes * BITRATE / (order.sample_rate * order.channels * 16)
-    before, done = _bytes_in(scratch) + samples_bytes, 0.0  # pydub writes the samples once more, as WAV
+    before, done = bytes_of(scratch.iterdir()) + samples_bytes, 0.0  # pydub writes the samples once more, as WAV
     environment = {**os.environ, "TMPDIR": str(scratch), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     log = scratch / "log"
     with open(log, "wb") as messages:
@@ -54,7 +55,7 @@ def encoded(order: Mp3Order, scratch: Path, watch: Watch) -> None:
         )  # fmt: skip
         try:
             while process.poll() is None:
-                done = max(done, (_bytes_in(scratch) - before) / mp3_bytes)
+                done = max(done, (bytes_of(scratch.iterdir()) - before) / mp3_bytes)
                 watch.at(done)
                 time.sleep(_POLL_S)
         finally:
@@ -70,10 +71,6 @@ def encoded(order: Mp3Order, scratch: Path, watch: Watch) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         raise RuntimeError(f"the MP3 encoder failed: {said[-2000:]}")
     watch.at(1.0)
-
-
-def _bytes_in(folder: Path) -> int:
-    return sum(entry.stat().st_size for entry in os.scandir(folder))
 
 
 def _encode(order: Mp3Order) -> None:

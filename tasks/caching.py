@@ -29,6 +29,7 @@ from prefect.utilities.annotations import opaque
 
 from models.errors import ran_out_of_memory
 from models.memory import give_back
+from models.present import present
 from models.records import Clip
 from models.registry import home
 from tasks import sung
@@ -108,7 +109,7 @@ def check_record(key: str) -> None:
 def forget_if_damaged(key: str) -> None:
     """Mark a kept result as used now, or remove it if it, or a clip it names, is damaged."""
     path, store = results_folder() / key, shared()
-    used_before = path.stat().st_mtime if path.exists() else 0.0
+    used_before = max((stat.st_mtime for _, stat in present([path])), default=0.0)
     if not used_before and not (store and store.pull(f"results/{key}", path)):
         return
     try:
@@ -116,6 +117,8 @@ def forget_if_damaged(key: str) -> None:
         os.utime(path)
         if store and time.time() - used_before > USED_AGAIN_S and store.has(f"results/{key}"):
             store.push(path, f"results/{key}")  # written anew it counts as used there, too
+    except FileNotFoundError:  # thrown out by a collector meanwhile
+        return
     except Damaged as damage:
         _log.warning("a kept result is made anew: %s", damage)
         path.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.present import bytes_of, present
 from models.registry import home
 from tasks.caching import STAGES, check_record, clips_in, kept_record, results_folder
 from tasks.in_use import oldest_start
@@ -39,8 +40,7 @@ def stats() -> CacheStats:
     for key in keys:
         name = key.partition("-")[0]
         by_stage[name] = by_stage.get(name, 0) + 1
-    total = sum(path.stat().st_size for path in (*_records(), *blobs))
-    return CacheStats(len(keys), len(blobs), total, by_stage)
+    return CacheStats(len(keys), len(blobs), bytes_of((*_records(), *blobs)), by_stage)
 
 
 def damaged() -> tuple[str, ...]:
@@ -63,30 +63,34 @@ def collect(limit_bytes: int) -> Collected:
     under way has made or looked up is touched.
     """
     spared_from = oldest_start() or float("inf")
-    records = sorted((*_records(), *decoded_folder().glob("*.json")), key=lambda path: path.stat().st_mtime)
+    found = dict(present((*_records(), *decoded_folder().glob("*.json"))))
+    records = sorted(found, key=lambda path: found[path].st_mtime)
     named = {path: _clip_names(path) for path in records}
     uses = Counter(name for names in named.values() for name in names)
     blobs = {path.stem: path for path in _blobs()}
-    for path in _failures():
-        if path.stat().st_mtime < spared_from:
+    for path, stat in present(_failures()):
+        if stat.st_mtime < spared_from:
             path.unlink(missing_ok=True)
-    over = sum(path.stat().st_size for path in (*records, *blobs.values())) - limit_bytes
+    over = bytes_of((*records, *blobs.values())) - limit_bytes
     gone: list[tuple[Path, int]] = []
 
-    def remove(path: Path) -> None:
-        gone.append((path, path.stat().st_size))
-        path.unlink(missing_ok=True)
+    def removed(path: Path) -> bool:
+        for _, stat in present([path]):
+            if stat.st_mtime >= spared_from:
+                return False
+            gone.append((path, stat.st_size))
+            path.unlink(missing_ok=True)
+        return True
 
     def remove_unnamed(names: Iterable[str]) -> None:
         for name in names:
-            if not uses[name] and name in blobs and blobs[name].stat().st_mtime < spared_from:
-                remove(blobs.pop(name))
+            if not uses[name] and name in blobs and removed(blobs[name]):
+                del blobs[name]
 
     remove_unnamed(list(blobs))
     for path in records:
-        if sum(size for _, size in gone) >= over or path.stat().st_mtime >= spared_from:
+        if sum(size for _, size in gone) >= over or not removed(path):
             break
-        remove(path)
         uses.subtract(named[path])
         remove_unnamed(named[path])
     clips = sum(path.suffix == ".wav" for path, _ in gone)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from models.present import present
 from models.registry import home
 
 
@@ -18,13 +19,17 @@ def _folder() -> Path:
 def in_use() -> Iterator[None]:
     """Mark a run as under way for as long as it, or its process, lives: a locked file, freed by the kernel at death."""
     _folder().mkdir(parents=True, exist_ok=True)
-    path = _folder() / uuid.uuid4().hex
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+    while True:
+        path = _folder() / uuid.uuid4().hex
+        with open(path, "w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not path.exists():  # a collector took it for a dead run's before it was locked
+                continue
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+            return
 
 
 _claimed: dict[str, int] = {}
@@ -90,13 +95,16 @@ def _lock(name: str) -> Path:
 def oldest_start() -> float | None:
     """When the oldest run under way began (seconds since the epoch), or None; marks of dead runs are removed."""
     starts = []
-    for path in _folder().glob("*") if _folder().is_dir() else ():
-        descriptor = os.open(path, os.O_RDWR)
+    for path, stat in present(_folder().glob("*")):
+        try:
+            descriptor = os.open(path, os.O_RDWR)
+        except FileNotFoundError:  # that run has ended meanwhile
+            continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink(missing_ok=True)
         except OSError:
-            starts.append(path.stat().st_mtime)
+            starts.append(stat.st_mtime)
         finally:
             os.close(descriptor)
     return min(starts, default=None)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from models.present import bytes_of, present
 from models.registry import home
 from tasks.in_use import alone
 from tasks.remote_store import shared
@@ -54,8 +55,8 @@ def old_remixes(days: float) -> list[str]:
     """The runs whose finished remix, here or in the shared store, was made so many days ago or longer."""
     before, store = time.time() - days * 86400, shared()
     made: dict[str, float] = {}
-    for path in remixes_folder().glob("*/*/manifest.json"):
-        made[path.parts[-3]] = max(made.get(path.parts[-3], 0.0), path.stat().st_mtime)
+    for path, stat in present(remixes_folder().glob("*/*/manifest.json")):
+        made[path.parts[-3]] = max(made.get(path.parts[-3], 0.0), stat.st_mtime)
     for one in store.objects("remixes") if store else ():
         run_id = one.key.split("/")[1]
         made[run_id] = max(made.get(run_id, 0.0), one.written_at)
@@ -66,13 +67,13 @@ def remove_remix(run_id: str) -> int:
     """Remove what a run has left, here and in the shared store; returns its bytes. The run must be over."""
     folder, store = remixes_folder() / run_id, shared()
     there = store.objects(f"remixes/{run_id}") if store and is_run(run_id) else []
-    here = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+    here = bytes_of(path for path in folder.rglob("*") if path.is_file())
     for one in sorted(there, key=lambda one: manifests_last(one.key), reverse=True):
         if store:
             store.remove(one.key)
     if is_run(run_id):
         shutil.rmtree(folder, ignore_errors=True)
-    return max(sum(here), sum(one.bytes for one in there))
+    return max(here, sum(one.bytes for one in there))
 
 
 def note_remixed(marker: str, run_id: str) -> None:

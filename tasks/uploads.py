@@ -22,6 +22,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from models.errors import BadInput
+from models.present import present
 from models.progress import UNWATCHED, Watch
 from models.records import Clip, Song
 from models.registry import file_digest, home
@@ -80,8 +81,8 @@ def old_uploads(days: float) -> list[str]:
     """The digests of uploads that were neither handed in nor used for so many days, here or in the shared store."""
     before, store = time.time() - days * 86400, shared()
     used: dict[str, float] = {}
-    for path in _folder().glob("*/*"):
-        used[path.parent.name] = max(used.get(path.parent.name, 0.0), path.stat().st_mtime)
+    for path, stat in present(_folder().glob("*/*")):
+        used[path.parent.name] = max(used.get(path.parent.name, 0.0), stat.st_mtime)
     for one in store.objects("uploads") if store else ():
         digest = one.key.split("/")[1]
         used[digest] = max(used.get(digest, 0.0), one.written_at)
@@ -90,9 +91,9 @@ def old_uploads(days: float) -> list[str]:
 
 def remove_upload(sha256: str) -> int:
     """Remove an upload, here and in the shared store; returns its bytes."""
-    files, store = [path for path in (_folder() / sha256).glob("*") if path.is_file()], shared()
+    files, store = (path for path in (_folder() / sha256).glob("*") if path.is_file()), shared()
     there = store.objects(f"uploads/{sha256}") if store else []
-    size = max((*(path.stat().st_size for path in files), *(one.bytes for one in there)), default=0)
+    size = max((*(stat.st_size for _, stat in present(files)), *(one.bytes for one in there)), default=0)
     shutil.rmtree(_folder() / sha256, ignore_errors=True)
     for one in there:
         if store:
