@@ -109,6 +109,18 @@ def test_a_rhythm_section_is_called_back_ever_harder_and_soon_others_late():
     assert calls[DRUMS][-1] == pytest.approx(calls[DRUMS][-5]), "within bounds"
 
 
+def test_a_stroke_here_and_there_does_not_end_the_call():
+    own = np.flatnonzero(tokens.FAMILY_OF == DRUMS)
+    quiet, scattered = Variety(0, {DRUMS: 8.0}), Variety(0, {DRUMS: 8.0})
+    for bar in range(8):
+        if bar % 2:
+            scattered.hear(int(own[0]), bar)
+        for each in (quiet, scattered):
+            each.bar_over()
+    shares = [each.tempered(np.full(tokens.VOCABULARY, 1.0), 0)[own].sum() for each in (quiet, scattered)]
+    assert shares[1] > 0.5 * shares[0]
+
+
 def test_a_family_that_was_silent_for_long_does_not_burst():
     piano = FAMILIES.index("piano")
     variety = Variety(0, {piano: 4.0})
@@ -141,11 +153,32 @@ def test_a_bar_that_is_full_of_a_family_gets_few_more_of_its_notes_and_the_next_
     assert variety.tempered(even, 99)[own].sum() > 3 * before
 
 
+def test_what_was_played_before_fills_no_bar():
+    own = np.flatnonzero(tokens.FAMILY_OF == DRUMS)
+    fresh, after = Variety(0, {DRUMS: 4.0}), Variety(0, {DRUMS: 4.0})
+    for moment in range(200):
+        after.remember(int(own[moment % 5]), moment)
+    for _ in range(2):
+        shares = [each.tempered(np.full(tokens.VOCABULARY, 1.0), 300)[own].sum() for each in (fresh, after)]
+        assert shares[1] == pytest.approx(shares[0])
+        for each in (fresh, after):
+            each.bar_over()
+
+
 def test_how_busy_a_family_is_follows_the_prompt():
     heard = piece(notes=[(bar, 6 * i, PIANO, 60 + i, 6) for bar in range(8) for i in range(4)])
     assert usual_notes(heard, 8, [PIANO], 1.0) == {PIANO: 4.0}
     assert usual_notes(heard, 8, [PIANO], 2.0) == {PIANO: 8.0}
     assert usual_notes(heard, 0, [BASS, DRUMS], 1.0).keys() == {BASS, DRUMS}
+
+
+def test_a_thin_end_is_not_what_a_rhythm_section_usually_plays():
+    full = [(bar, 3 * i, family, 36, 1) for family in (BASS, DRUMS) for bar in range(16) for i in range(8)]
+    thin = [(bar, 0, family, 36, 1) for family in (BASS, DRUMS) for bar in range(16, 24)]
+    ending = piece(notes=[*full, *thin], bars=24)
+    assert all(2 < notes <= 4 for notes in usual_notes(ending, 24, [BASS, DRUMS], 1.0).values())
+    gone = piece(notes=full, bars=24)
+    assert usual_notes(gone, 24, [DRUMS], 1.0) == usual_notes(gone, 0, [DRUMS], 1.0), "as bands do"
 
 
 def test_figures_tell_a_stuck_band_from_a_varied_one():

@@ -10,7 +10,8 @@ from models.music_transformer import tokens
 from models.music_transformer.leaning import chord_leans, key_lean, leaned
 from models.music_transformer.memory import Memory, mixed
 from models.music_transformer.network import Batch, Cache, MusicTransformer
-from models.music_transformer.tokens import Events, Ints, decode, encode
+from models.music_transformer.resuming import Resuming
+from models.music_transformer.tokens import DRUMS, Events, Ints, decode, encode
 from models.music_transformer.variety import Variety, usual_notes
 from models.music_transformer.writing import Manner, Task
 from models.progress import UNWATCHED, Watch
@@ -52,6 +53,7 @@ class _Writer:
         self.families = np.isin(np.arange(len(tokens.FAMILIES)), list(task.write))
         self.memory = Memory()
         self.variety = Variety(task.piece.shift, usual_notes(task.piece, task.start, task.write, manner.density))
+        self.resuming = Resuming()
         self.begin = 0
         self.copied = 0
         self.cache: Cache | None = None
@@ -63,7 +65,7 @@ class _Writer:
             past = self._encoded(0, task.start)
             for i in np.flatnonzero(past.written | (past.token == tokens.BAR)):
                 self.memory.hear(int(past.token[i]), int(past.duration[i]), int(past.tick[i]))
-                self.variety.hear(int(past.token[i]), int(past.time[i]))
+                self.variety.remember(int(past.token[i]), int(past.time[i]))
         self.begin = int(task.piece.bar_beats[: task.start].sum()) * tokens.TICKS
 
     def bar(self, bar: int) -> Ints:
@@ -75,6 +77,7 @@ class _Writer:
         body = replace(body, time=body.time + begin)
         hidden = self.network(Batch.of(body, self.device), self.cache)[0, -1]
         self.leans = self.key + chord_leans(self.piece, bar) * self.task.chords
+        self.resuming.begin(self.piece, bar, self.variety.has_stopped(DRUMS), self.variety.usual.get(DRUMS, 0.0))
         self.memory.hear(tokens.BAR, 0, 0)
         self.memory.hear(tokens.GEN, 0, 0)
         new = decode(self._events(hidden, begin, int(body.room[-1])), self.piece.shift)[0]
@@ -100,6 +103,7 @@ class _Writer:
             drawn.append((token, length, tick))
             self.memory.hear(token, length, tick)
             self.variety.hear(token, self.begin + tick)
+            self.resuming.hear(token)
             step = np.array([[token, length, tick, begin + tick, room]])
             assert self.cache is not None
             hidden = self.network(Batch(*torch.from_numpy(step).to(self.device).T[..., None]), self.cache)[0, -1]
@@ -112,6 +116,7 @@ class _Writer:
         legal = tokens.allowed(np.array(token), np.array(tick), np.array(room), self.families)
         legal[tokens.BAR] &= not (self.silent and token == tokens.GEN)
         legal[tokens.POS : tokens.CHORD] &= np.resize(STRAIGHT, tokens.MOST_TICKS)
+        self.resuming.restrict(legal, token, tick)
         logits = self.network.token_logits(hidden, self.cache.table).double().cpu().numpy()
         # more density: the odds of one more note against moving on, or of moving on against closing the bar
         logits[tokens.DRUM :] += np.log(self.manner.density)

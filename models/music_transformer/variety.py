@@ -25,12 +25,16 @@ _NOTES_A_BAR = {"drums": 14.0, "bass": 5.0, "piano": 7.0, "guitar": 7.0, "string
 """What a family plays in a bar where nothing says otherwise."""
 _HEARD_BARS, _BAR_SHARE = 8, 0.25
 """How many bars of a prompt tell how busy it is; how much the last bar counts in how busy it has been lately."""
+_THIN = 0.5
+"""A rhythm section plays on with at least this part of what it has played in its bars so far, however thin its end."""
 _LEEWAY, _HARDEST = 1.5, 8.0
 """Within this factor of the usual nothing is pushed; the most that odds are multiplied or divided by."""
 _PATIENCE = {"drums": 2, "bass": 2}
 _PATIENT, _CALLED, _LOUDEST = 8, 2.0, 10
 """Bars for which these families, and the others, may be silent; by which factor each bar more they are called back
 harder, and how many bars of that there are at most."""
+_SCATTERED = {"drums": 0.25}
+"""A bar with at most this part of a family's usual notes counts as silent."""
 _FULL = 2.5
 """From so many times the usual notes of a bar on, more in the same bar become unlikelier, by the square of how many."""
 _COMPASS = {"bass": (28, 38, 60, 8), "piano": (28, 62, 96, 11), "guitar": (40, 58, 84, 9), "strings": (36, 67, 96, 11)}
@@ -52,10 +56,18 @@ class Variety:
         self.silent = dict.fromkeys(usual, 0)
 
     def hear(self, token: int, moment: int) -> None:
-        """Learn a note that begins at `moment` (any number that grows from onset to onset); others are ignored."""
+        """Learn a note of the bar being written that begins at `moment`, which grows from onset to onset.
+
+        What is no note is ignored.
+        """
         family = int(tokens.FAMILY_OF[token])
         if family in self.counts:
             self.counts[family] += 1
+        self.remember(token, moment)
+
+    def remember(self, token: int, moment: int) -> None:
+        """Learn a note of an earlier bar, which does not fill this one."""
+        family = int(tokens.FAMILY_OF[token])
         if family in self.tracks:
             self.tracks[family].hear(token, moment)
 
@@ -63,8 +75,13 @@ class Variety:
         """Take the bar that ends here into account."""
         for family, count in self.counts.items():
             self.lately[family] += _BAR_SHARE * (count - self.lately[family])
-            self.silent[family] = 0 if count else self.silent[family] + 1
+            played = count > _SCATTERED.get(FAMILIES[family], 0.0) * self.usual[family]
+            self.silent[family] = 0 if played else self.silent[family] + 1
             self.counts[family] = 0
+
+    def has_stopped(self, family: int) -> bool:
+        """Whether a family that is to play has been silent for longer than bands are."""
+        return self.silent.get(family, 0) > _PATIENCE.get(FAMILIES[family], _PATIENT)
 
     def tempered(self, odds: NDArray[np.float64], moment: int) -> NDArray[np.float64]:
         """The odds of each event at `moment`: of each family what there has not been enough of is likelier.
@@ -105,9 +122,14 @@ def _push(wanted: float, is_now: float) -> float:
 
 def usual_notes(piece: Piece, before: int, write: Collection[int], density: float) -> dict[int, float]:
     """How many notes a bar each family of `write` is to play: as in the last bars before `before`, else as bands do."""
-    last = piece.notes[(piece.notes[:, 0] >= before - _HEARD_BARS) & (piece.notes[:, 0] < before)]
+    past = piece.notes[piece.notes[:, 0] < before]
+    last = past[past[:, 0] >= before - _HEARD_BARS]
     bars = max(min(before, _HEARD_BARS), 1)
     heard = np.bincount(last[:, 2], minlength=len(FAMILIES)) / bars
+    for family in (FAMILIES.index(name) for name in _PATIENCE):
+        own = past[past[:, 2] == family]
+        if heard[family]:
+            heard[family] = max(heard[family], _THIN * len(own) / len(np.unique(own[:, 0])))
     bands = {FAMILIES.index(name): notes for name, notes in _NOTES_A_BAR.items()}
     return {f: density * float(min(heard[f] or bands[f], 2 * bands[f])) for f in write}
 

@@ -1,0 +1,82 @@
+"""Drums that have stopped take their last full bar up again, whatever the network would rather do."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from models.music_transformer import tokens
+from models.music_transformer.network import Config, MusicTransformer
+from models.music_transformer.resuming import PHRASE, Resuming
+from models.music_transformer.sampling import write_bars
+from models.music_transformer.tokens import DRUMS, Piece
+from models.music_transformer.writing import Manner, Task
+
+BASS = tokens.FAMILIES.index("bass")
+LOOP = [(0, 36), (6, 42), (7, 38), (24, 36), (24, 42)]
+"""Tick and sound; 7 is no tick on which new notes begin by themselves."""
+
+
+def song(bars: int, drummed: int) -> Piece:
+    """A bass throughout, and drums in the first `drummed` bars."""
+    loop = [(bar, tick, DRUMS, sound, 1) for bar in range(drummed) for tick, sound in LOOP]
+    low = [(bar, 0, BASS, 36, 12) for bar in range(bars)]
+    notes = np.array(sorted(loop + low), np.int64)
+    return Piece(4, 120.0, 0, np.full(bars, 4), notes, np.zeros((0, 3), np.int64))
+
+
+@pytest.fixture
+def drumless(monkeypatch) -> MusicTransformer:
+    """A network that plays a low C on one and closes the bar, and would not touch a drum."""
+    torch.manual_seed(0)
+    network = MusicTransformer(replace(Config.debug(), context=512)).eval()
+    plain = network.token_logits
+
+    def logits(hidden, table):
+        found = torch.full_like(plain(hidden, table), -30.0)
+        found[tokens.NOTE + 36 - tokens.LOWEST_PITCH] = 0.0
+        found[tokens.BAR] = -2.0
+        return found
+
+    monkeypatch.setattr(network, "token_logits", logits)
+    return network
+
+
+def test_after_two_silent_bars_the_last_full_bar_is_played_again_and_longer_each_time(drumless):
+    task = Task(replace(song(8, 8), bar_beats=np.full(32, 4)), 8, 32, {DRUMS, BASS})
+    notes = write_bars(drumless, task, Manner(1.0, 0.95, 0.0, 1.0), np.random.default_rng(0))
+    drums = notes[notes[:, 2] == DRUMS]
+    by_bar = {bar: [tuple(x) for x in drums[drums[:, 0] == bar][:, [1, 3]]] for bar in range(8, 32)}
+    assert [bar for bar, strokes in by_bar.items() if strokes][: 3 * PHRASE] == [*range(11, 15), *range(18, 26)]
+    assert all(set(strokes) >= set(LOOP) for strokes in by_bar.values() if strokes)
+
+
+def test_where_drums_never_played_or_only_in_bars_of_another_length_nothing_is_due():
+    resuming = Resuming()
+    resuming.begin(song(8, 0), 7, True, 4.0)
+    assert not resuming.due
+    waltz = replace(song(8, 4), bar_beats=np.array([4, 4, 4, 4, 3, 3, 3, 3]))
+    resuming.begin(waltz, 7, True, 4.0)
+    assert not resuming.due
+    resuming.begin(song(8, 4), 7, True, 11.0)
+    assert not resuming.due, "five strokes of eleven are no full bar"
+    resuming.begin(song(8, 4), 7, True, 4.0)
+    assert len(resuming.due) == len(LOOP)
+
+
+def test_other_notes_may_stand_between_the_strokes():
+    resuming = Resuming()
+    resuming.begin(song(8, 4), 7, True, 4.0)
+    legal = np.ones(tokens.VOCABULARY, bool)
+    resuming.restrict(legal, tokens.GEN, 0)
+    kick = tokens.DRUM + 36 - tokens.LOWEST_DRUM
+    assert legal[tokens.DRUM : kick + 1].all()
+    assert not legal[kick + 1 :].any()
+    assert not legal[tokens.BAR]
+    resuming.hear(kick)
+    legal = np.ones(tokens.VOCABULARY, bool)
+    resuming.restrict(legal, kick, 0)
+    assert legal[tokens.NOTE :].all()
+    assert legal[tokens.POS + 1 : tokens.POS + 7].all()
+    assert not legal[tokens.POS + 7 : tokens.CHORD].any()
