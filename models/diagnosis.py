@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Literal
 
 from models import registry
@@ -163,12 +164,15 @@ def _number(path: Path) -> int | None:
 
 def _disk() -> Iterator[Fact]:
     home = registry.home().absolute()
-    there = next(folder for folder in (home, *home.parents) if folder.is_dir())
+    there = next(folder for folder in (home, *home.parents) if folder.exists())
     free = shutil.disk_usage(there).free
     found = f"{free / 1e9:.1f} GB free for {home}"
-    if not os.access(there, os.W_OK):
+    try:
+        TemporaryFile(dir=there).close()
+    except OSError:
         yield Fact("disk", f"{there} cannot be written", "fault", "set REMIX_HOME to a folder that can be")
-    elif free < _DISK_WANTED:
+        return
+    if free < _DISK_WANTED:
         yield Fact("disk", found, "note", "make room (remix cache gc), or set REMIX_HOME to a folder with more")
     else:
         yield Fact("disk", found)

@@ -5,12 +5,14 @@ otherwise: no telemetry, patience, and a database of its own beside the store.
 """
 
 import os
+from contextlib import suppress
+from pathlib import Path
 
 from models.registry import home
 
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "300")  # 20 by default: too few when busy
-if "PREFECT_HOME" not in os.environ:
-    (home() / "prefect").mkdir(parents=True, exist_ok=True)
-    os.environ["PREFECT_HOME"] = str(home() / "prefect")
+os.environ.setdefault("PREFECT_HOME", str(home() / "prefect"))
+with suppress(OSError):  # `tasks.writable.check_homes` says why
+    Path(os.environ["PREFECT_HOME"]).expanduser().mkdir(parents=True, exist_ok=True)

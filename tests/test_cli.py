@@ -52,6 +52,17 @@ def test_bad_input_is_one_sentence_and_exit_2_with_nothing_left(tmp_path, argume
     assert not list((tmp_path / "home").rglob("blobs/*"))
 
 
+def test_where_nothing_can_be_kept_is_said_in_one_sentence(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    for arguments in (["demo"], ["cache", "stats"], ["batch", "list"]):
+        result = remix(*arguments, home=file / "home")
+        assert result.returncode == 2
+        assert result.stderr == f"{file}/home (REMIX_HOME) cannot be written: Not a directory.\n"
+    assert remix("--help", home=file / "home").returncode == 0
+    assert "cannot be written" in remix("doctor", home=file).stdout
+
+
 def test_without_a_server_it_is_said_in_one_sentence_where_it_was_looked_for(tmp_path):
     result = remix("runs", home=tmp_path / "home")
     assert result.returncode == 2

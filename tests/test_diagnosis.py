@@ -117,3 +117,10 @@ def test_little_room_is_noted(home: Path, monkeypatch: pytest.MonkeyPatch) -> No
     found = facts()
     assert replace(found["disk"], advice="") == Fact("disk", f"1.0 GB free for {home}", "note")
     assert found["memory"].state == "note"
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="only Linux has a folder that not even root can write to")
+def test_a_home_that_cannot_be_made_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REMIX_HOME", "/proc/nowhere")
+    found = facts()
+    assert replace(found["disk"], advice="") == Fact("disk", "/proc cannot be written", "fault")

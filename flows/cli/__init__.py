@@ -6,6 +6,7 @@ import sys
 
 from flows.cli import leaving, server
 from models.memory import keep_freed
+from tasks.writable import check_homes
 
 
 def main() -> None:
@@ -18,8 +19,14 @@ def main() -> None:
         for name in ("PREFECT_LOGGING_LEVEL", "PREFECT_SERVER_LOGGING_LEVEL", "PREFECT_INTERNAL_LOGGING_LEVEL"):
             os.environ.setdefault(name, "CRITICAL")
     leaving.stop_on_interrupt()
-    if sys.argv[1:2] in (["run"], ["demo"]) and "--help" not in sys.argv:
-        server.begin()
+    leaving.exit_with(lambda: leaving.guarded(_command, debug))
+
+
+def _command() -> None:
+    if "--help" not in sys.argv and sys.argv[1:2] not in ([], ["doctor"]):
+        check_homes()
+        if sys.argv[1] in ("run", "demo"):
+            server.begin()
     from flows.cli.commands import app
 
-    leaving.exit_with(lambda: leaving.guarded(app, debug))
+    app()
