@@ -141,13 +141,13 @@ def test_a_bar_that_is_full_of_a_family_gets_few_more_of_its_notes_and_the_next_
     own, others = np.flatnonzero(tokens.FAMILY_OF == DRUMS), np.flatnonzero(tokens.FAMILY_OF == BASS)
     variety = Variety(0, {DRUMS: 4.0, BASS: 4.0})
     share = []
-    for moment in range(41):
+    for moment in range(29):
         now = variety.tempered(even, moment)
         share.append(now[own].sum() / now[others].sum())
         variety.hear(int(own[moment % 5]), moment)
-    assert share[10] == pytest.approx(share[0]), "a busy bar is nothing unusual"
-    assert share[20] == pytest.approx(share[0] / 4)
-    assert share[40] == pytest.approx(share[0] / 16)
+    assert share[7] == pytest.approx(share[0]), "a busy bar is nothing unusual"
+    assert share[14] == pytest.approx(share[0] / 4)
+    assert share[28] == pytest.approx(share[0] / 16)
     before = variety.tempered(even, 99)[own].sum()
     variety.bar_over()
     assert variety.tempered(even, 99)[own].sum() > 3 * before

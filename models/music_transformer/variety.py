@@ -35,8 +35,9 @@ _PATIENT, _CALLED, _LOUDEST = 8, 2.0, 10
 harder, and how many bars of that there are at most."""
 _SCATTERED = {"drums": 0.25}
 """A bar with at most this part of a family's usual notes counts as silent."""
-_FULL = 2.5
-"""From so many times the usual notes of a bar on, more in the same bar become unlikelier, by the square of how many."""
+_FULL, _FULL_OF = 2.5, {"drums": 1.75}
+"""From so many times the usual notes of a bar on, more in the same bar become unlikelier, by the square of how many; for
+these families from so many: a bar of drums grows by sounds struck together, and is taken up again as a whole."""
 _COMPASS = {"bass": (28, 38, 60, 8), "piano": (28, 62, 96, 11), "guitar": (40, 58, 84, 9), "strings": (36, 67, 96, 11)}
 """Lowest, middle and highest sounding pitch of each family and the spread around the middle; a melody lies anywhere."""
 
@@ -110,7 +111,7 @@ class Variety:
 
     def _room(self, family: int) -> float:
         """By which factor one more note of a family is unlikelier for how full of it the bar is already."""
-        full = _FULL * self.usual[family]
+        full = _FULL_OF.get(FAMILIES[family], _FULL) * self.usual[family]
         return float((full / max(self.counts[family], full, 1e-9)) ** 2)
 
 
