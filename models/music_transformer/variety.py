@@ -36,8 +36,8 @@ harder, and how many bars of that there are at most."""
 _SCATTERED = {"drums": 0.25}
 """A bar with at most this part of a family's usual notes counts as silent."""
 _FULL, _FULL_OF = 2.5, {"drums": 1.75}
-"""From so many times the usual notes of a bar on, more in the same bar become unlikelier, by the square of how many; for
-these families from so many: a bar of drums grows by sounds struck together, and is taken up again as a whole."""
+"""From so many times the usual notes of a bar on, more in it become unlikelier, by the square of how many. Drums are
+full sooner: their bars grow by sounds struck together, and are taken up again as a whole."""
 _COMPASS = {"bass": (28, 38, 60, 8), "piano": (28, 62, 96, 11), "guitar": (40, 58, 84, 9), "strings": (36, 67, 96, 11)}
 """Lowest, middle and highest sounding pitch of each family and the spread around the middle; a melody lies anywhere."""
 
