@@ -20,13 +20,14 @@ class Resuming:
 
     def __init__(self) -> None:
         self.phrase, self.bars_left = PHRASE, 0
+        self.loop: Piece | None = None
         self.due: list[tuple[int, int]] = []
 
     def begin(self, piece: Piece, bar: int, have_stopped: bool, usual: float) -> None:
         """Start a bar: where drums have stopped, those of the last full bar are due in it and the next ones."""
         if have_stopped:
-            self.phrase, self.bars_left = 2 * self.phrase, self.phrase
-        self.due = _last_full(piece, bar, _FULL * usual) if self.bars_left else []
+            self.phrase, self.bars_left, self.loop = 2 * self.phrase, self.phrase, piece
+        self.due = _last_full(self.loop, bar, _FULL * usual) if self.loop and self.bars_left else []
         self.bars_left = max(self.bars_left - 1, 0)
 
     def restrict(self, legal: NDArray[np.bool_], token: int, tick: int) -> None:

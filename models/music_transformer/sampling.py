@@ -78,6 +78,7 @@ class _Writer:
         hidden = self.network(Batch.of(body, self.device), self.cache)[0, -1]
         self.leans = self.key + chord_leans(self.piece, bar) * self.task.chords
         self.resuming.begin(self.piece, bar, self.variety.has_stopped(DRUMS), self.variety.usual.get(DRUMS, 0.0))
+        self.variety.coming = len(self.resuming.due)
         self.memory.hear(tokens.BAR, 0, 0)
         self.memory.hear(tokens.GEN, 0, 0)
         new = decode(self._events(hidden, begin, int(body.room[-1])), self.piece.shift)[0]
@@ -104,6 +105,7 @@ class _Writer:
             self.memory.hear(token, length, tick)
             self.variety.hear(token, self.begin + tick)
             self.resuming.hear(token)
+            self.variety.coming = len(self.resuming.due)
             step = np.array([[token, length, tick, begin + tick, room]])
             assert self.cache is not None
             hidden = self.network(Batch(*torch.from_numpy(step).to(self.device).T[..., None]), self.cache)[0, -1]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.music_transformer import tokens
-from models.music_transformer.tokens import FAMILIES, Piece
+from models.music_transformer.tokens import DRUMS, FAMILIES, Piece
 
 _TOKENS = {family: np.flatnonzero(family == tokens.FAMILY_OF) for family in range(len(FAMILIES))}
 
@@ -35,9 +35,10 @@ _PATIENT, _CALLED, _LOUDEST = 8, 2.0, 10
 harder, and how many bars of that there are at most."""
 _SCATTERED = {"drums": 0.25}
 """A bar with at most this part of a family's usual notes counts as silent."""
-_FULL, _FULL_OF = 2.5, {"drums": 1.75}
-"""From so many times the usual notes of a bar on, more in it become unlikelier, by the square of how many. Drums are
-full sooner: their bars grow by sounds struck together, and are taken up again as a whole."""
+_FULL, _DRUMMED, _LIMBS, _NEVER = 2.5, 1.75, 4, 1e-9
+"""So many times the usual notes of a bar fill it, and of drums so many; so many drums are struck at once (98 in 100
+moments of what was learned from have no more). The odds of more are multiplied by the last, since what is once too full
+is taken up again as a whole."""
 _COMPASS = {"bass": (28, 38, 60, 8), "piano": (28, 62, 96, 11), "guitar": (40, 58, 84, 9), "strings": (36, 67, 96, 11)}
 """Lowest, middle and highest sounding pitch of each family and the spread around the middle; a melody lies anywhere."""
 
@@ -45,7 +46,8 @@ _COMPASS = {"bass": (28, 38, 60, 8), "piano": (28, 62, 96, 11), "guitar": (40, 5
 class Variety:
     """What each family has just played; a written event at a time through `hear`, bars closed by `bar_over`.
 
-    `usual`: how many notes a bar each family is to play, about.
+    `usual`: how many notes a bar each family is to play, about. `coming`: how many strokes of drums this bar will have
+    in any case.
     """
 
     def __init__(self, shift: int, usual: Mapping[int, float]) -> None:
@@ -55,6 +57,8 @@ class Variety:
         self.lately = dict(usual)
         self.counts = dict.fromkeys(usual, 0)
         self.silent = dict.fromkeys(usual, 0)
+        self.struck: deque[int] = deque(maxlen=_LIMBS)
+        self.coming = 0
 
     def hear(self, token: int, moment: int) -> None:
         """Learn a note of the bar being written that begins at `moment`, which grows from onset to onset.
@@ -64,6 +68,8 @@ class Variety:
         family = int(tokens.FAMILY_OF[token])
         if family in self.counts:
             self.counts[family] += 1
+        if family == DRUMS:
+            self.struck.append(moment)
         self.remember(token, moment)
 
     def remember(self, token: int, moment: int) -> None:
@@ -98,9 +104,10 @@ class Variety:
             own = _TOKENS[family]
             total = fresh[own].sum()
             kept = odds[own].sum() / total if total > 0 else 0.0
-            push = _push(usual, self.lately[family]) * self._call(family) * self._room(family)
-            called = self.counts[family] < usual  # who was silent for long is called back, but not to burst
-            fresh[own] = (fresh[own] * kept if kept else odds[own]) * (push if called else min(push, 1.0))
+            push = _push(usual, self.lately[family]) * self._call(family)
+            if self.counts[family] >= usual:  # who was silent for long is called back, but not to burst
+                push = min(push, 1.0)
+            fresh[own] = (fresh[own] * kept if kept else odds[own]) * push * self._room(family, moment)
         fresh[tokens.BAR] *= _push(sum(self.lately.values()), sum(self.usual.values()))
         return fresh
 
@@ -109,10 +116,14 @@ class Variety:
         beyond = self.silent[family] - _PATIENCE.get(FAMILIES[family], _PATIENT)
         return float(_CALLED ** np.clip(beyond, 0, _LOUDEST))
 
-    def _room(self, family: int) -> float:
-        """By which factor one more note of a family is unlikelier for how full of it the bar is already."""
-        full = _FULL_OF.get(FAMILIES[family], _FULL) * self.usual[family]
-        return float((full / max(self.counts[family], full, 1e-9)) ** 2)
+    def _room(self, family: int, moment: int) -> float:
+        """By which factor one more note of a family is unlikelier for how full of it the bar, or the moment, is."""
+        count, usual = self.counts[family], self.usual[family]
+        if family == DRUMS:
+            full = count + self.coming >= _DRUMMED * usual or self.struck.count(moment) >= _LIMBS
+        else:
+            full = count >= _FULL * usual
+        return _NEVER if full else 1.0
 
 
 def _push(wanted: float, is_now: float) -> float:
