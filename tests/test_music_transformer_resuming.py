@@ -74,7 +74,9 @@ def test_other_notes_may_stand_between_the_strokes():
     assert legal[tokens.DRUM : kick + 1].all()
     assert not legal[kick + 1 :].any()
     assert not legal[tokens.BAR]
-    resuming.hear(kick)
+    resuming.hear(kick, 3)
+    assert len(resuming.due) == len(LOOP), "the same drum at another place"
+    resuming.hear(kick, 0)
     legal = np.ones(tokens.VOCABULARY, bool)
     resuming.restrict(legal, kick, 0)
     assert legal[tokens.NOTE :].all()

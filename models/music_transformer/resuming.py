@@ -43,9 +43,9 @@ class Resuming:
             legal[tokens.POS + at] = not tokens.POS < token < tokens.CHORD
             legal[tokens.POS + at + 1 : tokens.CHORD] = False
 
-    def hear(self, token: int) -> None:
+    def hear(self, token: int, tick: int) -> None:
         """Learn what has been drawn."""
-        if self.due and token == self.due[0][1]:
+        if self.due and (tick, token) == self.due[0]:
             self.due.pop(0)
 
 

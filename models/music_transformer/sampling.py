@@ -104,7 +104,7 @@ class _Writer:
             drawn.append((token, length, tick))
             self.memory.hear(token, length, tick)
             self.variety.hear(token, self.begin + tick)
-            self.resuming.hear(token)
+            self.resuming.hear(token, tick)
             self.variety.coming = len(self.resuming.due)
             step = np.array([[token, length, tick, begin + tick, room]])
             assert self.cache is not None
