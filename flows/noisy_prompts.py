@@ -9,9 +9,10 @@ import numpy as np
 from models.example_song.singer import Singer, sing_line
 from models.music_transformer import evaluation
 from models.music_transformer.corpus import BANDS, Entry
-from models.music_transformer.evaluation import MELODY, Trial
+from models.music_transformer.evaluation import Trial
 from models.music_transformer.heard import Heard, load_heard, save_heard
 from models.music_transformer.lattice import Laid, lay, score_of
+from models.music_transformer.measures import MELODY
 from models.music_transformer.tokens import Piece, cut
 from models.music_transformer.windows import Arranging, Windows
 from models.records import Grid, Samples, Score, Track, Wave

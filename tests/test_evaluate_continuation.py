@@ -11,7 +11,7 @@ from models import registry
 from models.errors import BadInput
 from models.example_song.composition import compose
 from models.midi import to_midi
-from models.music_transformer import evaluation, sampling
+from models.music_transformer import evaluation, measures, sampling
 from models.music_transformer.harmony import chord_number
 from models.music_transformer.heard import Heard
 from models.music_transformer.network import Config, MusicTransformer
@@ -67,7 +67,7 @@ def test_without_a_folder_the_example_song_is_evaluated():
         trial = evaluation.trial_of(piece)
         assert trial is not None
         assert piece.families >= {FAMILIES.index("melody"), FAMILIES.index("bass"), FAMILIES.index("drums")}
-        assert evaluation.in_key(trial.real, piece.shift) == 1
+        assert measures.in_key(trial.real, piece.shift) == 1
 
 
 def test_of_the_collections_only_what_was_held_out_is_judged(quick, midi, tmp_path, monkeypatch):

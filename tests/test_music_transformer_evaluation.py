@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from models.errors import BadInput
-from models.music_transformer import PlaySettings, evaluation, likelihood, sampling
+from models.music_transformer import PlaySettings, evaluation, likelihood, measures, sampling
 from models.music_transformer.markov import Markov
 from models.music_transformer.memory import ORDERS
 from models.music_transformer.network import Config, MusicTransformer
@@ -95,7 +95,7 @@ def test_figures_tell_good_bars_from_bad():
 def test_key_does_not_depend_on_the_transposition():
     trial = evaluation.trial_of(loop(shift=3))
     assert trial is not None
-    assert evaluation.in_key(trial.real, 3) == 1
+    assert measures.in_key(trial.real, 3) == 1
 
 
 def test_the_whole_evaluation_has_every_row(monkeypatch):

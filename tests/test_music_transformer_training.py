@@ -11,7 +11,7 @@ from flows.train_music_transformer import fit
 from models.errors import BadInput, Cancelled
 from models.example_song.composition import compose
 from models.midi import to_midi
-from models.music_transformer import corpus, evaluation, tokens
+from models.music_transformer import corpus, measures, tokens
 from models.music_transformer.corpus import Entry
 from models.music_transformer.heard import Heard
 from models.music_transformer.network import Batch, Config, MusicTransformer, load, save
@@ -170,7 +170,7 @@ def test_a_midi_file_becomes_a_piece_with_its_key_and_chords(tmp_path):
     assert piece is not None
     assert piece.families >= {DRUMS, BASS, MELODY}
     assert piece.metre == 4
-    assert evaluation.in_key(piece.notes, piece.shift) == 1
+    assert measures.in_key(piece.notes, piece.shift) == 1
     assert len(piece.chords) > 4
     saved = [Entry("a/b", "a", "b", piece)]
     corpus.save(saved, tmp_path / "corpus.npz")

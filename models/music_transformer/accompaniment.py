@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from models.music_transformer.evaluation import MELODY, repetition
 from models.music_transformer.harmony import chord_tones
 from models.music_transformer.likelihood import interval
+from models.music_transformer.measures import MELODY, repetition
 from models.music_transformer.network import MusicTransformer
 from models.music_transformer.play import BAND, PlaySettings
 from models.music_transformer.sampling import write_bars

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from models.music_transformer import evaluation
-from models.music_transformer.evaluation import MELODY, PROMPT, Trial
+from models.music_transformer.evaluation import PROMPT, Trial
 from models.music_transformer.heard import Heard
 from models.music_transformer.likelihood import chances, interval
+from models.music_transformer.measures import MELODY, in_key, overlap
 from models.music_transformer.network import MusicTransformer
 from models.music_transformer.play import PlaySettings
 from models.music_transformer.sampling import write_bars
@@ -71,9 +72,9 @@ def _written(network: MusicTransformer, heard: Heard, settings: PlaySettings, se
         known = replace(piece, notes=piece.notes[piece.notes[:, 0] < first])
         task = Task(known, first, piece.bars, heard.piece.families)
         rows = write_bars(network, task, settings.manner, np.random.default_rng(seed))
-        figures[f"in_key_{name}"] = evaluation.in_key(rows, piece.shift)
+        figures[f"in_key_{name}"] = in_key(rows, piece.shift)
         classes = [n[n[:, 2] != DRUMS, 3] % 12 for n in (rows, Trial(heard.piece).prompt)]
-        figures[f"pitch_overlap_{name}"] = evaluation.overlap(classes[0], classes[1], 12)
+        figures[f"pitch_overlap_{name}"] = overlap(classes[0], classes[1], 12)
     return figures
 
 
