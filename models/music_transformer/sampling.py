@@ -78,7 +78,6 @@ class _Writer:
         hidden = self.network(Batch.of(body, self.device), self.cache)[0, -1]
         self.leans = self.key + chord_leans(self.piece, bar) * self.task.chords
         self.resuming.begin(self.piece, bar, self.variety.has_stopped(DRUMS), self.variety.usual.get(DRUMS, 0.0))
-        self.variety.coming = len(self.resuming.due)
         self.memory.hear(tokens.BAR, 0, 0)
         self.memory.hear(tokens.GEN, 0, 0)
         new = decode(self._events(hidden, begin, int(body.room[-1])), self.piece.shift)[0]
@@ -105,7 +104,6 @@ class _Writer:
             self.memory.hear(token, length, tick)
             self.variety.hear(token, self.begin + tick)
             self.resuming.hear(token, tick)
-            self.variety.coming = len(self.resuming.due)
             step = np.array([[token, length, tick, begin + tick, room]])
             assert self.cache is not None
             hidden = self.network(Batch(*torch.from_numpy(step).to(self.device).T[..., None]), self.cache)[0, -1]
@@ -129,7 +127,7 @@ class _Writer:
         weary = WEARY ** max(self.copied - COPIED, 0)
         odds = mixed(odds, recalled, trust, self.manner.follow * weary)
         odds = leaned(odds, self.leans[tick], self.manner.harmony)
-        drawn = self._pick(self.variety.tempered(odds, self.begin + tick))
+        drawn = self._pick(self.variety.tempered(odds, self.begin + tick, len(self.resuming.due)))
         self.copied = self.copied + 1 if recalled.place == 0 and recalled.share[drawn] >= 0.5 else 0
         return drawn
 

@@ -46,8 +46,7 @@ _COMPASS = {"bass": (28, 38, 60, 8), "piano": (28, 62, 96, 11), "guitar": (40, 5
 class Variety:
     """What each family has just played; a written event at a time through `hear`, bars closed by `bar_over`.
 
-    `usual`: how many notes a bar each family is to play, about. `coming`: how many strokes of drums this bar will have
-    in any case.
+    `usual`: how many notes a bar each family is to play, about.
     """
 
     def __init__(self, shift: int, usual: Mapping[int, float]) -> None:
@@ -58,7 +57,6 @@ class Variety:
         self.counts = dict.fromkeys(usual, 0)
         self.silent = dict.fromkeys(usual, 0)
         self.struck: deque[int] = deque(maxlen=_LIMBS)
-        self.coming = 0
 
     def hear(self, token: int, moment: int) -> None:
         """Learn a note of the bar being written that begins at `moment`, which grows from onset to onset.
@@ -90,10 +88,11 @@ class Variety:
         """Whether a family that is to play has been silent for longer than bands are."""
         return self.silent.get(family, 0) > _PATIENCE.get(FAMILIES[family], _PATIENT)
 
-    def tempered(self, odds: NDArray[np.float64], moment: int) -> NDArray[np.float64]:
+    def tempered(self, odds: NDArray[np.float64], moment: int, coming: int = 0) -> NDArray[np.float64]:
         """The odds of each event at `moment`: of each family what there has not been enough of is likelier.
 
-        So is a family that has played less than usual, and a bar's end where all have played more.
+        So is a family that has played less than usual, and a bar's end where all have played more. `coming` strokes of
+        drums will be in this bar in any case.
         Shape: (vocabulary,).
         """
         fresh = odds * self.fitting
@@ -107,7 +106,7 @@ class Variety:
             push = _push(usual, self.lately[family]) * self._call(family)
             if self.counts[family] >= usual:  # who was silent for long is called back, but not to burst
                 push = min(push, 1.0)
-            fresh[own] = (fresh[own] * kept if kept else odds[own]) * push * self._room(family, moment)
+            fresh[own] = (fresh[own] * kept if kept else odds[own]) * push * self._room(family, moment, coming)
         fresh[tokens.BAR] *= _push(sum(self.lately.values()), sum(self.usual.values()))
         return fresh
 
@@ -116,11 +115,11 @@ class Variety:
         beyond = self.silent[family] - _PATIENCE.get(FAMILIES[family], _PATIENT)
         return float(_CALLED ** np.clip(beyond, 0, _LOUDEST))
 
-    def _room(self, family: int, moment: int) -> float:
+    def _room(self, family: int, moment: int, coming: int) -> float:
         """By which factor one more note of a family is unlikelier for how full of it the bar, or the moment, is."""
         count, usual = self.counts[family], self.usual[family]
         if family == DRUMS:
-            full = count + self.coming >= _DRUMMED * usual or self.struck.count(moment) >= _LIMBS
+            full = count + coming >= _DRUMMED * usual or self.struck.count(moment) >= _LIMBS
         else:
             full = count >= _FULL * usual
         return _NEVER if full else 1.0
