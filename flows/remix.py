@@ -25,12 +25,13 @@ from models.records import Band, Clip, Grid, Remixed, Score, Song, Stems, Take
 from models.score import joined, with_track, without
 from models.so_vits_svc import DEFAULT_VOICE
 from models.so_vits_svc.voices import consent, find_voice, voice_digest
+from models.writable import check_writable
 from tasks.appraise import appraise
-from tasks.caching import ledger
 from tasks.credits import Credits
 from tasks.extend import accompany, extend
 from tasks.in_use import in_use
 from tasks.ingest import ingest
+from tasks.ledger import ledger
 from tasks.listen import follow_pitch, listen
 from tasks.mixdown import mixdown
 from tasks.publish import Remix, publish
@@ -38,7 +39,6 @@ from tasks.render import render
 from tasks.revoice import revoice
 from tasks.separate import ALL_LEAD, part_voices, separate
 from tasks.transcribe import transcribe
-from tasks.writable import check_writable
 
 LEAST_SUNG_S, LEAST_SUNG = 3.0, 0.1
 """A song in which nobody sings so many seconds, nor that part of it, has no vocals."""
@@ -173,7 +173,7 @@ def check(song: Path, out: Path, choices: Choices) -> None:
     registry.find("music_transformer", choices.transformer)
     in_precision(choices.settings, resolved(choices.device))
     decode(song)
-    check_writable(out)
+    check_writable(out, f"The output folder {out}")
 
 
 def play_band(audio: Clip, stems: Stems, score: Score, grid: Grid, choices: Choices, on: str) -> Band:

@@ -17,6 +17,7 @@ from models.records import Clip, Grid, Mix, Score, Stems, Take, Voices
 from models.score import joined
 from models.so_vits_svc import DEFAULT_VOICE
 from models.so_vits_svc.voices import consent, find_voice
+from models.writable import check_file_writable, check_writable
 from tasks.credits import CONVERTED
 from tasks.extend import extend
 from tasks.in_use import in_use
@@ -28,7 +29,6 @@ from tasks.revoice import revoice
 from tasks.separate import part_voices, separate
 from tasks.store import Store
 from tasks.transcribe import transcribe
-from tasks.writable import check_file_writable, check_writable
 
 _TAIL_S = 2.0
 
@@ -44,7 +44,7 @@ def separate_file(
     settings: StageSettings = DEFAULTS,
 ) -> tuple[Path, ...]:
     """Take a song apart into FLAC files named for the stems: drums, bass, other, vocals, lead and backing vocals."""
-    check_writable(out)
+    check_writable(out, f"The output folder {out}")
     with in_use():
         stems, voices = _apart(ingest(song).audio, separator, splitter, seed, resolved(device), settings)
         named = {

@@ -12,12 +12,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Literal
 
 from models import registry
 from models.cuda import usable
 from models.errors import BadInput
+from models.writable import check_writable
 
 State = Literal["ok", "note", "fault"]
 
@@ -168,9 +168,9 @@ def _disk() -> Iterator[Fact]:
     free = shutil.disk_usage(there).free
     found = f"{free / 1e9:.1f} GB free for {home}"
     try:
-        TemporaryFile(dir=there).close()
-    except OSError:
-        yield Fact("disk", f"{there} cannot be written", "fault", "set REMIX_HOME to a folder that can be")
+        check_writable(home, str(home))
+    except BadInput as reason:
+        yield Fact("disk", str(reason), "fault", "set REMIX_HOME to a folder that can be written")
         return
     if free < _DISK_WANTED:
         yield Fact("disk", found, "note", "make room (remix cache gc), or set REMIX_HOME to a folder with more")

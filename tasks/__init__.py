@@ -14,5 +14,5 @@ os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "300")  # 20 by default: too few when busy
 os.environ.setdefault("PREFECT_HOME", str(home() / "prefect"))
-with suppress(OSError):  # `tasks.writable.check_homes` says why
+with suppress(OSError):  # the command line says why it cannot be
     Path(os.environ["PREFECT_HOME"]).expanduser().mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,6 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast, get_type_hints
 
 from prefect import Task
 from prefect.cache_policies import CachePolicy
-from prefect.context import FlowRunContext
 from prefect.filesystems import LocalFileSystem
 from prefect.futures import PrefectFuture
 from prefect.results import ResultStore
@@ -29,12 +28,13 @@ from prefect.utilities.annotations import opaque
 
 from models.errors import ran_out_of_memory
 from models.memory import give_back
-from models.present import present
+from models.present import stat_of
 from models.records import Clip
 from models.registry import home
 from tasks import sung
 from tasks.fingerprint import code_digest, digest_of, versions
 from tasks.leases import Leases
+from tasks.ledger import StageRun, note
 from tasks.locking import Flocks, LockManager
 from tasks.progress import stage_watch
 from tasks.remote_store import StoreUnreachable, shared
@@ -53,33 +53,6 @@ USED_AGAIN_S = 3600.0
 _log = logging.getLogger(__name__)
 
 _RETRY_AFTER_S = [2.0, 15.0, 60.0]
-
-
-@dataclass
-class StageRun:
-    """What became of one stage in one flow run: `seconds` it took, or took when its result was first made."""
-
-    name: str
-    key: str
-    seconds: float
-    reused: bool
-
-
-_ledgers: dict[str, dict[str, StageRun]] = {}
-_ledgers_lock = threading.Lock()
-
-
-def ledger(flow_run_id: str) -> tuple[StageRun, ...]:
-    """What became of each stage of a flow run of this process, in the order they were first looked up."""
-    with _ledgers_lock:
-        return tuple(_ledgers.get(flow_run_id, {}).values())
-
-
-def _note(run: StageRun) -> None:
-    context = FlowRunContext.get()
-    flow_run_id = str(context.flow_run.id) if context and context.flow_run else ""
-    with _ledgers_lock:
-        _ledgers.setdefault(flow_run_id, {})[run.key] = run
 
 
 def results_folder() -> Path:
@@ -109,7 +82,7 @@ def check_record(key: str) -> None:
 def forget_if_damaged(key: str) -> None:
     """Mark a kept result as used now, or remove it if it, or a clip it names, is damaged."""
     path, store = results_folder() / key, shared()
-    used_before = max((stat.st_mtime for _, stat in present([path])), default=0.0)
+    used_before = stat.st_mtime if (stat := stat_of(path)) else 0.0
     if not used_before and not (store and store.pull(f"results/{key}", path)):
         return
     try:
@@ -191,7 +164,7 @@ class ContentKey(CachePolicy):
 
     def compute_key(self, task_ctx: Any, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any) -> str:
         key = self.stage.key(inputs)
-        _note(StageRun(self.stage.name, key, _seconds_kept(key), reused=True))
+        note(StageRun(self.stage.name, key, _seconds_kept(key), reused=True))
         return key
 
 
@@ -288,7 +261,7 @@ def _timed(of: Stage[P, R]) -> Callable[P, R]:
         key, seconds = of.key(inputs), time.monotonic() - started
         _keep_seconds(key, seconds)
         sung.mark(key, inputs, clips_in(tuple(inputs.values())), clips_in(value))
-        _note(StageRun(of.name, key, seconds, reused=False))
+        note(StageRun(of.name, key, seconds, reused=False))
         return value
 
     return run

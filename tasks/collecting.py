@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.present import bytes_of, present
+from models.present import bytes_of, present, stat_of
 from models.registry import home
 from tasks.caching import STAGES, check_record, clips_in, kept_record, results_folder
 from tasks.in_use import oldest_start
@@ -75,9 +75,10 @@ def collect(limit_bytes: int) -> Collected:
     gone: list[tuple[Path, int]] = []
 
     def removed(path: Path) -> bool:
-        for _, stat in present([path]):
-            if stat.st_mtime >= spared_from:
-                return False
+        stat = stat_of(path)
+        if stat and stat.st_mtime >= spared_from:
+            return False
+        if stat:
             gone.append((path, stat.st_size))
             path.unlink(missing_ok=True)
         return True

@@ -27,9 +27,10 @@ from models.report import StageRun as ReportedStage
 from models.report import page
 from models.so_vits_svc.voices import consent, find_voice
 from tasks.appraise import Appraisal, report_input
-from tasks.caching import StageRun, unsearched
+from tasks.caching import unsearched
 from tasks.credits import Credits
 from tasks.fingerprint import code_digest, digest_of, versions
+from tasks.ledger import StageRun
 from tasks.progress import stage_watch
 from tasks.store import Store
 from tasks.summary import summarise

@@ -14,9 +14,10 @@ from prefect.utilities import collections
 
 from models.records import Clip, Take
 from tasks import caching
-from tasks.caching import ledger, results_folder, stage
+from tasks.caching import results_folder, stage
 from tasks.collecting import collect, damaged, stats
 from tasks.in_use import in_use
+from tasks.ledger import ledger
 from tasks.store import Store
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "home")

@@ -123,4 +123,6 @@ def test_little_room_is_noted(home: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_home_that_cannot_be_made_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REMIX_HOME", "/proc/nowhere")
     found = facts()
-    assert replace(found["disk"], advice="") == Fact("disk", "/proc cannot be written", "fault")
+    assert replace(found["disk"], advice="") == Fact(
+        "disk", "/proc/nowhere cannot be written: No such file or directory.", "fault"
+    )

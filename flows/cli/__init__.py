@@ -3,10 +3,12 @@
 import gc
 import os
 import sys
+from pathlib import Path
 
 from flows.cli import leaving, server
 from models.memory import keep_freed
-from tasks.writable import check_homes
+from models.registry import home
+from models.writable import check_writable
 
 
 def main() -> None:
@@ -24,7 +26,8 @@ def main() -> None:
 
 def _command() -> None:
     if "--help" not in sys.argv and sys.argv[1:2] not in ([], ["doctor"]):
-        check_homes()
+        for folder, variable in ((home(), "REMIX_HOME"), (Path(os.environ["PREFECT_HOME"]), "PREFECT_HOME")):
+            check_writable(folder.expanduser(), f"{folder} ({variable})")
         if sys.argv[1] in ("run", "demo"):
             server.begin()
     from flows.cli.commands import app
