@@ -183,9 +183,12 @@ def pretended_cuda(total: int = 16 << 30) -> Iterator[Memory]:
         patch.setattr(torch.Tensor, "to", lambda self, *a, **k: to(self, *map(_numbered, a), **_all_numbered(k)))
         patch.setattr(torch, "tensor", lambda data, *, device=None, **k: tensor(data, **k).to(device or "cpu"))
         patch.setattr(torch.__future__, "get_overwrite_module_params_on_conversion", lambda: True)
+        fused = torch._C._jit_can_fuse_on_gpu()
+        torch._C._jit_override_can_fuse_on_gpu(False)  # it would compile for a driver that is not there
         try:
             yield _memory
         finally:
+            torch._C._jit_override_can_fuse_on_gpu(fused)
             kernels._destroy()
 
 
