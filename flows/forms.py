@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from flows.casting import KEEP_SINGER, SAME
+from flows.remix import singers_of
 from flows.settings import Backing, Choices, Device, StageSettings, with_options
 from models import registry
 from models.errors import BadInput, unknown_name
@@ -106,14 +107,9 @@ def check_names(choices: Choices) -> None:
     """Raise `BadInput` unless voice and networks are installed under the names given."""
     if not 0 <= choices.outro_bars <= 64:
         raise BadInput(f"The outro can have 0 to 64 bars, not {choices.outro_bars}.")
-    for singer in singers(choices):
+    for singer in singers_of(choices):
         consent(find_voice(singer))
     registry.find("separator", choices.separator)
     if choices.splitter != ALL_LEAD:
         registry.find("vocal_splitter", choices.splitter)
     registry.find("music_transformer", choices.transformer)
-
-
-def singers(choices: Choices) -> list[str]:
-    """The voices that a remix uses."""
-    return sorted({choices.voice, choices.backing_voice} - {KEEP_SINGER, SAME})

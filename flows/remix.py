@@ -17,22 +17,24 @@ from flows.separators import known, usable
 from flows.settings import DEFAULTS, Backing, Choices, Device, StageSettings
 from models import registry
 from models.decoding import decode
-from models.demucs.load import separator_path
+from models.demucs.load import network_modules, separator_digest, separator_path
 from models.errors import BadInput
 from models.music_transformer import shortcomings
 from models.ranges import MOST_SEED
 from models.records import Band, Clip, Grid, Remixed, Score, Song, Stems, Take
 from models.score import joined, with_track, without
 from models.so_vits_svc import DEFAULT_VOICE
+from models.so_vits_svc.convert import engine_module
 from models.so_vits_svc.voices import consent, find_voice, voice_digest
 from models.writable import check_writable
 from tasks.appraise import appraise
 from tasks.credits import Credits
 from tasks.extend import accompany, extend
+from tasks.follow_pitch import follow_pitch
 from tasks.in_use import in_use
 from tasks.ingest import ingest
 from tasks.ledger import ledger
-from tasks.listen import follow_pitch, listen
+from tasks.listen import listen
 from tasks.mixdown import mixdown
 from tasks.publish import Remix, publish
 from tasks.render import render
@@ -99,10 +101,10 @@ def remix_of(taken: Song, song: Path, out: Path, choices: Choices) -> Remix:
     on = resolved(choices.device)
     choices = replace(choices, settings=in_precision(choices.settings, on))
     voice, seed, settings = choices.voice, choices.seed, choices.settings
-    splitter, transformer = choices.splitter, choices.transformer
+    splitter = choices.splitter
     chosen = usable(choices.separator)
     separator = chosen.separator
-    used = weights_used(separator, splitter, transformer, settings.listen.tracker, voice, choices.backing_voice)
+    used = weights_used(replace(choices, separator=separator))
     stems = separate(taken.audio, separator, settings.separate, seed, on)
     hearing = listen.submit(stems.drums, stems.bass, stems.other, settings.listen, on)
     voices = part_voices(stems.vocals, splitter, settings.part_voices, seed, on)
@@ -197,14 +199,28 @@ def play_band(audio: Clip, stems: Stems, score: Score, grid: Grid, choices: Choi
     return Band(generated, more, tuple(takes))
 
 
-def weights_used(separator: str, splitter: str, transformer: str, tracker: str, *voices: str) -> dict[str, str]:
-    """The SHA-256 of each network that a remix with these names uses."""
+def weights_used(choices: Choices) -> dict[str, str]:
+    """The SHA-256 of each network that a remix uses; its separator has to be here."""
+    tracker, transformer = choices.settings.listen.tracker, choices.transformer
     used = {
-        f"separator {separator}": registry.file_digest(separator_path(separator)),
+        f"separator {choices.separator}": separator_digest(choices.separator),
         f"music_transformer {transformer}": registry.find("music_transformer", transformer).sha256,
         f"beat_tracker {tracker}": registry.find("beat_tracker", tracker).sha256,
     }
-    if splitter != ALL_LEAD:
-        used[f"vocal_splitter {splitter}"] = registry.find("vocal_splitter", splitter).sha256
-    singers = set(voices) - {KEEP_SINGER, SAME}
-    return used | {f"voice {name}": voice_digest(find_voice(name)) for name in sorted(singers)}
+    if choices.splitter != ALL_LEAD:
+        used[f"vocal_splitter {choices.splitter}"] = registry.find("vocal_splitter", choices.splitter).sha256
+    return used | {f"voice {name}": voice_digest(find_voice(name)) for name in singers_of(choices)}
+
+
+def modules_by_name(choices: Choices, separator: str) -> tuple[str, ...]:
+    """The modules that a remix loads by name: those of its separators' networks and of its voices' engines."""
+    networks = [separator_path(separator)]
+    if choices.splitter != ALL_LEAD:
+        networks.append(registry.verified(registry.find("vocal_splitter", choices.splitter)))
+    engines = {engine_module(find_voice(name)) for name in singers_of(choices)}
+    return tuple(sorted(engines.union(*map(network_modules, networks))))
+
+
+def singers_of(choices: Choices) -> list[str]:
+    """The installed voices that a remix uses."""
+    return sorted({choices.voice, choices.backing_voice} - {KEEP_SINGER, SAME})

@@ -13,14 +13,15 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from flows.forms import Form, singers
-from flows.remix import remix_of
+from flows.forms import Form
+from flows.remix import modules_by_name, remix_of, weights_used
+from flows.separators import usable
 from flows.settings import Choices
 from flows.spreading import spread
 from models.errors import BadInput
 from models.registry import home
-from models.so_vits_svc.voices import find_voice, voice_digest
-from tasks.fingerprint import digest_of
+from tasks.caching import stage_modules
+from tasks.fingerprint import code_digest, digest_of
 from tasks.in_use import alone, claim_run, in_use
 from tasks.remixes import is_run, manifests_last, note_remixed, remixed_by, remixes_folder, remixes_of
 from tasks.remote_store import StoreUnreachable, shared
@@ -94,9 +95,11 @@ def remix_song(song: SongName, form: Form) -> State[Any]:
 
 
 def marker_of(audio_sha256: str, choices: Choices) -> str:
-    """The name of the note that a song's sound was remixed with these choices."""
-    sung_by = [voice_digest(find_voice(singer)) for singer in singers(choices)]
-    return digest_of([audio_sha256, asdict(replace(choices, device="auto")), sung_by])
+    """The name of the note that a song's sound was remixed with these choices, by these weights and by this code."""
+    separator = usable(choices.separator).separator
+    weights = weights_used(replace(choices, separator=separator))
+    code = code_digest("flows.remix", "tasks.publish", *stage_modules(), *modules_by_name(choices, separator))
+    return digest_of([audio_sha256, asdict(replace(choices, device="auto")), weights, code])
 
 
 def keep_remix(out: Path, run_id: str, marker: str) -> None:

@@ -20,9 +20,10 @@ from models.so_vits_svc.voices import consent, find_voice
 from models.writable import check_file_writable, check_writable
 from tasks.credits import CONVERTED
 from tasks.extend import extend
+from tasks.follow_pitch import follow_pitch
 from tasks.in_use import in_use
 from tasks.ingest import ingest
-from tasks.listen import follow_pitch, listen
+from tasks.listen import listen
 from tasks.mixdown import mix_takes
 from tasks.render import SAMPLE_RATE, render
 from tasks.revoice import revoice

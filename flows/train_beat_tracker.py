@@ -28,14 +28,15 @@ def gather(midi: Path, fonts: list[Path], work: Path, songs: int, separator: str
 
     from flows.known_songs import apart
     from models.beat_tracker.material import heard
-    from models.demucs.load import load, separator_path
+    from models.demucs.load import load, network_modules, separator_digest, separator_path
     from models.registry import file_digest
     from models.transcription_pieces import pieces, rendered
     from tasks.fingerprint import code_digest, digest_of
 
     network = load(separator_path(separator))
-    code = [code_digest("models.beat_tracker.material"), code_digest("models.transcription_pieces")]
-    made_by = digest_of([file_digest(separator_path(separator)), *map(file_digest, fonts), *code])
+    loads = network_modules(separator_path(separator))
+    code = code_digest("models.beat_tracker.material", "models.transcription_pieces", *loads)
+    made_by = digest_of([separator_digest(separator), *map(file_digest, fonts), code])
     found: dict[str, list[Path]] = {}
     for part, count in (("train", songs), ("dev", HELD_OUT)):
         folder = work / f"{part}-{made_by[:12]}"

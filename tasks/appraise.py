@@ -6,8 +6,9 @@ import numpy as np
 
 from models.pitch import F0
 from models.records import Contour, Remixed, Take
-from models.report import Drawings, Figure, Numbers, ReportInput, StageRun, draw, measure
-from models.report.numbers import word
+from models.report.numbers import measure, word
+from models.report.pictures import draw
+from models.report.records import Drawings, Figure, Numbers, ReportInput, StageRun
 from models.so_vits_svc.meters import embedding, likeness
 from models.so_vits_svc.voices import card, find_voice, voice_digest
 from models.summed import Placed, Summed

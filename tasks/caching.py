@@ -1,7 +1,7 @@
 """Stages: Prefect tasks whose results are kept by content and reused across runs and processes.
 
 A stage's key is the digest of its inputs (audio by content, settings, seed), of the weights and consent records it
-depends on, of the code it imports and of the packages that compute. Under the key's lock, before Prefect looks for a
+depends on, of the code it executes and of the packages that compute. Under the key's lock, before Prefect looks for a
 result, the record is loaded as its declared type and every clip it names is checked; what fails is removed, made anew.
 """
 
@@ -175,6 +175,7 @@ class Stage(Generic[P, R]):
     fn: Callable[P, R]
     computes: tuple[str, ...]
     depends: Callable[..., Any]
+    loads: Callable[..., tuple[str, ...]]
     resident: bool = False
 
     @property
@@ -190,7 +191,7 @@ class Stage(Generic[P, R]):
         material = {
             "inputs": {k: v for k, v in inputs.items() if k not in NOT_IN_KEY},
             "depends": self.depends(**inputs),
-            "code": code_digest(self.fn.__module__),
+            "code": code_digest(self.fn.__module__, *self.loads(**inputs)),
             "versions": versions(self.computes),
         }
         return f"{self.name}-{digest_of(material)}"
@@ -225,24 +226,31 @@ class Stage(Generic[P, R]):
 STAGES: dict[str, Stage[Any, Any]] = {}
 
 
+def stage_modules() -> list[str]:
+    """The module of each stage."""
+    return sorted({known.fn.__module__ for known in STAGES.values()})
+
+
 def read_code() -> None:
     """Parse the code that the stages' keys depend on now, rather than at each stage's first lookup."""
-    for known in STAGES.values():
-        code_digest(known.fn.__module__)
+    code_digest(*stage_modules())
 
 
 def stage(
-    *computes: str, depends: Callable[..., Any] = lambda **inputs: None, resident: bool = False
+    *computes: str,
+    depends: Callable[..., Any] = lambda **inputs: None,
+    loads: Callable[..., tuple[str, ...]] = lambda **inputs: (),
+    resident: bool = False,
 ) -> Callable[[Callable[P, R]], Stage[P, R]]:
     """Make a function a stage.
 
     `computes` names the distributions whose version matters to its result; `depends(**inputs)` gives what else does:
-    digests of weights and of consent records. A `resident` stage uses networks, and is computed by this machine's
-    resident engine where there is one.
+    digests of weights and of consent records; `loads(**inputs)` the modules of ours that it loads by name. A `resident`
+    stage uses networks, and is computed by this machine's resident engine where there is one.
     """
 
     def make(fn: Callable[P, R]) -> Stage[P, R]:
-        made = Stage(fn, computes, depends, resident)
+        made = Stage(fn, computes, depends, loads, resident)
         STAGES[made.name] = made
         return made
 

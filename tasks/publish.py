@@ -23,8 +23,8 @@ from models.errors import BadInput
 from models.midi import to_midi
 from models.records import Clip, Grid, Remixed, Score
 from models.registry import file_digest
-from models.report import StageRun as ReportedStage
-from models.report import page
+from models.report.page import page
+from models.report.records import StageRun as ReportedStage
 from models.so_vits_svc.voices import consent, find_voice
 from tasks.appraise import Appraisal, report_input
 from tasks.caching import unsearched
@@ -46,6 +46,9 @@ MADE_WITH = (
     "pydub",
     "librosa",
 )
+
+ENCODERS = ("imageio-ffmpeg", "numpy", "soundfile")
+"""The distributions that write audio files."""
 
 AFTER = {
     "separate": ("ingest",),
@@ -127,24 +130,26 @@ def _fill(
     watch = stage_watch("publish")
     previous = _files_of(folder)
     files = {name: (clip.sha256, _writer(name, clip, tags, credits)) for name, clip in _audio(made).items()}
+    writer = [code_digest("models.midi"), versions(("pretty_midi",))]
     for name, score, grid in (
         ("score.mid", made.score, made.grid),
         ("extended.mid", made.band.generated, made.band.continuation.grid),
     ):
-        files[name] = (digest_of([score, grid, code_digest(to_midi.__module__)]), _midi_writer(score, grid))
+        files[name] = (digest_of([score, grid, writer]), _midi_writer(score, grid))
     written: dict[str, dict[str, str]] = {}
+    encoder = [code_digest("models.encoding"), versions(ENCODERS)]
     cover = sha256(tags.cover or b"").hexdigest()
 
     def write(name: str) -> None:
-        content, writer = files[name]
+        content, write_to = files[name]
         if name.endswith("mp3"):
-            content = digest_of([content, asdict(tags) | {"cover": cover}, credits.comment])
-        elif name in SUNG:
-            content = digest_of([content, credits.comment])
+            content = digest_of([content, asdict(tags) | {"cover": cover}, credits.comment, encoder])
+        elif not name.endswith("mid"):
+            content = digest_of([content, credits.comment if name in SUNG else "", encoder])
         path, before = folder / name, previous.get(name, {})
         there = file_digest(path) if before.get("content") == content and path.is_file() else ""
         if not there or there != before.get("sha256"):
-            writer(path)
+            write_to(path)
             there = file_digest(path)
         written[name] = {"content": content, "sha256": there}
         watch.at(0.9 * len(written) / len(files))

@@ -3,8 +3,8 @@
 from typing import Any
 
 from models.records import Clip
-from models.so_vits_svc.convert import RevoiceSettings
-from models.so_vits_svc.voices import consent, consent_digest, find_voice, voice_digest
+from models.so_vits_svc.convert import RevoiceSettings, convert, engine_module, load_voice
+from models.so_vits_svc.voices import consent, consent_digest, encoder_digest, find_voice, voice_digest
 from tasks.caching import stage
 from tasks.networks import NETWORKS
 from tasks.progress import stage_watch
@@ -13,7 +13,11 @@ from tasks.store import Store
 
 def _voice(voice: str, **inputs: Any) -> list[str]:
     folder = find_voice(voice)
-    return [voice_digest(folder), consent_digest(folder)]
+    return [voice_digest(folder), consent_digest(folder), encoder_digest(folder)]
+
+
+def _engine(voice: str, **inputs: Any) -> tuple[str, ...]:
+    return (engine_module(find_voice(voice)),)
 
 
 @stage(
@@ -25,12 +29,11 @@ def _voice(voice: str, **inputs: Any) -> list[str]:
     "scipy",
     "soxr",
     depends=_voice,
+    loads=_engine,
     resident=True,
 )
 def revoice(vocals: Clip, voice: str, settings: RevoiceSettings, seed: int, device: str) -> Clip:
     """Sing the vocals with another voice, note for note; refuses a voice without its record of consent."""
-    from models.so_vits_svc.convert import convert, load_voice
-
     consent(find_voice(voice))  # a voice that is loaded already may have been revoked since
     singer = NETWORKS.kept(load_voice, find_voice(voice), device)
     blocks = convert(Store().source(vocals), singer, settings, seed, device, stage_watch("revoice"))

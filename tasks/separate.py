@@ -1,12 +1,13 @@
 """A song becomes its stems, and its vocals the lead and the backing singers."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
 from models import registry
-from models.demucs.load import load, separator_path
+from models.demucs.load import load, network_modules, separator_digest, separator_path
 from models.demucs.split import SplitSettings, split
 from models.demucs.stems import check_sources, four_stems, parts_of_other
 from models.demucs.voices import PartingSettings, company, kept_together
@@ -18,10 +19,14 @@ from tasks.store import BLOCK_FRAMES, Store
 
 
 def _separator(separator: str, **inputs: Any) -> str:
-    return registry.file_digest(separator_path(separator))
+    return separator_digest(separator)
 
 
-@stage("torch", "demucs", "numpy", depends=_separator, resident=True)
+def _separator_network(separator: str, **inputs: Any) -> tuple[str, ...]:
+    return network_modules(separator_path(separator))
+
+
+@stage("torch", "demucs", "numpy", depends=_separator, loads=_separator_network, resident=True)
 def separate(audio: Clip, separator: str, settings: SplitSettings, seed: int, device: str) -> Stems:
     """Take the song apart into drums, bass, other and vocals with a Demucs network."""
     network = NETWORKS.kept(load, separator_path(separator), device)
@@ -42,16 +47,24 @@ ALL_LEAD = "none"
 def _splitter(splitter: str, **inputs: Any) -> str:
     if splitter == ALL_LEAD:
         return ""
-    return registry.file_digest(registry.verified(registry.find("vocal_splitter", splitter)))
+    return registry.file_digest(_splitter_path(splitter))
 
 
-@stage("torch", "demucs", "numpy", "scipy", "soxr", depends=_splitter, resident=True)
+def _splitter_path(splitter: str) -> Path:
+    return registry.verified(registry.find("vocal_splitter", splitter))
+
+
+def _splitter_network(splitter: str, **inputs: Any) -> tuple[str, ...]:
+    return () if splitter == ALL_LEAD else network_modules(_splitter_path(splitter))
+
+
+@stage("torch", "demucs", "numpy", "scipy", "soxr", depends=_splitter, loads=_splitter_network, resident=True)
 def part_voices(vocals: Clip, splitter: str, settings: PartingSettings, seed: int, device: str) -> Voices:
     """Take the vocals apart into lead, backing and room; where one voice sings alone everything stays lead."""
     if splitter == ALL_LEAD:
         silence = _silence_like(vocals)
         return Voices(vocals, silence, silence)
-    network = NETWORKS.kept(load, registry.verified(registry.find("vocal_splitter", splitter)), device)
+    network = NETWORKS.kept(load, _splitter_path(splitter), device)
     source, watch = Store().source(vocals), stage_watch("part_voices")
     believed = company(source, settings, watch.span(0.0, 0.1))
     blocks = split(source, network, settings, seed, device, watch.span(0.1, 1.0))

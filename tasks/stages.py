@@ -2,7 +2,8 @@
 
 from tasks.appraise import appraise
 from tasks.extend import accompany, extend
-from tasks.listen import follow_pitch, listen
+from tasks.follow_pitch import follow_pitch
+from tasks.listen import listen
 from tasks.mixdown import mix_takes, mixdown
 from tasks.render import render
 from tasks.revoice import revoice

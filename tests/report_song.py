@@ -6,7 +6,7 @@ import numpy as np
 
 from models.pitch import F0
 from models.records import Grid, Note, Samples, Score, Track, Wave
-from models.report import ReportInput, StageRun
+from models.report.records import ReportInput, StageRun
 
 RATE = 16_000
 

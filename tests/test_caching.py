@@ -123,7 +123,7 @@ def test_changed_weights_are_a_miss_and_the_old_ones_a_hit_again():
 
 def test_changed_code_is_a_miss(monkeypatch):
     ran()
-    monkeypatch.setattr(caching, "code_digest", lambda module: "edited")
+    monkeypatch.setattr(caching, "code_digest", lambda *modules: "edited")
     assert ran() == ["louder", "later"]
 
 

@@ -100,7 +100,7 @@ def test_the_example_song_is_made_anew_when_its_code_has_changed(tmp_path, monke
     first = _example()
     first.write_bytes(b"kept")
     assert _example().read_bytes() == b"kept"
-    monkeypatch.setattr("tasks.fingerprint.code_digest", lambda module: "another")
+    monkeypatch.setattr("tasks.fingerprint.code_digest", lambda *modules: "another")
     assert _example() != first
     assert _example().name == first.name == "example song.wav"
     assert _example().stat().st_size > 1e6

@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 
 from models.records import Clip, Take
-from tasks.fingerprint import code_digest, digest_of, versions
+from tasks import stages
+from tasks.caching import STAGES
+from tasks.fingerprint import code_digest, digest_of, reachable, versions
 
 
 @pytest.fixture
@@ -29,32 +31,56 @@ def edited(project: Path, name: str, old: str, new: str) -> str:
     path = project / name
     assert old in path.read_text() or not old
     path.write_text(path.read_text().replace(old, new) if old else path.read_text() + new)
-    return code_digest("tasks.verb", project)
+    return code_digest("tasks.verb", root=project)
 
 
 def test_an_edited_helper_far_below_is_another_digest(project):
-    before = code_digest("tasks.verb", project)
+    before = code_digest("tasks.verb", root=project)
     assert edited(project, "models/inner/deep.py", "x + 1", "x + 2") != before
 
 
 def test_comments_docstrings_and_modules_not_imported_do_not_matter(project):
-    before = code_digest("tasks.verb", project)
+    before = code_digest("tasks.verb", root=project)
     assert edited(project, "models/inner/deep.py", "", "# a remark\n") == before
     assert edited(project, "models/sound.py", "def f(x):\n", 'def f(x):\n    """Says."""\n') == before
     assert edited(project, "models/apart.py", "y = 1", "y = 2") == before
 
 
-def test_this_project_sees_through_its_own_doorways():
-    from tasks import fingerprint
+def test_what_is_only_imported_for_type_checkers_does_not_count(project):
+    before = code_digest("tasks.verb", root=project)
+    types = "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from models.apart import y\n"
+    after = edited(project, "models/sound.py", "from models.inner", f"{types}\nfrom models.inner")
+    assert after != before  # the syntax tree of the module itself
+    assert edited(project, "models/apart.py", "y = 1", "y = 2") == after
 
-    seen = []
-    original = fingerprint._parsed
-    fingerprint._parsed = lambda name, *rest: (seen.append(name), original(name, *rest))[1]
-    try:
-        code_digest("tasks.listen")
-    finally:
-        fingerprint._parsed = original
-    assert {"models.pitch", "models.records", "tasks.store"} <= set(seen)
+
+def test_a_data_file_that_a_module_names_counts_with_its_bytes(project):
+    (project / "models/page.css").write_text("one")
+    before = edited(project, "models/inner/deep.py", "", "CSS = 'page.css'\n")
+    (project / "models/page.css").write_text("two")
+    assert code_digest("tasks.verb", root=project) == before
+    (project / "models/inner/page.css").write_text("one")
+    beside = code_digest("tasks.verb", root=project)
+    (project / "models/inner/page.css").write_text("two")
+    assert len({before, beside, code_digest("tasks.verb", root=project)}) == 3
+
+
+def test_a_module_loaded_by_name_counts_where_it_is_declared(project):
+    before = code_digest("tasks.verb", "models.apart", root=project)
+    (project / "models/apart.py").write_text("y = 2")
+    assert code_digest("tasks.verb", "models.apart", root=project) != before
+
+
+def test_an_unknown_module_raises(project):
+    with pytest.raises(ModuleNotFoundError, match=r"models\.gone"):
+        code_digest("tasks.verb", "models.gone", root=project)
+
+
+def test_the_machinery_around_a_stage_is_in_no_key():
+    for name in stages.__all__:
+        stage = STAGES[name]
+        code = reachable(stage.fn.__module__)
+        assert [module for module in code if module.startswith("tasks")] == [stage.fn.__module__], name
 
 
 def test_every_field_of_a_record_is_in_the_digest():

@@ -62,7 +62,7 @@ def test_other_bytes_and_other_code_are_decoded(tmp_path, decodings, monkeypatch
     ingest.fn(path)
     path.write_bytes(path.read_bytes()[:-4] + b"\0\0\1\0")
     ingest.fn(path)
-    monkeypatch.setattr(ingesting, "code_digest", lambda module: "another decoder")
+    monkeypatch.setattr(ingesting, "code_digest", lambda *modules: "another decoder")
     ingest.fn(path)
     assert len(decodings) == 3
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,10 +19,11 @@ from models.encoding import write_flac, write_mp3, write_wav
 from models.example_song import example_song
 from models.records import Wave
 from models.so_vits_svc import DEFAULT_VOICE
+from tests.conftest import EXAMPLE_S, Example
 
 pytestmark = [pytest.mark.weights, pytest.mark.usefixtures("prefect_server")]
 
-SECONDS = 8.0
+SECONDS = EXAMPLE_S
 STAGES = (
     "separate",
     "part_voices",
@@ -38,16 +40,14 @@ STAGES = (
 
 
 @pytest.fixture(scope="module")
-def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("songs") / "a song.wav"
-    write_wav(example_song(seconds=SECONDS).mix, path)
-    return path
+def song(example: Example) -> Path:
+    return example.song
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store that the first remix of this file fills."""
-    return tmp_path_factory.mktemp("store")
+def store(example: Example, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of this file's own, which begins as the example remix left its."""
+    return Path(shutil.copytree(example.store, tmp_path_factory.mktemp("store") / "home"))
 
 
 @pytest.fixture(autouse=True)
@@ -70,10 +70,8 @@ def digest(path: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def first(song: Path, store: Path, tmp_path_factory: pytest.TempPathFactory):
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("REMIX_HOME", str(store))
-        return remixed(song, tmp_path_factory.mktemp("first"))
+def first(example: Example):
+    return example.made
 
 
 def test_a_remix_is_all_it_should_be(first):

@@ -9,7 +9,9 @@ import pytest
 import soundfile
 
 from models.records import Wave
-from models.report import StageRun, measure, page
+from models.report.numbers import measure
+from models.report.page import page
+from models.report.records import StageRun
 from tests.chromium import Tab, chromium
 from tests.report_song import RATE, melody, noise, remix
 

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from models.pitch import F0
 from models.progress import UNWATCHED, Watch
 from models.records import Samples, Score, Wave
-from models.report import ReportInput, measure, music, signals
-from models.report.records import Figure
+from models.report import music, signals
+from models.report.numbers import measure
+from models.report.records import Figure, ReportInput
 from tests.report_song import RATE, grid, melody, noise, remix
 
 

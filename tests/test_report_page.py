@@ -12,8 +12,11 @@ import pytest
 from PIL import Image
 
 from models.records import Grid, Note, Samples, Score, Track, Wave
-from models.report import Numbers, ReportInput, StageRun, dag, draw, measure, page, summary_pictures
-from models.report.pictures import peaks, spectrogram
+from models.report import dag
+from models.report.numbers import measure
+from models.report.page import page
+from models.report.pictures import draw, peaks, spectrogram, summary_pictures
+from models.report.records import Numbers, ReportInput, StageRun
 from tests.report_song import RATE, melody, noise, remix
 
 

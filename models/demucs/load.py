@@ -50,12 +50,30 @@ def separator_path(name_or_file: str) -> Path:
     return registry.verified(registry.find("separator", name_or_file))
 
 
+def separator_digest(name_or_file: str) -> str:
+    """The digest of everything that a separator's weights are: its file, and each part of a bag."""
+    path = separator_path(name_or_file)
+    if path.suffix != ".yaml":
+        return registry.file_digest(path)
+    parts = [registry.find("separator_part", name).sha256 for name in _bag_of(path)["models"]]
+    return " ".join([registry.file_digest(path), *parts])
+
+
 def to_fetch(name: str) -> tuple[registry.Weights, ...]:
     """The manifest's entries that must be fetched before a separator can be loaded: none for a shipped one."""
     row = registry.find("separator", name)
     if row.path.suffix == ".yaml":
         return tuple(registry.find("separator_part", part) for part in _bag_of(registry.verified(row))["models"])
     return () if row.shipped else (row,)
+
+
+def network_modules(path: Path) -> tuple[str, ...]:
+    """The modules of this project that `load` imports for a separator's network; none for demucs' own classes."""
+    if path.suffix == ".yaml":
+        parts = [registry.verified(registry.find("separator_part", name)) for name in _bag_of(path)["models"]]
+        return tuple(sorted({module for part in parts for module in network_modules(part)}))
+    name = _metadata(path).get("klass") if path.suffix == ".safetensors" else None
+    return (CLASSES[name][0],) if name in CLASSES and name.startswith("models.") else ()
 
 
 def load(path: Path, device: str = "cpu") -> "torch.nn.Module":

@@ -6,8 +6,9 @@ interval, and gets back the source's loudness contour. Silence and residue stay 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import soxr
@@ -21,6 +22,13 @@ from models.records import Samples, Source
 from models.so_vits_svc.phrases import LEVEL_HOP_S, Phrase, level_contour, phrases, sounding, with_contour
 from models.so_vits_svc.timbre import Timbre
 from models.so_vits_svc.voices import Card, Range, card, consent
+
+ENGINES = {
+    "world": ("models.so_vits_svc.world", "WorldVoice"),
+    "so-vits-svc": ("models.so_vits_svc.singing", "SovitsVoice"),
+    "knn": ("models.so_vits_svc.knn", "KnnVoice"),
+}
+"""Module and class of each engine, by the name that a voice's card gives it; only the engine wanted is imported."""
 
 _CONTEXT_S = 0.25
 _FADE_S = 0.008
@@ -86,19 +94,19 @@ def load_voice(folder: Path, device: str) -> Voice:
     """Load a voice onto a device ("cpu", "cuda"); raises `BadInput` without its consent or with wrong weights."""
     consent(folder)
     described = card(folder)
-    if described.engine == "world":
-        from models.so_vits_svc.world import WorldVoice
+    return Voice(described, _engine(folder, described).load(folder, described, device))
 
-        return Voice(described, WorldVoice(described))
-    if described.engine == "so-vits-svc":
-        from models.so_vits_svc.singing import SovitsVoice
 
-        return Voice(described, SovitsVoice.load(folder, described, device))
-    if described.engine == "knn":
-        from models.so_vits_svc.knn import KnnVoice
+def engine_module(folder: Path) -> str:
+    """The module of the engine that a voice names; raises `BadInput` for one that is not known."""
+    described = card(folder)
+    if described.engine not in ENGINES:
+        raise BadInput(f"The voice {folder.name!r} wants an engine that is not known: {described.engine!r}.")
+    return ENGINES[described.engine][0]
 
-        return Voice(described, KnnVoice.load(folder, described, device))
-    raise BadInput(f"The voice {folder.name!r} wants an engine that is not known: {described.engine!r}.")
+
+def _engine(folder: Path, described: Card) -> Any:
+    return getattr(import_module(engine_module(folder)), ENGINES[described.engine][1])
 
 
 _FAIR = 0.2

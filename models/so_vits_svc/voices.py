@@ -18,7 +18,7 @@ from typing import Any
 
 from models.errors import BadInput, unknown_name
 from models.harmony import ROOTS
-from models.registry import SHIPPED, file_digest, home
+from models.registry import SHIPPED, file_digest, find, home
 from models.so_vits_svc import revoking
 
 _CARD = "voice.json"
@@ -272,6 +272,12 @@ def voice_digest(folder: Path) -> str:
             raise BadInput(f"The voice {folder.name!r} lacks its file {name}.")
     digests = [file_digest(folder / name) for name in names]
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def encoder_digest(folder: Path) -> str:
+    """The digest of the content encoder that a voice needs; "" for an engine that needs none."""
+    described = card(folder)
+    return find("content_encoder", described.content_encoder).sha256 if described.content_encoder else ""
 
 
 def consent_digest(folder: Path) -> str:

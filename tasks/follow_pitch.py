@@ -1,0 +1,16 @@
+"""The lead voice becomes a pitch track."""
+
+from models.pitch import PitchSettings, sung_s, track_f0
+from models.records import Clip, Contour
+from tasks.caching import stage
+from tasks.progress import stage_watch
+from tasks.store import Store
+
+
+@stage("numpy", "scipy", "soxr")
+def follow_pitch(voice: Clip, song: Clip, settings: PitchSettings) -> Contour:
+    """Follow the sung pitch (f0) of a voice taken from that song, and say how long it sings."""
+    source = Store().source(voice)
+    f0 = track_f0(source, settings, stage_watch("follow_pitch"))
+    sung = sung_s(source, Store().source(song), f0, settings.residue_db)
+    return Contour(tuple(round(float(h), 3) for h in f0.hz), f0.hop_s, round(sung, 3))
