@@ -9,8 +9,8 @@ import numpy as np
 from prefect import flow
 from prefect.runtime import flow_run
 
-from models.records import Clip
-from models.registry import home
+from models.core.registry import home
+from models.core.types import Clip
 from tasks.caching import stage
 from tasks.in_use import alone, claim_run, in_use
 from tasks.store import Store

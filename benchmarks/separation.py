@@ -25,10 +25,10 @@ def ours(folder: Path, precision: str, batch: int, device: str) -> dict[str, flo
     import soundfile
     import torch
 
+    from models.core.malloc import keep_freed
+    from models.core.types import Wave
     from models.demucs.load import load
     from models.demucs.split import SplitSettings, split
-    from models.memory import keep_freed
-    from models.records import Wave
 
     keep_freed()  # as the command line and the engine do
     torch.set_num_threads(os.cpu_count() or 1)

@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.kills import kills
 from benchmarks.scale import keep
-from models.errors import BadInput
+from models.core.errors import BadInput
 from tests.service import ROOT, service
 
 

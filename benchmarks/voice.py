@@ -25,7 +25,7 @@ def ours(folder: Path, name: str, pitch: str) -> float:
     import numpy as np
     import soundfile
 
-    from models.records import Wave
+    from models.core.types import Wave
     from models.so_vits_svc.convert import RevoiceSettings, convert, load_voice
     from models.so_vits_svc.voices import find_voice
 
@@ -64,7 +64,7 @@ def prepare(folder: Path, name: str, seconds: float) -> None:
     import torch
     from safetensors.torch import load_file, save_file
 
-    from models import registry
+    from models.core import registry
     from models.encoding import write_wav
     from models.example_song import example_song
     from models.so_vits_svc.voices import card, find_voice
@@ -87,8 +87,8 @@ def late_ms(folder: Path, file: str) -> float | None:
     import numpy as np
     import soundfile
 
-    from models.progress import UNWATCHED
-    from models.records import Wave
+    from models.core.progress import UNWATCHED
+    from models.core.types import Wave
     from models.report.signals import onset_lags
 
     def read(path: Path) -> Wave:

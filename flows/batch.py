@@ -23,7 +23,7 @@ from flows.forms import DEFAULTS, Form
 from flows.serving import honest, marker_of, remix_song
 from flows.settings import Choices
 from flows.spreading import spread
-from models.errors import BadInput
+from models.core.errors import BadInput
 from tasks.folders import songs_in
 from tasks.remixes import remixed_by
 from tasks.uploads import Upload, decoded_apart, hand_in

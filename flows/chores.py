@@ -12,9 +12,9 @@ from pydantic import Field
 
 from flows.collecting import collected
 from flows.serving import honest
-from models.errors import BadInput
-from models.ranges import MOST_SEED
-from models.registry import find, home
+from models.core.errors import BadInput
+from models.core.registry import find, home
+from models.core.validation import MOST_SEED
 from models.so_vits_svc.training import FullTraining
 from tasks.folders import find_folder
 

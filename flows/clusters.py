@@ -4,7 +4,7 @@ from typing import Any, Literal, cast
 
 from prefect.task_runners import TaskRunner
 
-from models.errors import BadInput
+from models.core.errors import BadInput
 
 Engine = Literal["pool", "dask", "ray"]
 PACKAGES = {

@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from flows.settings import Device, StageSettings
+from models.core.errors import BadInput
 from models.demucs import precision
-from models.errors import BadInput
 
 ROCM = Path("/dev/kfd")
 """The driver of AMD's GPUs, which torch calls CUDA devices too."""
@@ -44,6 +44,6 @@ def has_cuda() -> bool:
             ctypes.CDLL("libcuda.so.1")
         except OSError:
             return False
-    from models.cuda import usable
+    from models.core.device import usable
 
     return usable()

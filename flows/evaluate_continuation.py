@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models import registry
-from models.errors import BadInput
+from models.core import registry
+from models.core.errors import BadInput
+from models.core.progress import UNWATCHED, Watch
 from models.music_transformer import PlaySettings, corpus, evaluation
 from models.music_transformer.accompaniment import accompaniments
 from models.music_transformer.network import load
 from models.music_transformer.tokens import Piece
-from models.progress import UNWATCHED, Watch
 
 OWN_SONGS = 6
 DEFAULTS = PlaySettings()

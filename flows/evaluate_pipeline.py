@@ -13,8 +13,8 @@ import soundfile
 from flows.known_songs import mixed, true_stems
 from flows.remix import remix
 from flows.settings import Device, StageSettings
+from models.core.errors import BadInput
 from models.encoding import write_wav
-from models.errors import BadInput
 from models.ffmpeg import program
 from tasks.publish import Remix
 

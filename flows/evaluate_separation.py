@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from models.core.errors import BadInput
+from models.core.types import Samples, Wave
 from models.demucs.stems import STEMS, check_sources, parts_of_other
-from models.errors import BadInput
-from models.records import Samples, Wave
 from models.separation_scores import SourceScores, even_shares, ideal_ratio_masks, scores
 
 RATE = 44100
@@ -88,7 +88,7 @@ def own_songs(count: int) -> Iterator[KnownSong]:
 
 def present() -> list[str]:
     """The separators that can run without fetching anything."""
-    from models import registry
+    from models.core import registry
     from models.demucs.load import to_fetch
 
     rows = [row for row in registry.manifest() if row.kind == "separator"]

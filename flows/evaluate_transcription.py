@@ -13,13 +13,13 @@ from flows.known_songs import known_songs, mixed
 from models.basic_pitch.belief import InSong
 from models.basic_pitch.network import Posteriors, posteriors
 from models.basic_pitch.transcribe import notes_in
+from models.core.errors import BadInput
+from models.core.types import Note, Wave
 from models.demucs.stems import STEMS
 from models.drum_notes import drum_notes
-from models.errors import BadInput
 from models.melody import melody_in
 from models.pitch import PitchSettings, track_f0
 from models.plain_answers import basic_pitch_notes
-from models.records import Note, Wave
 from models.transcription_metrics import (
     SungNotes,
     drum_onsets,

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from models import registry
-from models.errors import BadInput
-from models.progress import UNWATCHED, Watch
-from models.records import Wave
+from models.core import registry
+from models.core.errors import BadInput
+from models.core.progress import UNWATCHED, Watch
+from models.core.types import Wave
 from models.so_vits_svc.content import load_encoder
 from models.so_vits_svc.convert import RevoiceSettings, load_voice
 from models.so_vits_svc.evaluation import Ear, Figures, SungClip, example_clip, means, measure

@@ -14,8 +14,8 @@ from pydantic import Field
 
 from flows.serving import honest
 from flows.settings import StageSettings
-from models import registry
-from models.registry import home
+from models.core import registry
+from models.core.registry import home
 from models.so_vits_svc import DEFAULT_VOICE
 from models.so_vits_svc.voices import find_voice
 from tasks.folders import find_folder

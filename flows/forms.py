@@ -8,10 +8,10 @@ from pydantic import Field
 from flows.casting import KEEP_SINGER, SAME
 from flows.remix import singers_of
 from flows.settings import Backing, Choices, Device, StageSettings, with_options
-from models import registry
-from models.errors import BadInput, unknown_name
-from models.ranges import MOST_SEED
-from models.registry import home
+from models.core import registry
+from models.core.errors import BadInput, unknown_name
+from models.core.registry import home
+from models.core.validation import MOST_SEED
 from models.so_vits_svc import DEFAULT_VOICE
 from models.so_vits_svc.voices import consent, find_voice, voices
 from tasks.separate import ALL_LEAD

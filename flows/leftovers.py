@@ -18,7 +18,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 
-from models.errors import BadInput
+from models.core.errors import BadInput
 from tasks.in_use import is_at_work
 from tasks.remixes import forget_notes, old_remixes, remove_remix
 from tasks.uploads import old_uploads, remove_upload

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from prefect import flow, task
 
-from models.records import Grid, Score
+from models.core.types import Grid, Score
 
 CONTINUED: dict[str, tuple[str, ...]] = {
     "continuation_0_whole_song": ("drums", "bass", "other", "melody"),
@@ -33,7 +33,7 @@ RATE = 44_100
 @task
 def play_on(name: str, tracks: tuple[str, ...], out: Path, transformer: str) -> None:
     """One continuation: MIDI of the song and the new bars, sound from the bars that lead into these."""
-    from models import registry
+    from models.core import registry
     from models.example_song.composition import compose
     from models.grid import carried_on
     from models.music_transformer import PlaySettings, extend
@@ -56,7 +56,7 @@ def play_on(name: str, tracks: tuple[str, ...], out: Path, transformer: str) -> 
 @task
 def accompany_melody(name: str, kept: tuple[str, ...], out: Path, transformer: str) -> None:
     """One accompaniment: the song's melody and what is kept of it over the new band."""
-    from models import registry
+    from models.core import registry
     from models.example_song.composition import compose
     from models.music_transformer import PlaySettings, accompany
     from models.music_transformer.network import load

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from models.core.types import Grid, Samples, Score, Track, Wave
 from models.example_song.singer import Singer, sing_line
 from models.music_transformer import evaluation
 from models.music_transformer.corpus import BANDS, Entry
@@ -15,7 +16,6 @@ from models.music_transformer.lattice import Laid, lay, score_of
 from models.music_transformer.measures import MELODY
 from models.music_transformer.tokens import Piece, cut
 from models.music_transformer.windows import Arranging, Windows
-from models.records import Grid, Samples, Score, Track, Wave
 
 RATE = 44_100
 LEVELS_DB = {"drums": -20.0, "bass": -22.0, "other": -22.0, "melody": -19.0}

@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from models.records import Samples
+from models.core.types import Samples
 from models.separation_data import RATE, Library, Piece, Stem
 from models.separation_renders import band
 from models.separation_singing import sung as sung_from

@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 
 from flows.separator_material import band_stems, load_library, read
-from models.records import Samples
+from models.core.types import Samples
 from models.separation_data import RATE, Library, at_usual_level, crop, in_room
 
 SECONDS = 20.0

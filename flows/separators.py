@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.core.fetch import Unreachable, fetch
 from models.demucs.load import SUFFIXES, separator_path, to_fetch
-from models.fetch import Unreachable, fetch
 from tasks.progress import stage_watch
 
 SHIPPED = "band-mask"

@@ -11,8 +11,8 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from models.errors import BadInput
-from models.registry import home
+from models.core.errors import BadInput
+from models.core.registry import home
 
 ROOT = Path(__file__).resolve().parent.parent
 POOLS = ("cpu", "gpu")

@@ -18,8 +18,8 @@ from flows.remix import modules_by_name, remix_of, weights_used
 from flows.separators import usable
 from flows.settings import Choices
 from flows.spreading import spread
-from models.errors import BadInput
-from models.registry import home
+from models.core.errors import BadInput
+from models.core.registry import home
 from tasks.caching import stage_modules
 from tasks.fingerprint import code_digest, digest_of
 from tasks.in_use import alone, claim_run, in_use

@@ -9,9 +9,9 @@ from typing import Any, Literal, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from models.core.errors import BadInput, unknown_name
 from models.demucs.split import SplitSettings
 from models.demucs.voices import PartingSettings
-from models.errors import BadInput, unknown_name
 from models.listening import ListenSettings
 from models.mastering import MasterSettings
 from models.mixing import MixSettings

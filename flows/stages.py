@@ -8,16 +8,16 @@ from prefect import flow
 from flows.devices import in_precision, resolved
 from flows.separators import usable
 from flows.settings import DEFAULTS, Device, StageSettings
+from models.core.errors import BadInput
+from models.core.types import Clip, Grid, Mix, Score, Stems, Take, Voices
+from models.core.writable import check_file_writable, check_writable
 from models.decoding import read_tags
 from models.encoding import write_bytes, write_flac, write_wav
-from models.errors import BadInput
 from models.midi import from_midi, to_midi
 from models.music_transformer import shortcomings
-from models.records import Clip, Grid, Mix, Score, Stems, Take, Voices
 from models.score import joined
 from models.so_vits_svc import DEFAULT_VOICE
 from models.so_vits_svc.voices import consent, find_voice
-from models.writable import check_file_writable, check_writable
 from tasks.credits import CONVERTED
 from tasks.extend import extend
 from tasks.follow_pitch import follow_pitch

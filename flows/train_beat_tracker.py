@@ -11,7 +11,7 @@ from typing import Any
 
 from prefect import flow, get_run_logger, task
 
-from models.memory import keep_freed
+from models.core.malloc import keep_freed
 
 HELD_OUT = 30
 """Songs of the part that settings are tuned on, whose loss is followed while training."""
@@ -28,8 +28,8 @@ def gather(midi: Path, fonts: list[Path], work: Path, songs: int, separator: str
 
     from flows.known_songs import apart
     from models.beat_tracker.material import heard
+    from models.core.registry import file_digest
     from models.demucs.load import load, network_modules, separator_digest, separator_path
-    from models.registry import file_digest
     from models.transcription_pieces import pieces, rendered
     from tasks.fingerprint import code_digest, digest_of
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from prefect import flow, get_run_logger, task
 
-from models.memory import keep_freed
+from models.core.malloc import keep_freed
 from models.so_vits_svc.training import EncoderTraining
 
 RECORDINGS = (".flac", ".wav", ".ogg", ".opus", ".mp3")

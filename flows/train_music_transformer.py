@@ -13,7 +13,7 @@ from typing import Any
 
 from prefect import flow, get_run_logger, task
 
-from models.memory import keep_freed
+from models.core.malloc import keep_freed
 
 SOURCES = ("pop909", "freedoom", "openmsx", "nottingham", "groove")
 
@@ -58,9 +58,9 @@ def fit(
     """
     import torch
 
+    from models.core.progress import Watch
     from models.music_transformer import corpus, network, training
     from models.music_transformer.heard import load_heard
-    from models.progress import Watch
 
     torch.set_num_threads(1)
     log = get_run_logger()
@@ -86,8 +86,8 @@ def judge(work: Path, weights: Path, out: Path, songs: int) -> dict[str, Any]:
     """
     import torch
 
+    from models.core.registry import file_digest
     from models.music_transformer import PlaySettings, corpus, evaluation, likelihood, network
-    from models.registry import file_digest
 
     torch.set_num_threads(1)
     split = json.loads((work / "split.json").read_text())

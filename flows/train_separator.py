@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from prefect import flow, get_run_logger, task
 
-from models.memory import keep_freed
+from models.core.malloc import keep_freed
 
 if TYPE_CHECKING:
     from models.separation_data import Library

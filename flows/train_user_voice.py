@@ -9,8 +9,8 @@ from flows.settings import Device
 from flows.train_voice import FULL, train_voice
 from flows.voice_examining import ENCODER
 from flows.voice_material import SMALL, MaterialSettings, gather, sifted
-from models.errors import BadInput
-from models.registry import find, verified
+from models.core.errors import BadInput
+from models.core.registry import find, verified
 from models.so_vits_svc.recordings import SiftSettings
 from models.so_vits_svc.training import FullTraining, VoiceTraining
 from models.so_vits_svc.voices import consent, find_voice
@@ -99,8 +99,8 @@ def keep_moments(work: Path, name: str, seed: int) -> Path:
     """A knn voice of what was gathered, in `work/voice`."""
     import numpy as np
 
+    from models.core.types import Wave
     from models.pitch import PitchSettings, track_f0
-    from models.records import Wave
     from models.so_vits_svc.content import load_encoder
     from models.so_vits_svc.knn import POOL, pool_of
     from models.so_vits_svc.voice_corpus import range_of

@@ -28,7 +28,7 @@ from flows.voice_material import (
     sifted,
     utterances_in,
 )
-from models.memory import keep_freed
+from models.core.malloc import keep_freed
 from models.so_vits_svc.recordings import SiftSettings
 from models.so_vits_svc.training import FullTraining, VoiceTraining
 from tasks.progress import stage_watch

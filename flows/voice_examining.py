@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import task
 
-from models.registry import SHIPPED, find
+from models.core.registry import SHIPPED, find
 from tasks.training_page import show_check, show_curves
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _examiner(work: Path, config: dict[str, Any], card: "Card", encoder: Path, d
     """What sings the example song and the pieces held out, and measures them."""
     import numpy as np
 
-    from models.records import Wave
+    from models.core.types import Wave
     from models.so_vits_svc.content import load_encoder
     from models.so_vits_svc.evaluation import SungClip, example_clip
     from models.so_vits_svc.examining import Examiner

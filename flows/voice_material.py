@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import task
 
-from models.errors import BadInput
-from models.progress import Watch
+from models.core.errors import BadInput
+from models.core.progress import Watch
 from models.so_vits_svc.recordings import DEFAULT, Sifted, SiftSettings
 from tasks.progress import stage_watch
 
 if TYPE_CHECKING:
-    from models.records import Wave
+    from models.core.types import Wave
     from models.so_vits_svc.voice_corpus import Utterance
 
 RECORDINGS = (".flac", ".wav", ".ogg", ".opus", ".mp3", ".m4a", ".aiff")
@@ -114,8 +114,8 @@ def _describe(found: Sifted, path: Path, rate: int) -> None:
 def _mono(path: Path) -> "Wave":
     import numpy as np
 
+    from models.core.types import Wave
     from models.decoding import IngestSettings, decode
-    from models.records import Wave
 
     blocks = decode(path, IngestSettings(max_seconds=6 * 3600.0, min_seconds=0.1, silence_dbfs=-90.0))
     return Wave(np.concatenate([block.mean(axis=0, keepdims=True) for block in blocks], axis=1), 44_100)
@@ -145,7 +145,7 @@ def listen(audio: Path, encoder: Path, work: Path, perturbed: int, seed: int, fr
     import numpy as np
     import torch
 
-    from models.registry import file_digest
+    from models.core.registry import file_digest
     from models.so_vits_svc import voice_corpus
     from models.so_vits_svc.content import load_encoder
 

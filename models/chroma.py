@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 from scipy.optimize import nnls
 
+from models.core.progress import UNWATCHED, Watch
+from models.core.types import Source
 from models.mono import magnitudes
-from models.progress import UNWATCHED, Watch
-from models.records import Source
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]

@@ -15,10 +15,10 @@ import numpy as np
 import soxr
 
 from models.containers import Container
-from models.errors import BadInput
+from models.core.errors import BadInput
+from models.core.progress import UNWATCHED, Watch
+from models.core.types import Samples
 from models.ffmpeg import Opened, Running, opened, reading
-from models.progress import UNWATCHED, Watch
-from models.records import Samples
 from models.tags import Tags, read_tags
 
 __all__ = ["DEFAULT", "SAMPLE_RATE", "IngestSettings", "Tags", "decode", "read_tags"]

@@ -18,11 +18,11 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from models.core.errors import BadInput
+from models.core.progress import UNWATCHED, Watch
+from models.core.types import Samples, Source
 from models.decoding import Tags
-from models.errors import BadInput
 from models.mp3_process import Mp3Order, encoded
-from models.progress import UNWATCHED, Watch
-from models.records import Samples, Source
 
 _BLOCK = 1 << 16
 _MOST_WAV_BYTES = (1 << 32) - (1 << 16)

@@ -20,7 +20,7 @@ from typing import BinaryIO
 import imageio_ffmpeg
 
 from models.containers import Container, Unfit, recognised
-from models.errors import BadInput
+from models.core.errors import BadInput
 
 _MEMORY_BYTES = 2 << 30
 _LOG_BYTES = 1 << 20

@@ -2,7 +2,7 @@
 
 import pretty_midi
 
-from models.errors import unknown_name
+from models.core.errors import unknown_name
 
 
 def _slug(name: str) -> str:

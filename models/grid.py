@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from models.records import Grid
+from models.core.types import Grid
 
 
 def seconds_to_beats(grid: Grid, times_s: ArrayLike) -> NDArray[np.float64]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.core.types import Note, Score, Source, Track
 from models.general_midi import program_named
-from models.records import Note, Score, Source, Track
 from models.rendering import RenderSettings, render
 
 Floats = NDArray[np.float32]

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from models import beat_tracker
 from models.beats import Tempi, decode_beats, decode_downbeats
 from models.chroma import folded, note_energies, note_spectra, synced
-from models.errors import BadInput
+from models.core.errors import BadInput
+from models.core.progress import UNWATCHED, Watch
+from models.core.types import Grid, Source
+from models.core.validation import check_order, check_ranges
 from models.harmony import decode_chords, key_of, unit
 from models.onsets import DEEP, FPS, band_spectra, loudest, near, onset_strength
-from models.progress import UNWATCHED, Watch
-from models.ranges import check_order, check_ranges
-from models.records import Grid, Source
 
 if TYPE_CHECKING:
     from models.beat_tracker.network import BeatTracker

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import firwin, sosfilt
 
-from models.progress import UNWATCHED, Watch
-from models.records import Samples, Source
+from models.core.progress import UNWATCHED, Watch
+from models.core.types import Samples, Source
 
 BLOCK = 1 << 16
 SILENCE_LUFS = -70.0

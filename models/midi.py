@@ -8,10 +8,10 @@ import numpy as np
 import pretty_midi
 from numpy.typing import NDArray
 
-from models.errors import BadInput
+from models.core.errors import BadInput
+from models.core.types import Grid, Note, Score, Track
 from models.grid import downbeat_indices
 from models.harmony import key_of
-from models.records import Grid, Note, Score, Track
 
 TICKS = 480
 """Ticks a beat: about 1 ms at 120 BPM."""

@@ -18,14 +18,14 @@ from scipy.signal import butter
 
 from models import dynamics
 from models.balance import Pair, balance, bounds_of
+from models.core.errors import BadInput
+from models.core.progress import UNWATCHED, Watch
+from models.core.types import Samples, Source
+from models.core.validation import check_ranges
 from models.dynamics import STEPS_PER_TENTH, Curve, gain_between, step_frames
 from models.effects import Room, Taps, high_pass, widened, zero_phase
-from models.errors import BadInput
 from models.loudness import BLOCK, PowerCurve
 from models.placing import Part, levelled, placed, powers_of
-from models.progress import UNWATCHED, Watch
-from models.ranges import check_ranges
-from models.records import Samples, Source
 from models.reverb import room
 
 __all__ = ["Buses", "MixSettings", "Original", "Part", "mix", "mix_buses"]

@@ -6,7 +6,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from models.records import Source
+from models.core.types import Source
 
 Mono = NDArray[np.float32]
 """One channel of audio, shape (frames,)."""

@@ -17,9 +17,9 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from models.core.progress import Watch
+from models.core.vanishing_files import bytes_of
 from models.ffmpeg import program
-from models.present import bytes_of
-from models.progress import Watch
 
 BITRATE = 320_000
 """Bits a second, constant."""

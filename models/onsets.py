@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.core.progress import UNWATCHED, Watch
+from models.core.types import Source
 from models.mono import magnitudes
-from models.progress import UNWATCHED, Watch
-from models.records import Source
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]

@@ -13,9 +13,9 @@ import soxr
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-from models.progress import UNWATCHED, Watch
-from models.ranges import check_order, check_ranges
-from models.records import Samples, Source
+from models.core.progress import UNWATCHED, Watch
+from models.core.types import Samples, Source
+from models.core.validation import check_order, check_ranges
 
 Floats = NDArray[np.float32]
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from models.core.progress import Watch
+from models.core.types import Samples, Source
 from models.dynamics import Curve, active_level, step_frames
 from models.effects import sides
 from models.loudness import BLOCK, SILENCE_LUFS, PowerCurve
-from models.progress import Watch
-from models.records import Samples, Source
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.basic_pitch.network import Posteriors
+from models.core.types import Grid, Note, Source
 from models.harmony import ROOTS, chord_names
 from models.mono import mono_blocks
-from models.records import Grid, Note, Source
 
 Doubles = NDArray[np.float64]
 

@@ -8,11 +8,11 @@ import numpy as np
 import pretty_midi
 import tinysoundfont
 
-from models.errors import BadInput
+from models.core.errors import BadInput
+from models.core.progress import UNWATCHED, Watch
+from models.core.types import Samples, Score, Track
+from models.core.validation import check_ranges
 from models.general_midi import kit_named, program_named
-from models.progress import UNWATCHED, Watch
-from models.ranges import check_ranges
-from models.records import Samples, Score, Track
 
 _BLOCK = 16_384
 _FADE_S = 0.005

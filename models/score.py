@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
+from models.core.types import Grid, Note, Score, Track
 from models.harmony import ROOTS
-from models.records import Grid, Note, Score, Track
 
 
 def with_track(score: Score, track: Track | None) -> Score:

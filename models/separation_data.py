@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from models.records import Samples
+from models.core.types import Samples
 
 Stem = NDArray[np.int16]
 """A stored stem, shape (channels, frames), 1 or 2 channels."""

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from models.records import Samples
+from models.core.types import Samples
 
 
 def sdr_db(truth: Samples, estimate: Samples) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 import pretty_midi
 import tinysoundfont
 
-from models.records import Samples
+from models.core.types import Samples
 from models.separation_data import RATE, Stem, in_room
 
 Event = tuple[float, float, int, int]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from models.records import Samples
+from models.core.types import Samples
 from models.separation_metrics import frame_sdrs_db, sdr_db, si_sdr_db
 
 WINDOW, HOP = 4096, 1024

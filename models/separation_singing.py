@@ -9,7 +9,7 @@ import pyworld
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 
-from models.records import Samples
+from models.core.types import Samples
 
 Floats = NDArray[np.float64]
 HOP_S = 0.008

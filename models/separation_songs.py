@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from models.core.types import Samples, Score, Track
 from models.example_song.composition import SAMPLE_RATE
 from models.example_song.song import example_song
-from models.records import Samples, Score, Track
 from models.rendering import RenderSettings, render
 
 BASSES = (33, 34, 36, 38, 39)

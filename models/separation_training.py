@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.progress import UNWATCHED, Watch
+from models.core.progress import UNWATCHED, Watch
 from models.separation_data import Example
 
 

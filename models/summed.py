@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.records import Samples, Source
+from models.core.types import Samples, Source
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import mir_eval
 import numpy as np
 from numpy.typing import NDArray
 
-from models.records import Grid, Note
+from models.core.types import Grid, Note
 from models.transcription_pieces import Piece
 
 Doubles = NDArray[np.float64]

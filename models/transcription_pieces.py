@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pretty_midi
 
-from models.errors import BadInput
+from models.core.errors import BadInput
+from models.core.types import Grid, Note, Score, Track, Wave
 from models.example_song.singer import Singer, sing_line
 from models.grid import beats_to_seconds
-from models.records import Grid, Note, Score, Track, Wave
 from models.rendering import RenderSettings, render
 
 RATE = 44_100

@@ -6,10 +6,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from models.core.types import Note, Source
+from models.core.validation import check_ranges
 from models.mono import levels_db, velocity
 from models.pitch import F0
-from models.ranges import check_ranges
-from models.records import Note, Source
 
 Doubles = NDArray[np.float64]
 

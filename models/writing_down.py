@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from models.basic_pitch.belief import InSong
 from models.basic_pitch.network import Posteriors, posteriors, together
 from models.basic_pitch.transcribe import BASS, OTHER, TranscribeSettings, notes_in
+from models.core.progress import UNWATCHED, Watch
+from models.core.types import Note, Score, Source, Track
 from models.drum_notes import DrumSettings, drum_notes
 from models.instruments import CHOICES, auto_program
 from models.melody import MelodySettings, melody_in
 from models.pitch import F0
-from models.progress import UNWATCHED, Watch
-from models.records import Note, Score, Source, Track
 from models.summed import Placed, Summed
 
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from models.core.types import Contour, Remixed, Take
 from models.pitch import F0
-from models.records import Contour, Remixed, Take
 from models.report.numbers import measure, word
 from models.report.pictures import draw
 from models.report.records import Drawings, Figure, Numbers, ReportInput, StageRun

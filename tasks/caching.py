@@ -26,11 +26,11 @@ from prefect.results import ResultStore
 from prefect.transactions import IsolationLevel
 from prefect.utilities.annotations import opaque
 
-from models.errors import ran_out_of_memory
-from models.memory import give_back
-from models.present import stat_of
-from models.records import Clip
-from models.registry import home
+from models.core.errors import ran_out_of_memory
+from models.core.malloc import give_back
+from models.core.registry import home
+from models.core.types import Clip
+from models.core.vanishing_files import stat_of
 from tasks import sung
 from tasks.fingerprint import code_digest, digest_of, versions
 from tasks.leases import Leases

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.present import bytes_of, present, stat_of
-from models.registry import home
+from models.core.registry import home
+from models.core.vanishing_files import bytes_of, present, stat_of
 from tasks.caching import STAGES, check_record, clips_in, kept_record, results_folder
 from tasks.in_use import oldest_start
 from tasks.ingest import decoded_folder, named_in

@@ -20,12 +20,12 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 import tasks.stages  # noqa: F401  # every stage by its name
-from models.cuda import usable
+from models.core.device import usable
+from models.core.errors import BadInput, Cancelled, ran_out_of_memory
+from models.core.malloc import give_back, keep_freed
+from models.core.progress import Watch
+from models.core.registry import home
 from models.demucs.packing import packed
-from models.errors import BadInput, Cancelled, ran_out_of_memory
-from models.memory import give_back, keep_freed
-from models.progress import Watch
-from models.registry import home
 from tasks.caching import STAGES
 from tasks.networks import NETWORKS
 from tasks.progress import reporting_to

@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-from models import registry
+from models.core import registry
+from models.core.types import Continuation, Grid, Score
 from models.grid import carried_on
 from models.music_transformer import PlaySettings
 from models.music_transformer import accompany as band_for
 from models.music_transformer import extend as played_on
-from models.records import Continuation, Grid, Score
 from tasks.caching import stage
 from tasks.networks import NETWORKS
 from tasks.progress import stage_watch

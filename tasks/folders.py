@@ -5,8 +5,8 @@ import os
 import re
 from pathlib import Path
 
-from models.errors import BadInput, unknown_name
-from models.registry import home
+from models.core.errors import BadInput, unknown_name
+from models.core.registry import home
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _-]{0,63}")
 INBOX = "inbox"

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from models.present import present
-from models.registry import home
+from models.core.registry import home
+from models.core.vanishing_files import present
 
 
 def _folder() -> Path:

@@ -9,8 +9,8 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from models.records import Clip, Song
-from models.registry import file_digest, home
+from models.core.registry import file_digest, home
+from models.core.types import Clip, Song
 from tasks.fingerprint import code_digest, digest_of, versions
 from tasks.progress import stage_watch
 from tasks.store import Damaged, Store

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from models import listening, registry
+from models import listening
+from models.core import registry
+from models.core.types import Clip, Grid
 from models.listening import ListenSettings
-from models.records import Clip, Grid
 from tasks.caching import stage
 from tasks.networks import NETWORKS
 from tasks.progress import stage_watch

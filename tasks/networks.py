@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar, cast
 
-from models.registry import file_digest
+from models.core.registry import file_digest
 
 T = TypeVar("T")
 

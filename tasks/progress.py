@@ -10,7 +10,7 @@ from uuid import UUID
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import TaskRunContext
 
-from models.progress import Watch
+from models.core.progress import Watch
 
 Listener = Callable[[str, float], None]
 """Hears (stage name, fraction 0..1)."""

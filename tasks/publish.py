@@ -17,12 +17,12 @@ from typing import Any, cast
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from models.core.errors import BadInput
+from models.core.registry import file_digest
+from models.core.types import Clip, Grid, Remixed, Score
 from models.decoding import Tags, read_tags
 from models.encoding import write_bytes, write_flac, write_mp3, write_wav
-from models.errors import BadInput
 from models.midi import to_midi
-from models.records import Clip, Grid, Remixed, Score
-from models.registry import file_digest
 from models.report.page import page
 from models.report.records import StageRun as ReportedStage
 from models.so_vits_svc.voices import consent, find_voice

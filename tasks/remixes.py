@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from models.present import bytes_of, present
-from models.registry import home
+from models.core.registry import home
+from models.core.vanishing_files import bytes_of, present
 from tasks.in_use import alone
 from tasks.remote_store import shared
 

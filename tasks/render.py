@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from models.records import Clip, Score
-from models.registry import file_digest
+from models.core.registry import file_digest
+from models.core.types import Clip, Score
 from models.rendering import RenderSettings
 from models.rendering import render as played
 from tasks.caching import stage

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Client, Connection
 from typing import Any
 
-from models.progress import Watch
+from models.core.progress import Watch
 
 SOCKET = "REMIX_ENGINE"
 """The environment variable that names the engine's socket."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from models.records import Clip
+from models.core.types import Clip
 from models.so_vits_svc.convert import RevoiceSettings, convert, engine_module, load_voice
 from models.so_vits_svc.voices import consent, consent_digest, encoder_digest, find_voice, voice_digest
 from tasks.caching import stage

@@ -19,9 +19,9 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
-from models.errors import BadInput
-from models.records import Clip, Samples
-from models.registry import home
+from models.core.errors import BadInput
+from models.core.registry import home
+from models.core.types import Clip, Samples
 from tasks.remote_store import shared
 
 BLOCK_FRAMES = 1 << 18
@@ -34,7 +34,7 @@ class Damaged(Exception):
 
 @dataclass(frozen=True)
 class Stored:
-    """A stored clip as a `models.records.Source`: frames are read from disk when asked for."""
+    """A stored clip as a `models.core.types.Source`: frames are read from disk when asked for."""
 
     clip: Clip
     path: Path

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from models.records import Clip
-from models.registry import home
+from models.core.registry import home
+from models.core.types import Clip
 from tasks.remote_store import shared
 
 SINGER = "voice"

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.records import Clip
+from models.core.types import Clip
 from tasks.caching import stage
 from tasks.progress import stage_watch
 from tasks.store import Store

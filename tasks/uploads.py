@@ -21,11 +21,11 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from models.errors import BadInput
-from models.present import present
-from models.progress import UNWATCHED, Watch
-from models.records import Clip, Song
-from models.registry import file_digest, home
+from models.core.errors import BadInput
+from models.core.progress import UNWATCHED, Watch
+from models.core.registry import file_digest, home
+from models.core.types import Clip, Song
+from models.core.vanishing_files import present
 from tasks.ingest import once
 from tasks.progress import stage_watch
 from tasks.remote_store import RemoteStore, shared

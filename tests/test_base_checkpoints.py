@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from models.errors import BadInput
+from models.core.errors import BadInput
 from models.so_vits_svc import full_voice, networks
 from models.so_vits_svc.base_checkpoints import base_pair, take_base
 

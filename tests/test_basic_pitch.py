@@ -7,8 +7,8 @@ import soundfile
 from models.basic_pitch.belief import InSong
 from models.basic_pitch.network import RATE, posteriors
 from models.basic_pitch.transcribe import BASS, OTHER, transcribe
-from models.progress import Watch
-from models.records import Note, Samples, Score, Track, Wave
+from models.core.progress import Watch
+from models.core.types import Note, Samples, Score, Track, Wave
 from models.rendering import RenderSettings, render
 
 

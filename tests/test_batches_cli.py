@@ -11,7 +11,7 @@ import pytest
 from prefect.exceptions import ObjectNotFound
 
 from flows.cli.batches import add
-from models.errors import BadInput
+from models.core.errors import BadInput
 from tasks.folders import folders
 
 pytestmark = pytest.mark.usefixtures("home")

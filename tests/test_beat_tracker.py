@@ -11,10 +11,10 @@ from models.beat_tracker.material import examples, heard
 from models.beat_tracker.network import BeatTracker, load, save
 from models.beat_tracker.training import Example, Recipe, Trainer, loss, targets, varied, without_last_beats
 from models.chroma import NOTES
-from models.errors import BadInput
+from models.core.errors import BadInput
+from models.core.progress import Watch
+from models.core.types import Grid, Wave
 from models.onsets import BANDS, BandSpectra, near
-from models.progress import Watch
-from models.records import Grid, Wave
 
 FEATURES = 6 * BANDS + NOTES
 

@@ -12,7 +12,7 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.runtime import flow_run
 from prefect.utilities import collections
 
-from models.records import Clip, Take
+from models.core.types import Clip, Take
 from tasks import caching
 from tasks.caching import results_folder, stage
 from tasks.collecting import collect, damaged, stats
@@ -148,9 +148,9 @@ def test_a_record_that_does_not_load_as_its_type_is_made_anew(harm):
     path = next(results_folder().glob("later-*"))
     record = json.loads(path.read_text())
     if harm == "dict":
-        record["result"] = record["result"].replace("models.records.Take", "models.gone.Take")
+        record["result"] = record["result"].replace("models.core.types.Take", "models.gone.Take")
     if harm == "other type":
-        record["result"] = '{"__class__": "models.records.Note", "data": [0, 1, 60, 90]}'
+        record["result"] = '{"__class__": "models.core.types.Note", "data": [0, 1, 60, 90]}'
     path.write_text(json.dumps(record)[: -20 if harm == "cut" else None])
     assert ran() == ["later"]
 

@@ -7,7 +7,7 @@ import pytest
 
 from flows.casting import cast, moved, notes_on_voice
 from flows.settings import Choices, StageSettings
-from models.records import Contour, Grid, Note, Score, Track
+from models.core.types import Contour, Grid, Note, Score, Track
 from models.so_vits_svc.convert import RevoiceSettings
 from tasks.store import Store
 from tasks.transpose import transpose
@@ -64,8 +64,8 @@ def test_whoever_sings_is_named_with_the_ground_also_behind_the_songs_own_singer
 
 
 def test_the_band_moves_in_notes_and_sound_and_its_drums_do_not(home: object) -> None:
+    from models.core.types import Stems
     from models.pitch import PitchSettings, track_f0
-    from models.records import Stems
 
     rate = 22_050
     tone = (0.3 * np.sin(2 * np.pi * 220 * np.arange(rate) / rate)).astype(np.float32)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from models.chroma import FPS, LOWEST, folded, note_energies, note_spectra, synced, tuning
+from models.core.types import Wave
 from models.harmony import key_of
-from models.records import Wave
 
 RATE = 22_050
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from models.errors import BadInput
-from models.registry import Weights
+from models.core.errors import BadInput
+from models.core.registry import Weights
 
 REMIX = [sys.executable, "-c", "from flows.cli import main; main()"]
 
@@ -148,7 +148,7 @@ def test_a_bag_of_networks_is_fetched_by_its_parts_and_here_when_they_are(tmp_pa
         return next(row["here"] for row in json.loads(capsys.readouterr().out) if row["name"] == "htdemucs_ft")
 
     monkeypatch.setenv("REMIX_HOME", str(tmp_path))
-    monkeypatch.setattr("models.fetch.fetch", fetched)
+    monkeypatch.setattr("models.core.fetch.fetch", fetched)
     assert here() == "can be fetched"
     housekeeping.weights_fetch("htdemucs_ft", as_json=True)
     assert json.loads(capsys.readouterr().out) == [str(part.path) for part in to_fetch("htdemucs_ft")]

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from models.records import Clip, Take
+from models.core.types import Clip, Take
 from tasks import collecting_shared
 from tasks.caching import stage
 from tasks.collecting_shared import collect_shared

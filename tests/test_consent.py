@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import BadInput
+from models.core.errors import BadInput
 from models.so_vits_svc.convert import load_voice
 from models.so_vits_svc.voices import (
     Card,
@@ -116,7 +116,7 @@ def test_every_shipped_voice_has_its_consent() -> None:
 
 
 def test_an_empty_home_is_the_projects_own_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    from models import registry
+    from models.core import registry
 
     monkeypatch.setenv("REMIX_HOME", "")
     assert user_folder() == registry.home() / "voices" == registry.SHIPPED.parent / ".remix" / "voices"

@@ -12,10 +12,10 @@ import pytest
 import soundfile
 
 import models.ffmpeg
+from models.core.errors import BadInput, Cancelled
+from models.core.progress import Watch
+from models.core.types import Samples
 from models.decoding import DEFAULT, SAMPLE_RATE, IngestSettings, decode, read_tags
-from models.errors import BadInput, Cancelled
-from models.progress import Watch
-from models.records import Samples
 from tests.hostile import KINDS, chord, ffmpeg, malformed, sound
 from tests.lying import flac_bomb
 
@@ -431,7 +431,7 @@ DECODE_EACH_IN_A_PROCESS = textwrap.dedent("""
     from pathlib import Path
     import numpy as np
     from models.decoding import decode
-    from models.errors import BadInput
+    from models.core.errors import BadInput
 
     def fate(path):
         resource.setrlimit(resource.RLIMIT_CPU, (10, 1200))

@@ -14,12 +14,12 @@ from demucs.htdemucs import HTDemucs
 from demucs.states import load_model
 from safetensors.torch import save_file
 
-from models import registry
+from models.core import registry
+from models.core.errors import BadInput
+from models.core.types import Wave
 from models.demucs.band_mask import BandMask
 from models.demucs.load import load, save, separator_path, to_fetch
 from models.demucs.split import SplitSettings, split
-from models.errors import BadInput
-from models.records import Wave
 
 SOURCES = ["drums", "bass", "other", "vocals"]
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from models.core.types import Wave
 from models.demucs.load import load, separator_path
 from models.demucs.packing import Packed, packed
 from models.demucs.split import SplitSettings, split
-from models.records import Wave
 
 
 def song(seed: int, seconds: float) -> Wave:

@@ -8,13 +8,13 @@ from demucs.apply import BagOfModels, apply_model
 from demucs.htdemucs import HTDemucs
 from torch import nn
 
+from models.core.errors import BadInput, Cancelled
+from models.core.progress import Watch
+from models.core.types import Wave
 from models.demucs.band_mask import BandMask
 from models.demucs.load import load, separator_path
 from models.demucs.split import SplitSettings, split
 from models.demucs.voices import PartingSettings
-from models.errors import BadInput, Cancelled
-from models.progress import Watch
-from models.records import Wave
 from models.separation_metrics import sdr_db
 from models.separation_songs import own_song
 

@@ -15,7 +15,7 @@ from flows.forms import Form, check_names, settings_of
 from flows.service import POOLS, ROOT
 from flows.serving import marker_of
 from flows.settings import Choices
-from models.errors import BadInput
+from models.core.errors import BadInput
 
 DEPLOYMENTS: list[dict[str, Any]] = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 

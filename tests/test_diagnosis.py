@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-import models.diagnosis
-from models import registry
-from models.diagnosis import Fact, diagnose
+import models.core.diagnosis
+from models.core import registry
+from models.core.diagnosis import Fact, diagnose
 
 
 def facts(with_torch: bool = False) -> dict[str, Fact]:
@@ -28,7 +28,7 @@ def test_it_names_packages_ffmpeg_device_threads_memory_and_disk(home: Path) -> 
 
 
 def test_it_does_not_load_what_takes_long() -> None:
-    script = "import sys; from models.diagnosis import diagnose; diagnose(); print(*sys.modules)"
+    script = "import sys; from models.core.diagnosis import diagnose; diagnose(); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "librosa", "numpy", "prefect", "demucs"} & set(loaded)
 
@@ -80,7 +80,7 @@ def test_a_missing_or_other_package_is_told_with_what_to_do(monkeypatch: pytest.
 
 
 def test_it_works_from_a_folder_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models.diagnosis, "_PROJECT", "no-such-project")
+    monkeypatch.setattr(models.core.diagnosis, "_PROJECT", "no-such-project")
     assert facts()["torch"].state == "ok"
 
 
@@ -102,18 +102,18 @@ def test_an_ffmpeg_that_cannot_be_run_is_a_fault(monkeypatch: pytest.MonkeyPatch
 def test_a_gpu_is_named_and_a_torch_that_cannot_use_it_noted(
     monkeypatch: pytest.MonkeyPatch, cards: list[str], driver: str, built_for: str, found: str, word: str
 ) -> None:
-    monkeypatch.setattr(models.diagnosis, "_cuda_devices", lambda: cards)
-    monkeypatch.setattr(models.diagnosis, "_driver_cuda_version", lambda: driver)
-    monkeypatch.setattr(models.diagnosis, "_torch_cuda_version", lambda: built_for)
+    monkeypatch.setattr(models.core.diagnosis, "_cuda_devices", lambda: cards)
+    monkeypatch.setattr(models.core.diagnosis, "_driver_cuda_version", lambda: driver)
+    monkeypatch.setattr(models.core.diagnosis, "_torch_cuda_version", lambda: built_for)
     device = facts()["device"]
     assert (device.found, device.state) == (found, "note" if word else "ok")
     assert word in device.advice
 
 
 def test_little_room_is_noted(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = models.diagnosis.shutil.disk_usage("/")
-    monkeypatch.setattr(models.diagnosis.shutil, "disk_usage", lambda folder: usage._replace(free=10**9))
-    monkeypatch.setattr(models.diagnosis, "_MEMORY_WANTED", 1e15)
+    usage = models.core.diagnosis.shutil.disk_usage("/")
+    monkeypatch.setattr(models.core.diagnosis.shutil, "disk_usage", lambda folder: usage._replace(free=10**9))
+    monkeypatch.setattr(models.core.diagnosis, "_MEMORY_WANTED", 1e15)
     found = facts()
     assert replace(found["disk"], advice="") == Fact("disk", f"1.0 GB free for {home}", "note")
     assert found["memory"].state == "note"

@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from models.core.types import Grid, Note, Score, Track, Wave
 from models.grid import beats_to_seconds
 from models.midi import from_midi, to_midi
 from models.mixing import MixSettings, Original, Part, mix_buses
-from models.records import Grid, Note, Score, Track, Wave
 from models.rendering import RenderSettings, render
 
 RATE = 8_000

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from models.core.types import Note, Score, Track, Wave
 from models.drum_notes import DrumSettings, drum_notes
 from models.example_song import example_song
-from models.records import Note, Score, Track, Wave
 from models.rendering import RenderSettings, render
 from models.transcription_metrics import drum_onsets
 

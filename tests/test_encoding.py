@@ -13,11 +13,11 @@ import pytest
 import soundfile
 
 import models.encoding
+from models.core.errors import BadInput, Cancelled
+from models.core.progress import UNWATCHED, Watch
+from models.core.types import Samples, Source, Wave
 from models.decoding import Tags, decode, read_tags
 from models.encoding import write_flac, write_mp3, write_wav
-from models.errors import BadInput, Cancelled
-from models.progress import UNWATCHED, Watch
-from models.records import Samples, Source, Wave
 from tests.hostile import chord, ffmpeg
 
 Writer = Callable[[Source, Path, Watch], None]
@@ -192,9 +192,9 @@ def test_a_folder_in_the_files_place_stays(tmp_path: Path, write: Writer, kind: 
 NO_ROOM = textwrap.dedent("""
     import resource, sys
     from pathlib import Path
-    from models.errors import BadInput
+    from models.core.errors import BadInput
     from tests.test_encoding import WRITERS, Endless
-    from models.progress import UNWATCHED
+    from models.core.progress import UNWATCHED
     write, kind = WRITERS[int(sys.argv[1])]
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
     try:

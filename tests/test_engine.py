@@ -19,11 +19,11 @@ import numpy as np
 import pytest
 from prefect.states import Failed
 
+from models.core.errors import BadInput, Cancelled
+from models.core.progress import Watch
+from models.core.types import Clip
 from models.demucs.split import SplitSettings
-from models.errors import BadInput, Cancelled
 from models.example_song import example_song
-from models.progress import Watch
-from models.records import Clip
 from models.so_vits_svc.convert import Voice, load_voice
 from models.so_vits_svc.voices import find_voice
 from tasks import resident

@@ -7,8 +7,8 @@ import torch
 
 from flows import evaluate_continuation as evaluating
 from flows import noisy_prompts
-from models import registry
-from models.errors import BadInput
+from models.core import registry
+from models.core.errors import BadInput
 from models.example_song.composition import compose
 from models.midi import to_midi
 from models.music_transformer import evaluation, measures, sampling

@@ -6,10 +6,10 @@ import pytest
 from flows.evaluate_pipeline import independent_meters
 from flows.evaluate_transcription import evaluate_transcription
 from flows.known_songs import mixed, true_stems
+from models.core.errors import BadInput
+from models.core.types import Wave
 from models.encoding import write_wav
-from models.errors import BadInput
 from models.pitch import PitchSettings
-from models.records import Wave
 from models.writing_down import ScoreSettings
 
 

@@ -17,8 +17,8 @@ from flows.evaluate_separation import (
     table,
     true_stems,
 )
-from models import registry
-from models.errors import BadInput
+from models.core import registry
+from models.core.errors import BadInput
 from models.separation_scores import SourceScores, even_shares, scores
 
 

@@ -7,8 +7,8 @@ import soundfile
 from typer.testing import CliRunner
 
 from flows.evaluate_voice import clips_of, loudest
-from models.errors import BadInput
-from models.records import Wave
+from models.core.errors import BadInput
+from models.core.types import Wave
 from models.so_vits_svc.evaluation import example_clip
 
 RATE = 8000

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.signal import find_peaks
 
-from models.errors import BadInput
+from models.core.errors import BadInput
+from models.core.types import Wave
 from models.example_song import ExampleSong, example_song
-from models.records import Wave
 
 RATE = 44100
 

@@ -7,11 +7,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-import models.fetch
-from models.errors import BadInput, Cancelled
-from models.fetch import fetch
-from models.progress import Watch
-from models.registry import Weights, verified
+import models.core.fetch
+from models.core.errors import BadInput, Cancelled
+from models.core.fetch import fetch
+from models.core.progress import Watch
+from models.core.registry import Weights, verified
 
 CONTENT = np.random.default_rng(0).bytes(700_000)
 
@@ -171,7 +171,7 @@ def test_a_full_disk_is_a_clear_sentence(hub, monkeypatch):
     def full(fileno):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(models.fetch.os, "fsync", full)
+    monkeypatch.setattr(models.core.fetch.os, "fsync", full)
     with pytest.raises(BadInput, match="no space left"):
         fetch(entry(hub))
 

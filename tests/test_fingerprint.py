@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from models.records import Clip, Take
+from models.core.types import Clip, Take
 from tasks import stages
 from tasks.caching import STAGES
 from tasks.fingerprint import code_digest, digest_of, reachable, versions

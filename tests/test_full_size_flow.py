@@ -17,9 +17,9 @@ from flows import chores, train_voice, voice_examining
 from flows.train_user_voice import NO_BASE, full_voice, start_folder, user_voice
 from flows.train_voice import CURVES, Framing, fit
 from flows.voice_material import SMALL, gather, same_as_before, sifted
-from models import registry
-from models.errors import BadInput
-from models.records import Wave
+from models.core import registry
+from models.core.errors import BadInput
+from models.core.types import Wave
 from models.so_vits_svc import evaluation, full_training, revoking, small_voice
 from models.so_vits_svc import full_voice as full_size
 from models.so_vits_svc.base_checkpoints import KIND

@@ -1,6 +1,6 @@
 import pytest
 
-from models.errors import BadInput
+from models.core.errors import BadInput
 from models.general_midi import PROGRAMS, SHORT_NAMES, program_named
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from models.core.types import Note, Score, Track, Wave
 from models.instruments import auto_program
-from models.records import Note, Score, Track, Wave
 from models.rendering import RenderSettings, render
 
 RATE = 44_100

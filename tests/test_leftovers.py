@@ -22,7 +22,7 @@ from flows.chores import collect_cache
 from flows.cli import runs
 from flows.leftovers import clear_old, remove_run
 from flows.serving import keep_remix
-from models.errors import BadInput
+from models.core.errors import BadInput
 from tasks import remote_store
 from tasks.in_use import alone
 from tasks.remixes import remixed_by, remixes_folder

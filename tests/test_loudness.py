@@ -10,10 +10,10 @@ import pyloudnorm
 import pytest
 import soundfile
 
-from models.errors import Cancelled
+from models.core.errors import Cancelled
+from models.core.progress import Watch
+from models.core.types import Samples, Wave
 from models.loudness import LoudnessMeter, k_weighting, measure, true_peaks
-from models.progress import Watch
-from models.records import Samples, Wave
 
 
 def noise_song(rate: int, seconds: float = 6.0, channels: int = 2) -> Wave:

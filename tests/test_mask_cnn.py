@@ -1,11 +1,11 @@
 import numpy as np
 import torch
 
+from models.core.types import Wave
 from models.demucs.load import load, save, separator_path
 from models.demucs.split import SplitSettings, split
 from models.mask_cnn import learning
 from models.mask_cnn.network import BLOCK, HOP, MaskCnn, block
-from models.records import Wave
 from models.separation_data import Example
 
 

@@ -8,12 +8,12 @@ import pyloudnorm
 import pytest
 import soxr
 
-from models.errors import Cancelled
+from models.core.errors import Cancelled
+from models.core.progress import Watch
+from models.core.types import Samples, Wave
 from models.example_song import example_song
 from models.loudness import measure
 from models.mastering import MasterPlan, MasterSettings, master, plan_master
-from models.progress import Watch
-from models.records import Samples, Wave
 from tests.test_loudness import ffmpeg_reading
 
 RATE = 44100

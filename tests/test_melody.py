@@ -3,10 +3,10 @@ import pytest
 
 from models.basic_pitch.belief import InSong
 from models.basic_pitch.network import posteriors
+from models.core.types import Note, Wave
 from models.example_song import ExampleSong, example_song
 from models.melody import MelodySettings, agreement, melody_in
 from models.pitch import F0, PitchSettings, track_f0
-from models.records import Note, Wave
 from models.transcription_metrics import note_onsets
 from models.vocal_notes import vocal_notes
 

@@ -6,7 +6,7 @@ import pytest
 CHURN = """
 import resource, sys
 import numpy as np
-from models.memory import give_back, keep_freed
+from models.core.malloc import give_back, keep_freed
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.errors import BadInput
+from models.core.errors import BadInput
+from models.core.types import Grid, Note, Score, Track
 from models.midi import from_midi, to_midi
-from models.records import Grid, Note, Score, Track
 
 
 def drifting(first_s: float, pickup: int, metre: int = 4, beats: int = 400, key: str = "A:min") -> Grid:

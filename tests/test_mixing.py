@@ -9,11 +9,11 @@ import pytest
 from numpy.typing import NDArray
 
 from models.balance import Pair, balance, sections_of
-from models.errors import BadInput, Cancelled
+from models.core.errors import BadInput, Cancelled
+from models.core.progress import Watch
+from models.core.types import Samples, Wave
 from models.example_song import ExampleSong, example_song
 from models.mixing import MixSettings, Original, Part, mix, mix_buses
-from models.progress import Watch
-from models.records import Samples, Wave
 
 RATE = 44100
 PLAIN = MixSettings(

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.errors import BadInput
+from models.core.errors import BadInput
+from models.core.types import Grid, Note, Score, Track
 from models.grid import carried_on, seconds_to_beats
 from models.music_transformer import PlaySettings, accompany, extend, network, sampling, shortcomings, tokens
 from models.music_transformer.lattice import lay, score_of
@@ -14,7 +15,6 @@ from models.music_transformer.sampling import write_bars
 from models.music_transformer.tokens import FAMILIES, TICKS, Piece, encode
 from models.music_transformer.training import grammar
 from models.music_transformer.writing import Manner, Task
-from models.records import Grid, Note, Score, Track
 
 LOOP = ("G:maj", "E:min", "C:maj", "D:maj")
 

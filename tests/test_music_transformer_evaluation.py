@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.errors import BadInput
+from models.core.errors import BadInput
 from models.music_transformer import PlaySettings, evaluation, likelihood, measures, sampling
 from models.music_transformer.markov import Markov
 from models.music_transformer.memory import ORDERS

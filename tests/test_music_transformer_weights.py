@@ -3,7 +3,7 @@ import json
 import pytest
 
 from flows.evaluate_continuation import own_songs
-from models import registry
+from models.core import registry
 from models.example_song.composition import compose
 from models.grid import carried_on
 from models.music_transformer import PlaySettings, accompany, extend

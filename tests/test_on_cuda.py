@@ -15,6 +15,8 @@ from demucs.apply import BagOfModels
 import tasks.separate
 from models.beat_tracker import network as beat_tracker
 from models.beat_tracker.hearing import hear
+from models.core.registry import find, verified
+from models.core.types import Samples, Wave
 from models.demucs import passes
 from models.demucs.load import load as load_separator
 from models.demucs.load import separator_path
@@ -25,8 +27,6 @@ from models.example_song import example_song
 from models.grid import carried_on
 from models.music_transformer import PlaySettings, accompany, extend
 from models.music_transformer import network as music_transformer
-from models.records import Samples, Wave
-from models.registry import find, verified
 from models.so_vits_svc.convert import RevoiceSettings, convert, load_voice
 from models.so_vits_svc.voices import find_voice
 from tasks.engine import _Call, _for_several, take_turns

@@ -11,7 +11,7 @@ import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
 
-from models.records import Clip
+from models.core.types import Clip
 from tasks.caching import stage
 from tasks.engine import _answer, _Call, take_turns
 from tasks.store import Store

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from models.errors import Cancelled
+from models.core.errors import Cancelled
+from models.core.progress import Watch
+from models.core.types import Wave
 from models.pitch import F0, PitchSettings, track_f0
-from models.progress import Watch
-from models.records import Wave
 
 RATE = 22_050
 

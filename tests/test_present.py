@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from models.present import bytes_of, present
+from models.core.vanishing_files import bytes_of, present
 from tasks.collecting import collect, stats
 from tasks.in_use import in_use, oldest_start
 from tasks.remixes import old_remixes

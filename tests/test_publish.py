@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from models.errors import BadInput
+from models.core.errors import BadInput
 from models.so_vits_svc import revoking
 from tasks import publish
 from tasks.credits import Credits, Singer

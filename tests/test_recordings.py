@@ -8,8 +8,8 @@ import pytest
 import soundfile
 
 from flows.voice_material import MaterialSettings, gather, sifted
-from models.errors import BadInput
-from models.records import Wave
+from models.core.errors import BadInput
+from models.core.types import Wave
 from models.so_vits_svc import recordings
 from models.so_vits_svc.meters import Opinion
 from models.so_vits_svc.recordings import SiftSettings, clipped_share, cut, denoised, sift

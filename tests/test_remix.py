@@ -14,10 +14,10 @@ import pretty_midi
 import pytest
 import soundfile
 
+from models.core.types import Wave
 from models.decoding import Tags
 from models.encoding import write_flac, write_mp3, write_wav
 from models.example_song import example_song
-from models.records import Wave
 from models.so_vits_svc import DEFAULT_VOICE
 from tests.conftest import EXAMPLE_S, Example
 

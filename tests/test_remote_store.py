@@ -151,7 +151,7 @@ import sys
 import numpy as np
 from prefect import flow
 from tasks.caching import stage
-from models.records import Clip, Take
+from models.core.types import Clip, Take
 from tasks.store import Store
 
 @stage("numpy")
@@ -211,7 +211,7 @@ def test_a_run_fails_plainly_when_the_store_goes_away_in_the_middle(tmp_path, mo
     from prefect.states import Completed
 
     from flows.serving import honest
-    from models.records import Take
+    from models.core.types import Take
     from tasks.caching import stage
     from tasks.store import Store
 

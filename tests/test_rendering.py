@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from models.errors import BadInput
-from models.records import Note, Score, Track
+from models.core.errors import BadInput
+from models.core.types import Note, Score, Track
 from models.rendering import RenderSettings, render
 
 RATE = 44_100

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from models.records import Wave
+from models.core.types import Wave
 from models.report.numbers import measure
 from models.report.page import page
 from models.report.records import StageRun

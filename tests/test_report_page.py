@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.records import Grid, Note, Samples, Score, Track, Wave
+from models.core.types import Grid, Note, Samples, Score, Track, Wave
 from models.report import dag
 from models.report.numbers import measure
 from models.report.page import page

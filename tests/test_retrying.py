@@ -5,8 +5,8 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 
 from flows.serving import honest
-from models.errors import BadInput
-from models.records import Take
+from models.core.errors import BadInput
+from models.core.types import Take
 from tasks import caching
 from tasks.caching import stage
 from tasks.resident import EngineLost

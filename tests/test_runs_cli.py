@@ -15,7 +15,7 @@ from prefect.states import Cancelled, Completed, Failed, Scheduled
 
 from flows.cli import runs
 from flows.cli.submitting import submit
-from models.errors import BadInput
+from models.core.errors import BadInput
 from tests.hostile import sound
 
 A_BAD_SONG = Failed(message="It is truncated.", state_details=StateDetails(retriable=False))

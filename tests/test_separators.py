@@ -16,11 +16,11 @@ from demucs.htdemucs import HTDemucs
 from safetensors.torch import save_file
 
 from flows.separators import SHIPPED, known, usable
-from models import registry
+from models.core import registry
+from models.core.errors import BadInput
+from models.core.types import Clip
 from models.demucs.band_mask import BandMask
 from models.demucs.load import load, save, separator_path, to_fetch
-from models.errors import BadInput
-from models.records import Clip
 from models.separation_songs import own_song
 from tasks.separate import separate
 from tasks.store import Store
@@ -150,7 +150,7 @@ def test_guitar_and_piano_are_parts_of_other(official):
 
 @pytest.mark.weights
 def test_each_part_of_other_is_written_down_for_itself(monkeypatch, tmp_path):
-    from models.records import Contour, Part
+    from models.core.types import Contour, Part
     from models.writing_down import ScoreSettings
     from tasks.transcribe import transcribe
 
@@ -192,7 +192,7 @@ def test_a_full_disk_is_said_and_not_hidden(official, monkeypatch):
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("models.fetch.os.fsync", full)
+    monkeypatch.setattr("models.core.fetch.os.fsync", full)
     with pytest.raises(BadInput, match="no space"):
         usable("htdemucs")
 

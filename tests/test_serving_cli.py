@@ -8,7 +8,7 @@ import pytest
 from flows import service
 from flows.cli import serving
 from flows.supervising import Supervised
-from models.errors import BadInput
+from models.core.errors import BadInput
 
 pytestmark = pytest.mark.usefixtures("home")
 

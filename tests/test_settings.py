@@ -7,8 +7,8 @@ from typer.testing import CliRunner
 
 from flows.cli.playing import playing
 from flows.settings import StageSettings, options, with_options
-from models.errors import BadInput
-from models.ranges import MOST_SEED
+from models.core.errors import BadInput
+from models.core.validation import MOST_SEED
 from models.rendering import shipped_soundfont
 
 

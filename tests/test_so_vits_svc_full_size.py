@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import save_file
 
 from flows.train_voice import FULL
-from models.errors import BadInput
-from models.progress import Watch
+from models.core.errors import BadInput
+from models.core.progress import Watch
 from models.so_vits_svc import full_training, full_voice, networks
 from models.so_vits_svc.content import debug_config, fresh_encoder
 from models.so_vits_svc.singing import SovitsVoice

@@ -13,8 +13,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from models import registry
-from models.errors import BadInput
+from models.core import registry
+from models.core.errors import BadInput
 from models.so_vits_svc import revoking
 from models.so_vits_svc.content import debug_config as debug_encoder_config
 from models.so_vits_svc.content import fresh_encoder

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from models.errors import BadInput
+from models.core.errors import BadInput
 from models.so_vits_svc import networks, voice_training
 from models.so_vits_svc.content import (
     CONTENT_RATE,

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from flows import stages
-from models.errors import BadInput
+from models.core.errors import BadInput
+from models.core.types import Note, Score, Track
 from models.example_song.composition import compose
 from models.midi import to_midi
-from models.records import Note, Score, Track
 from models.so_vits_svc.voices import Consent
 
 

@@ -114,7 +114,7 @@ def test_the_score_sounds_and_the_mix_holds_it_and_the_voice(folder):
 def test_what_a_file_says_of_its_voice_is_read_from_it(tmp_path, write):
     from flows.stages import converted
     from models import encoding
-    from models.records import Wave
+    from models.core.types import Wave
 
     sound = Wave(np.full((2, RATE), 0.1, np.float32), RATE)
     path = tmp_path / ("a.wav" if write == "write_wav" else "a.flac")

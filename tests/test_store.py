@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from models.errors import BadInput
-from models.records import Samples, Wave
+from models.core.errors import BadInput
+from models.core.types import Samples, Wave
 from tasks.store import Damaged, Store
 
 

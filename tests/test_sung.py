@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.errors import BadInput
-from models.records import Clip
+from models.core.errors import BadInput
+from models.core.types import Clip
 from models.so_vits_svc import revoking
 from models.so_vits_svc.convert import RevoiceSettings
 from models.so_vits_svc.installing import add_voice, remove_voice

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import BadInput
+from models.core.errors import BadInput
 from tasks import folders, remote_store, uploads
 from tasks.remote_store import RemoteStore, StoreUnreachable
 from tasks.uploads import decoded_apart, file_name, find_upload, hand_in

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.commands import app
-from models.errors import BadInput
+from models.core.errors import BadInput
 from models.so_vits_svc.voices import Consent, check_record, find_voice, voices
 from tasks import sung
 

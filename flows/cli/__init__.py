@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 from flows.cli import leaving, server
-from models.memory import keep_freed
-from models.registry import home
-from models.writable import check_writable
+from models.core.malloc import keep_freed
+from models.core.registry import home
+from models.core.writable import check_writable
 
 
 def main() -> None:

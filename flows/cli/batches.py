@@ -13,7 +13,7 @@ from flows.cli.choosing import Wanted
 from flows.cli.remixing import AsJson
 from flows.cli.submitting import check_offered
 from flows.spreading import spread
-from models.errors import BadInput
+from models.core.errors import BadInput
 
 if TYPE_CHECKING:
     from prefect.client.schemas.responses import DeploymentResponse
@@ -210,7 +210,7 @@ def _change(name: str, change: Callable[[Any, "DeploymentResponse"], None], word
     use_api()
     from prefect.client.orchestration import get_client
 
-    from models.errors import unknown_name
+    from models.core.errors import unknown_name
 
     with get_client(sync_client=True) as client:
         known = _batches(client)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from models.errors import BadInput
+from models.core.errors import BadInput
 
 if TYPE_CHECKING:
     from models.so_vits_svc.voices import Consent

@@ -43,7 +43,7 @@ def continuation(
     """
     from flows.evaluate_continuation import evaluate_continuation
     from flows.settings import StageSettings, with_options
-    from models.progress import Watch
+    from models.core.progress import Watch
 
     settings = with_options(StageSettings(), options or []).extend
     with console.status("Evaluating") as status:
@@ -181,7 +181,7 @@ def voice(
     """How well a voice sings: pitch, voicing, likeness, naturalness, words and speed, beside source, world and knn."""
     from flows.evaluate_voice import evaluate_voice
     from flows.settings import StageSettings, with_options
-    from models.progress import Watch
+    from models.core.progress import Watch
 
     settings = with_options(StageSettings(), options or []).revoice
     with console.status("Evaluating") as status:

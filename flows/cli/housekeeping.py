@@ -11,8 +11,8 @@ from rich.padding import Padding
 from rich.table import Table
 
 from flows.cli.remixing import AsJson
-from models import registry
-from models.errors import BadInput, unknown_name
+from models.core import registry
+from models.core.errors import BadInput, unknown_name
 
 console = Console()
 
@@ -88,7 +88,7 @@ def weights_fetch(
 ) -> None:
     """Fetch a network that is not shipped; resumes where it was cut off, and keeps nothing that fails its SHA-256."""
     from flows.cli.live import shown
-    from models.fetch import fetch
+    from models.core.fetch import fetch
     from tasks.progress import stage_watch
 
     named = [one for weights in registry.manifest() if weights.name == name for one in _files(weights)]
@@ -162,7 +162,7 @@ def cache_gc(
 
 def doctor(as_json: AsJson = False) -> None:
     """Say in one screen what is installed, which device and weights there are, and how much disk and memory is free."""
-    from models.diagnosis import diagnose
+    from models.core.diagnosis import diagnose
 
     show_rows([asdict(fact) for fact in diagnose()], as_json)
 

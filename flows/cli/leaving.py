@@ -10,7 +10,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
-from models.errors import BadInput, Cancelled, ran_out_of_memory
+from models.core.errors import BadInput, Cancelled, ran_out_of_memory
 
 DONE, FAULT, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 _PATIENCE_S = 3.0

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from models.errors import BadInput
+from models.core.errors import BadInput
 
 Instruments = Annotated[
     list[str] | None,

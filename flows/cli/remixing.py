@@ -14,8 +14,8 @@ from rich.table import Table
 
 from flows.cli.playing import Instruments, Soundfont, playing
 from flows.spreading import spread
-from models.errors import BadInput
-from models.ranges import MOST_SEED
+from models.core.errors import BadInput
+from models.core.validation import MOST_SEED
 from models.so_vits_svc import DEFAULT_VOICE
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def demo(chosen: Chosen, as_json: AsJson = False) -> None:
 
 def _example() -> Path:
     """The example song as a file, synthesised anew when the code that plays it has changed."""
-    from models.registry import home
+    from models.core.registry import home
     from tasks.fingerprint import code_digest
 
     song = home() / "example" / code_digest("models.example_song")[:16] / "example song.wav"

@@ -10,7 +10,7 @@ from uuid import UUID
 import typer
 
 from flows.cli.remixing import AsJson
-from models.errors import BadInput, unknown_name
+from models.core.errors import BadInput, unknown_name
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient

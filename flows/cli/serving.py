@@ -12,8 +12,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from models.errors import BadInput
-from models.registry import home
+from models.core.errors import BadInput
+from models.core.registry import home
 
 console = Console(highlight=False, soft_wrap=True)
 

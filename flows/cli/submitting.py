@@ -13,7 +13,7 @@ from flows.cli.leaving import FAULT
 from flows.cli.remixing import AsJson
 from flows.cli.runs import message_of, page_of
 from flows.spreading import spread
-from models.errors import BadInput
+from models.core.errors import BadInput
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun

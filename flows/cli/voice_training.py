@@ -10,7 +10,7 @@ import typer
 
 from flows.cli.consenting import Check, GivenBy, Ground, Until, Use, Who, consent_of
 from flows.cli.remixing import Device, Seed, console
-from models.errors import BadInput
+from models.core.errors import BadInput
 from models.so_vits_svc.training import FullTraining
 
 IN_TUNE = 0.92
@@ -87,7 +87,7 @@ def train(
     _check_options(engine, size, steps, given | beginnings)
     answers = {"who": who, "given_by": given_by, "ground": ground, "use": use, "check": check}
     from flows.cli.server import server
-    from models.registry import home
+    from models.core.registry import home
     from models.so_vits_svc.installing import add_voice, check_name
 
     check_name(name)

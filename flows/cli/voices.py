@@ -11,7 +11,7 @@ from flows.cli.consenting import Check, GivenBy, Ground, Until, Use, Who, consen
 from flows.cli.housekeeping import show_rows
 from flows.cli.remixing import AsJson, console
 from flows.cli.voice_training import train
-from models.errors import BadInput
+from models.core.errors import BadInput
 
 Name = Annotated[str, typer.Argument(help="The voice's name.")]
 

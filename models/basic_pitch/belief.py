@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.basic_pitch.network import LOWEST_PITCH, Posteriors
-from models.records import Note
+from models.core.types import Note
 
 Doubles = NDArray[np.float64]
 

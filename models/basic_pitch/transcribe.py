@@ -18,10 +18,10 @@ from models.basic_pitch.belief import (
     beliefs_in_song,
 )
 from models.basic_pitch.network import LOWEST_PITCH, Posteriors, posteriors
+from models.core.progress import UNWATCHED, Watch
+from models.core.types import Note, Source
+from models.core.validation import check_ranges
 from models.mono import levels_db, velocity
-from models.progress import UNWATCHED, Watch
-from models.ranges import check_ranges
-from models.records import Note, Source
 
 Floats = NDArray[np.float32]
 _LEVEL_HOP_S = 0.01

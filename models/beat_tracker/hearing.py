@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import chroma, onsets
+from models.core.progress import UNWATCHED, Watch
 from models.onsets import BandSpectra, loudest
-from models.progress import UNWATCHED, Watch
 
 if TYPE_CHECKING:
     from models.beat_tracker.network import BeatTracker

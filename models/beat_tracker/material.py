@@ -9,8 +9,8 @@ import numpy as np
 from models.beat_tracker.hearing import features
 from models.beat_tracker.training import Example
 from models.chroma import note_energies, note_spectra
+from models.core.types import Grid, Wave
 from models.onsets import band_spectra
-from models.records import Grid, Wave
 
 
 def heard(grid: Grid, ways: Sequence[Mapping[str, Wave]]) -> dict[str, Any]:

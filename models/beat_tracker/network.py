@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.chroma import NOTES
-from models.cuda import placed
-from models.errors import BadInput
+from models.core.device import placed
+from models.core.errors import BadInput
 from models.onsets import BANDS
 
 STEMS = 3

@@ -16,7 +16,7 @@ from torch.nn import functional
 from models.beat_tracker.hearing import FPS, Halves
 from models.beat_tracker.network import STEMS, BeatTracker
 from models.chroma import NOTES
-from models.progress import UNWATCHED, Watch
+from models.core.progress import UNWATCHED, Watch
 
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import yaml  # type: ignore[import-untyped]
 from safetensors import SafetensorError
 
-from models import registry
-from models.cuda import placed
-from models.errors import BadInput
+from models.core import registry
+from models.core.device import placed
+from models.core.errors import BadInput
 
 if TYPE_CHECKING:
     import torch

@@ -12,8 +12,8 @@ from demucs.utils import center_trim
 from torch import Tensor
 from torch.nn import functional
 
+from models.core.types import Samples, Source
 from models.demucs.split import SplitSettings
-from models.records import Samples, Source
 
 _REDUCED = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

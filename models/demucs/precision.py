@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from models.errors import BadInput
+from models.core.errors import BadInput
 
 PRECISIONS = ("float32", "bfloat16", "float16", "auto")
 _CPU = Path("/proc/cpuinfo")

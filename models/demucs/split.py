@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from models.cuda import placed
+from models.core.device import placed
+from models.core.errors import BadInput
+from models.core.progress import UNWATCHED, Watch
+from models.core.types import Samples, Source
+from models.core.validation import check_ranges
 from models.demucs.precision import PRECISIONS, resolved
-from models.errors import BadInput
-from models.progress import UNWATCHED, Watch
-from models.ranges import check_ranges
-from models.records import Samples, Source
 
 
 @dataclass(frozen=True)

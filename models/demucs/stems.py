@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from models.errors import BadInput
-from models.records import Samples
+from models.core.errors import BadInput
+from models.core.types import Samples
 
 STEMS = ("drums", "bass", "other", "vocals")
 
@@ -20,7 +20,7 @@ def check_sources(separator: str, sources: Sequence[str]) -> None:
     >>> check_sources("mine.th", ["accompaniment", "vocals"])
     >>> check_sources("mine.th", ["lead_vocals", "backing_vocals", "room"])
     Traceback (most recent call last):
-    models.errors.BadInput: mine.th parts lead_vocals, backing_vocals, room; a separator has to part vocals and other.
+    models.core.errors.BadInput: mine.th parts lead_vocals, backing_vocals, room; a separator has to part vocals and other.
     """
     named, names = Path(separator).name, list(sources)
     if len(set(names)) < len(names):

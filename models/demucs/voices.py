@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
+from models.core.progress import UNWATCHED, Watch
+from models.core.types import Samples, Source
+from models.core.validation import check_order, check_ranges
 from models.demucs.split import SplitSettings
 from models.pitch import periodicity
-from models.progress import UNWATCHED, Watch
-from models.ranges import check_order, check_ranges
-from models.records import Samples, Source
 
 _HOP_S = 0.05
 _LOUD_DB = 20.0

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.errors import BadInput
-from models.records import Grid, Note, Score, Track
+from models.core.errors import BadInput
+from models.core.types import Grid, Note, Score, Track
 
 SAMPLE_RATE = 44100
 METRE = 4

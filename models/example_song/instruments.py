@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import butter, sosfilt
 
+from models.core.types import Note
 from models.example_song import composition as paper
 from models.example_song.composition import SAMPLE_RATE
-from models.records import Note
 
 Mono = NDArray[np.float64]
 Voice = Callable[[int, float, int], Mono]

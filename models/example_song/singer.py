@@ -14,8 +14,8 @@ import scipy.fft
 from numpy.typing import NDArray
 from scipy.signal.windows import hann
 
+from models.core.types import Note, Samples
 from models.example_song.composition import SAMPLE_RATE, SungNote
-from models.records import Note, Samples
 
 Mono = NDArray[np.float64]
 HOP = 192

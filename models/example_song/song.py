@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import oaconvolve
 
+from models.core.types import Grid, Samples, Score, Wave
 from models.example_song.composition import SAMPLE_RATE, Composition, compose
 from models.example_song.instruments import PANS, bass_guitar, drum_kit, electric_piano, play, plucked_string
 from models.example_song.singer import PitchContour, Singer, sing
-from models.records import Grid, Samples, Score, Wave
 from models.reverb import room
 
 Stereo = NDArray[np.float64]

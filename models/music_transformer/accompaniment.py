@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from models.core.progress import UNWATCHED, Watch
 from models.music_transformer.harmony import chord_tones
 from models.music_transformer.likelihood import interval
 from models.music_transformer.measures import MELODY, repetition
@@ -14,7 +15,6 @@ from models.music_transformer.play import BAND, PlaySettings
 from models.music_transformer.sampling import write_bars
 from models.music_transformer.tokens import DRUMS, FAMILIES, TICKS, Ints, Piece, cut
 from models.music_transformer.writing import Task
-from models.progress import UNWATCHED, Watch
 
 LONGEST = 48
 """At most so many bars of each song."""

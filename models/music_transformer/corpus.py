@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import symusic
 
-from models.errors import BadInput
+from models.core.errors import BadInput
+from models.core.types import Track
 from models.music_transformer.harmony import chord_rows, chords_heard, key_shift, shift_of_key
 from models.music_transformer.lattice import bars_between, family_of
 from models.music_transformer.tokens import DRUMS, FAMILIES, LARGEST_METRE, SMALLEST_METRE, TICKS, Ints, Piece
-from models.records import Track
 
 SOURCES = ("pop909", "freedoom", "openmsx", "nottingham", "groove")
 BANDS = ("freedoom", "openmsx")

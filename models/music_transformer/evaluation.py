@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from models.errors import BadInput
+from models.core.errors import BadInput
+from models.core.progress import UNWATCHED, Watch
 from models.music_transformer.likelihood import chances, interval
 from models.music_transformer.markov import Markov
 from models.music_transformer.measures import MELODY, chord_tone, groove, in_key, overlap, repetition
@@ -20,7 +21,6 @@ from models.music_transformer.play import PlaySettings
 from models.music_transformer.sampling import write_bars
 from models.music_transformer.tokens import DRUMS, TICKS, Ints, Piece, cut
 from models.music_transformer.writing import Task
-from models.progress import UNWATCHED, Watch
 
 PROMPT, PLAYED = 8, 16
 """Bars heard and bars written."""

@@ -21,8 +21,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from models.cuda import placed
-from models.errors import BadInput
+from models.core.device import placed
+from models.core.errors import BadInput
 from models.music_transformer import tokens
 
 WAVELENGTHS = (6, 12, 24, 36, 48, 72, 96, 144, 192, 384, 768, 3072)

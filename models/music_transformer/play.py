@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.cuda import placed
-from models.errors import BadInput, unknown_name
+from models.core.device import placed
+from models.core.errors import BadInput, unknown_name
+from models.core.progress import UNWATCHED, Watch
+from models.core.types import Grid, Score, Track
 from models.grid import beats_to_seconds, carried_on, seconds_to_beats
 from models.music_transformer.lattice import chords_again, ensemble, lay, score_of, without_silence
 from models.music_transformer.tokens import FAMILIES, Ints, Piece
 from models.music_transformer.writing import Manner, Task
-from models.progress import UNWATCHED, Watch
-from models.records import Grid, Score, Track
 
 if TYPE_CHECKING:
     from models.music_transformer.network import MusicTransformer

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from models.core.progress import UNWATCHED, Watch
 from models.music_transformer import evaluation
 from models.music_transformer.evaluation import PROMPT, Trial
 from models.music_transformer.heard import Heard
@@ -16,7 +17,6 @@ from models.music_transformer.play import PlaySettings
 from models.music_transformer.sampling import write_bars
 from models.music_transformer.tokens import DRUMS, TICKS, Ints, Piece, cut
 from models.music_transformer.writing import Task
-from models.progress import UNWATCHED, Watch
 
 BEAT_ERRORS = ("half_tempo", "double_tempo", "late_downbeat")
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.core.progress import UNWATCHED, Watch
 from models.music_transformer import tokens
 from models.music_transformer.leaning import chord_leans, key_lean, leaned
 from models.music_transformer.memory import Memory, mixed
@@ -14,7 +15,6 @@ from models.music_transformer.resuming import Resuming
 from models.music_transformer.tokens import DRUMS, Events, Ints, decode, encode
 from models.music_transformer.variety import Variety, usual_notes
 from models.music_transformer.writing import Manner, Task
-from models.progress import UNWATCHED, Watch
 
 MOST_EVENTS = 160
 """A bar that has come to this many events is closed."""

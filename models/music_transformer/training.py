@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.core.progress import UNWATCHED, Watch
 from models.music_transformer import tokens
 from models.music_transformer.corpus import Entry
 from models.music_transformer.heard import Heard
 from models.music_transformer.network import Batch, Config, MusicTransformer
 from models.music_transformer.windows import Arranging, Windows
-from models.progress import UNWATCHED, Watch
 
 
 @dataclass(frozen=True)

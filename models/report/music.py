@@ -4,8 +4,8 @@ import mir_eval
 import numpy as np
 from numpy.typing import NDArray
 
+from models.core.types import Grid, Note, Score
 from models.grid import downbeat_indices, seconds_to_beats
-from models.records import Grid, Note, Score
 
 SLOTS_A_BEAT = 4
 """A bar's rhythm is compared in sixteenths."""

@@ -14,8 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from models import registry
-from models.errors import BadInput
+from models.core import registry
+from models.core.errors import BadInput
 from models.so_vits_svc.networks import Network
 
 KIND = "base_checkpoint"

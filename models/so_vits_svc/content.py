@@ -14,8 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from models.cuda import placed
-from models.errors import BadInput
+from models.core.device import placed
+from models.core.errors import BadInput
 from models.so_vits_svc import torchaudio_on_cpu as _torchaudio_on_cpu  # noqa: F401  (before transformers)
 
 from transformers import HubertConfig, HubertModel  # isort: skip

@@ -9,7 +9,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from models.progress import UNWATCHED, Watch
+from models.core.progress import UNWATCHED, Watch
 from models.so_vits_svc.content import CONTENT_RATE
 from models.so_vits_svc.encoder_training import Corpus
 from models.so_vits_svc.phones import LABEL_HOP_S, frame_labels

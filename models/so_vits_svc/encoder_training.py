@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.progress import UNWATCHED, Watch
+from models.core.progress import UNWATCHED, Watch
 from models.so_vits_svc.content import CONTENT_RATE, Encoder, content
 from models.so_vits_svc.perturbation import Perturbation, perturbed, sped
 from models.so_vits_svc.phones import LABEL_HOP_S, PHONES

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.records import Wave
+from models.core.types import Wave
 from models.so_vits_svc.content import Encoder
 from models.so_vits_svc.convert import RevoiceSettings, Voice
 from models.so_vits_svc.evaluation import Ear, Figures, SungClip, measured, sung_by

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.errors import BadInput
-from models.progress import UNWATCHED, Watch
+from models.core.errors import BadInput
+from models.core.progress import UNWATCHED, Watch
 from models.so_vits_svc import networks
 from models.so_vits_svc.singing import interpolated
 from models.so_vits_svc.training import FullTraining

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from models.errors import BadInput
-from models.registry import find, home
+from models.core.errors import BadInput
+from models.core.registry import find, home
 from models.so_vits_svc.revoking import revoked_on
 from models.so_vits_svc.voices import (
     Card,

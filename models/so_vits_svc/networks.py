@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.weight_norm import WeightNorm
 
-from models.errors import BadInput
+from models.core.errors import BadInput
 from models.so_vits_svc import torchaudio_on_cpu as _torchaudio_on_cpu  # noqa: F401  (before the fork)
 
 _handlers, _level = logging.root.handlers[:], logging.root.level

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, uniform_filter1d
 
-from models.progress import UNWATCHED, Watch
-from models.records import Source
+from models.core.progress import UNWATCHED, Watch
+from models.core.types import Source
 
 LEVEL_HOP_S = 0.01
 _BLOCK_S = 30.0

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import istft, stft
 
-from models.errors import BadInput
-from models.progress import UNWATCHED, Watch
-from models.records import Wave
+from models.core.errors import BadInput
+from models.core.progress import UNWATCHED, Watch
+from models.core.types import Wave
 from models.so_vits_svc.meters import embedding, likeness, opinion
 from models.so_vits_svc.phrases import LEVEL_HOP_S, level_contour, phrases, sounding
 

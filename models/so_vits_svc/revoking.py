@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from models.registry import home
+from models.core.registry import home
 
 
 def revoke(name: str, today: date | None = None) -> None:

@@ -9,9 +9,9 @@ import soxr
 import torch
 from numpy.typing import NDArray
 
-from models import registry
-from models.cuda import placed
-from models.errors import BadInput
+from models.core import registry
+from models.core.device import placed
+from models.core.errors import BadInput
 from models.so_vits_svc import networks
 from models.so_vits_svc.breath import breathed
 from models.so_vits_svc.content import (

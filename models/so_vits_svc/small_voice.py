@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from models.errors import BadInput
+from models.core.errors import BadInput
 from models.so_vits_svc import networks
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from models.errors import BadInput
+from models.core.errors import BadInput
 from models.so_vits_svc.phones import ARPABET, Segment
 
 ESPEAK_LANGUAGES = ("en-us", "en", "es", "it", "de", "fr", "pt-br", "nl", "ko", "hi", "pl", "tr", "sv", "fi")

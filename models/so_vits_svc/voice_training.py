@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.progress import UNWATCHED, Watch
+from models.core.progress import UNWATCHED, Watch
 from models.so_vits_svc import networks
 from models.so_vits_svc.spectral import MELS, Judge, log_mel, spectral_loss, with_contour
 from models.so_vits_svc.training import VoiceTraining

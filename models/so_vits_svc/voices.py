@@ -16,9 +16,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from models.errors import BadInput, unknown_name
+from models.core.errors import BadInput, unknown_name
+from models.core.registry import SHIPPED, file_digest, find, home
 from models.harmony import ROOTS
-from models.registry import SHIPPED, file_digest, find, home
 from models.so_vits_svc import revoking
 
 _CARD = "voice.json"

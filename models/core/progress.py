@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from models.errors import Cancelled
+from models.core.errors import Cancelled
 
 
 def _nobody(fraction: float) -> None:

@@ -14,10 +14,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from models import registry
-from models.cuda import usable
-from models.errors import BadInput
-from models.writable import check_writable
+from models.core import registry
+from models.core.device import usable
+from models.core.errors import BadInput
+from models.core.writable import check_writable
 
 State = Literal["ok", "note", "fault"]
 

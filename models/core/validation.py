@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from models.errors import BadInput
+from models.core.errors import BadInput
 
 MOST_SEED = 2**42
 """The largest seed: generators take 63 bits, and trainings multiply it by a million and add the number of the step."""
@@ -15,7 +15,7 @@ def check_ranges(settings: Any, **ranges: tuple[float, float]) -> None:
     >>> from models.mastering import MasterSettings
     >>> MasterSettings(release_s=0)
     Traceback (most recent call last):
-    models.errors.BadInput: The setting release_s is 0; it must lie between 0.001 and 10.
+    models.core.errors.BadInput: The setting release_s is 0; it must lie between 0.001 and 10.
     """
     for name, (low, high) in ranges.items():
         for number in _numbers(getattr(settings, name)):

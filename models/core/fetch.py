@@ -12,9 +12,9 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-from models.errors import BadInput
-from models.progress import UNWATCHED, Watch
-from models.registry import Weights, file_digest
+from models.core.errors import BadInput
+from models.core.progress import UNWATCHED, Watch
+from models.core.registry import Weights, file_digest
 
 BLOCK = 1 << 18
 ATTEMPTS = 5

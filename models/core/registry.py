@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 
-from models.errors import BadInput, unknown_name
+from models.core.errors import BadInput, unknown_name
 
 SHIPPED = Path(__file__).resolve().parent.parent / "weights"
 

@@ -7,7 +7,7 @@ from errno import EISDIR
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from models.errors import BadInput
+from models.core.errors import BadInput
 
 
 def check_writable(folder: Path, named: str) -> None:
