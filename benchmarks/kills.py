@@ -18,7 +18,7 @@ from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
 
-from models.encoding import write_wav
+from models.audio.encode import write_wav
 from models.example_song import example_song
 from tests.postgres import PROGRAMS, Postgres, postgres
 from tests.service import FINAL, ROOT, Service, free_port

@@ -64,8 +64,8 @@ def prepare(folder: Path, name: str, seconds: float) -> None:
     import torch
     from safetensors.torch import load_file, save_file
 
+    from models.audio.encode import write_wav
     from models.core import registry
-    from models.encoding import write_wav
     from models.example_song import example_song
     from models.so_vits_svc.voices import card, find_voice
 

@@ -13,9 +13,9 @@ import soundfile
 from flows.known_songs import mixed, true_stems
 from flows.remix import remix
 from flows.settings import Device, StageSettings
+from models.audio.encode import write_wav
+from models.audio.ffmpeg import program
 from models.core.errors import BadInput
-from models.encoding import write_wav
-from models.ffmpeg import program
 from tasks.publish import Remix
 
 

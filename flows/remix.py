@@ -15,12 +15,12 @@ from flows.casting import KEEP_SINGER, SAME, cast, moved, notes_on_voice, sing_b
 from flows.devices import in_precision, resolved
 from flows.separators import known, usable
 from flows.settings import DEFAULTS, Backing, Choices, Device, StageSettings
+from models.audio.decode import decode
 from models.core import registry
 from models.core.errors import BadInput
 from models.core.types import Band, Clip, Grid, Remixed, Score, Song, Stems, Take
 from models.core.validation import MOST_SEED
 from models.core.writable import check_writable
-from models.decoding import decode
 from models.demucs.load import network_modules, separator_digest, separator_path
 from models.music_transformer import shortcomings
 from models.score import joined, with_track, without

@@ -8,10 +8,10 @@ from scipy.signal import oaconvolve
 
 from flows.evaluate_separation import expected
 from flows.separator_material import load_library
+from models.audio.reverb import room
 from models.core.types import Samples, Wave
 from models.demucs.split import split
 from models.demucs.voices import PartingSettings, company, kept_together
-from models.reverb import room
 from models.separation_data import RATE, Library, Piece, crop
 from models.separation_metrics import frame_sdrs_db, sdr_db
 

@@ -8,11 +8,11 @@ from prefect import flow
 from flows.devices import in_precision, resolved
 from flows.separators import usable
 from flows.settings import DEFAULTS, Device, StageSettings
+from models.audio.decode import read_tags
+from models.audio.encode import write_bytes, write_flac, write_wav
 from models.core.errors import BadInput
 from models.core.types import Clip, Grid, Mix, Score, Stems, Take, Voices
 from models.core.writable import check_file_writable, check_writable
-from models.decoding import read_tags
-from models.encoding import write_bytes, write_flac, write_wav
 from models.midi import from_midi, to_midi
 from models.music_transformer import shortcomings
 from models.score import joined

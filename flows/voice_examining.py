@@ -38,7 +38,7 @@ def examinations(
     import torch
     from safetensors.torch import save_file
 
-    from models.encoding import write_wav
+    from models.audio.encode import write_wav
     from models.so_vits_svc import networks
 
     examiner = _examiner(work, config, card, encoder, device)

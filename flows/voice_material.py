@@ -114,8 +114,8 @@ def _describe(found: Sifted, path: Path, rate: int) -> None:
 def _mono(path: Path) -> "Wave":
     import numpy as np
 
+    from models.audio.decode import IngestSettings, decode
     from models.core.types import Wave
-    from models.decoding import IngestSettings, decode
 
     blocks = decode(path, IngestSettings(max_seconds=6 * 3600.0, min_seconds=0.1, silence_dbfs=-90.0))
     return Wave(np.concatenate([block.mean(axis=0, keepdims=True) for block in blocks], axis=1), 44_100)

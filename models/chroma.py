@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 from scipy.optimize import nnls
 
+from models.audio.framing import magnitudes
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Source
-from models.mono import magnitudes
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
+from models.audio.framing import levels_db, magnitudes
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Note, Score, Source, Track, Wave
 from models.core.validation import check_ranges
-from models.mono import levels_db, magnitudes
 from models.rendering import RenderSettings, render
 
 Floats = NDArray[np.float32]

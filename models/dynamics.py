@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 from scipy.signal.windows import hann
 
+from models.audio.loudness import SILENCE_LUFS, gated_loudness, lufs
 from models.core.types import Samples
-from models.loudness import SILENCE_LUFS, gated_loudness, lufs
 
 STEP_S = 0.005
 STEPS_PER_TENTH = 20

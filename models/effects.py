@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import firwin, oaconvolve
 
+from models.audio.loudness import BLOCK
 from models.core.types import Samples
-from models.loudness import BLOCK
 
 Taps = NDArray[np.float32]
 """A symmetric filter, an odd number of taps."""

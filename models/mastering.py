@@ -13,11 +13,11 @@ from scipy.ndimage import maximum_filter1d
 from scipy.signal import oaconvolve
 from scipy.signal.windows import hann
 
+from models.audio.loudness import BLOCK, PEAK_REACH, SILENCE_LUFS, Loudness, LoudnessMeter, measure, true_peaks
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Samples, Source
 from models.core.validation import check_ranges
 from models.dynamics import exponential_release
-from models.loudness import BLOCK, PEAK_REACH, SILENCE_LUFS, Loudness, LoudnessMeter, measure, true_peaks
 
 __all__ = ["Loudness", "MasterPlan", "MasterSettings", "master", "measure", "plan_master"]
 

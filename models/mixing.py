@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from scipy.signal import butter
 
 from models import dynamics
+from models.audio.loudness import BLOCK, PowerCurve
+from models.audio.reverb import room
 from models.balance import Pair, balance, bounds_of
 from models.core.errors import BadInput
 from models.core.progress import UNWATCHED, Watch
@@ -24,9 +26,7 @@ from models.core.types import Samples, Source
 from models.core.validation import check_ranges
 from models.dynamics import STEPS_PER_TENTH, Curve, gain_between, step_frames
 from models.effects import Room, Taps, high_pass, widened, zero_phase
-from models.loudness import BLOCK, PowerCurve
 from models.placing import Part, levelled, placed, powers_of
-from models.reverb import room
 
 __all__ = ["Buses", "MixSettings", "Original", "Part", "mix", "mix_buses"]
 

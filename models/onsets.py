@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.audio.framing import magnitudes
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Source
-from models.mono import magnitudes
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from models.audio.loudness import BLOCK, SILENCE_LUFS, PowerCurve
 from models.core.progress import Watch
 from models.core.types import Samples, Source
 from models.dynamics import Curve, active_level, step_frames
 from models.effects import sides
-from models.loudness import BLOCK, SILENCE_LUFS, PowerCurve
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
+from models.audio.framing import mono_blocks
 from models.basic_pitch.network import Posteriors
 from models.core.types import Grid, Note, Source
 from models.harmony import ROOTS, chord_names
-from models.mono import mono_blocks
 
 Doubles = NDArray[np.float64]
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from models.audio.mixture import Placed, Summed
 from models.core.types import Contour, Remixed, Take
 from models.pitch import F0
 from models.report.numbers import measure, word
@@ -11,7 +12,6 @@ from models.report.pictures import draw
 from models.report.records import Drawings, Figure, Numbers, ReportInput, StageRun
 from models.so_vits_svc.meters import embedding, likeness
 from models.so_vits_svc.voices import card, find_voice, voice_digest
-from models.summed import Placed, Summed
 from tasks.caching import stage
 from tasks.progress import stage_watch
 from tasks.store import Store

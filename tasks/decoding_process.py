@@ -10,9 +10,9 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from models.audio.decode import SAMPLE_RATE, IngestSettings, decode, read_tags
 from models.core.errors import BadInput
 from models.core.progress import Watch
-from models.decoding import SAMPLE_RATE, IngestSettings, decode, read_tags
 from tasks.store import Store
 
 MEMORY_BYTES = 4 << 30

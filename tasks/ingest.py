@@ -22,7 +22,7 @@ def ingest(path: Path) -> Song:
 
     A file of bytes that were decoded before is not decoded again.
     """
-    from models.decoding import SAMPLE_RATE, IngestSettings, decode, read_tags
+    from models.audio.decode import SAMPLE_RATE, IngestSettings, decode, read_tags
 
     def decoded() -> Song:
         clip = Store().put(decode(path, IngestSettings(), stage_watch("ingest")), SAMPLE_RATE)
@@ -33,7 +33,7 @@ def ingest(path: Path) -> Song:
 
 def once(path: Path, decoded: Callable[[], Song]) -> Song:
     """The song in a file: as it was noted when its bytes were decoded before, else what `decoded()` makes of it."""
-    from models.decoding import read_tags
+    from models.audio.decode import read_tags
 
     note = note_of(path)
     clip = noted(note)
@@ -56,7 +56,7 @@ def note_of(path: Path) -> Path | None:
         content = file_digest(path)
     except OSError:
         return None
-    material = [content, code_digest("models.decoding"), versions(("imageio-ffmpeg", "numpy", "soxr"))]
+    material = [content, code_digest("models.audio.decode"), versions(("imageio-ffmpeg", "numpy", "soxr"))]
     return decoded_folder() / f"{digest_of(material)}.json"
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from models.audio.loudness import measure
 from models.balance import sections_of
 from models.core.types import Band, Clip, Mix, Stems, Take, Voices
-from models.loudness import measure
 from models.mastering import MasterSettings, master, plan_master
 from models.mixing import MixSettings, Original, Part, mix
 from tasks.caching import stage

@@ -17,11 +17,11 @@ from typing import Any, cast
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from models.audio.decode import Tags, read_tags
+from models.audio.encode import write_bytes, write_flac, write_mp3, write_wav
 from models.core.errors import BadInput
 from models.core.registry import file_digest
 from models.core.types import Clip, Grid, Remixed, Score
-from models.decoding import Tags, read_tags
-from models.encoding import write_bytes, write_flac, write_mp3, write_wav
 from models.midi import to_midi
 from models.report.page import page
 from models.report.records import StageRun as ReportedStage
@@ -137,7 +137,7 @@ def _fill(
     ):
         files[name] = (digest_of([score, grid, writer]), _midi_writer(score, grid))
     written: dict[str, dict[str, str]] = {}
-    encoder = [code_digest("models.encoding"), versions(ENCODERS)]
+    encoder = [code_digest("models.audio.encode"), versions(ENCODERS)]
     cover = sha256(tags.cover or b"").hexdigest()
 
     def write(name: str) -> None:

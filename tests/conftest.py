@@ -59,7 +59,7 @@ EXAMPLE_S = 8.0
 def example(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Example:
     """The example song remixed with every default but a short outro, on the CPU."""
     from flows.remix import remix
-    from models.encoding import write_wav
+    from models.audio.encode import write_wav
     from models.example_song import example_song
     from tasks import caching
 

@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from models.ffmpeg import program
+from models.audio.ffmpeg import program
 from tests.lying import flac_bomb, length_lied, playlist, script
 
 KINDS = ("wav", "flac", "aiff", "mp3", "ogg", "opus", "m4a")

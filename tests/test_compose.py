@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 import yaml
 
-from models.encoding import write_wav
+from models.audio.encode import write_wav
 from models.example_song import example_song
 from tests.postgres import PROGRAMS, postgres
 from tests.service import REMIX, ROOT, Service, free_port

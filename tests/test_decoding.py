@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import soundfile
 
-import models.ffmpeg
+import models.audio.ffmpeg
+from models.audio.decode import DEFAULT, SAMPLE_RATE, IngestSettings, decode, read_tags
 from models.core.errors import BadInput, Cancelled
 from models.core.progress import Watch
 from models.core.types import Samples
-from models.decoding import DEFAULT, SAMPLE_RATE, IngestSettings, decode, read_tags
 from tests.hostile import KINDS, chord, ffmpeg, malformed, sound
 from tests.lying import flac_bomb
 
@@ -368,7 +368,7 @@ def test_audio_that_is_not_accepted_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_a_decoder_that_wants_too_much_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models.ffmpeg, "_MEMORY_BYTES", 1 << 20)
+    monkeypatch.setattr(models.audio.ffmpeg, "_MEMORY_BYTES", 1 << 20)
     refusal(sound(tmp_path / "song.flac"))
 
 
@@ -430,7 +430,7 @@ DECODE_EACH_IN_A_PROCESS = textwrap.dedent("""
     import os, resource, sys
     from pathlib import Path
     import numpy as np
-    from models.decoding import decode
+    from models.audio.decode import decode
     from models.core.errors import BadInput
 
     def fate(path):

@@ -85,7 +85,7 @@ def test_it_works_from_a_folder_that_is_not_installed(monkeypatch: pytest.Monkey
 
 
 def test_an_ffmpeg_that_cannot_be_run_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.ffmpeg.program", lambda: "/nowhere/ffmpeg")
+    monkeypatch.setattr("models.audio.ffmpeg.program", lambda: "/nowhere/ffmpeg")
     assert facts()["ffmpeg"].state == "fault"
 
 

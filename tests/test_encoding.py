@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import soundfile
 
-import models.encoding
+import models.audio.encode
+from models.audio.decode import Tags, decode, read_tags
+from models.audio.encode import write_flac, write_mp3, write_wav
 from models.core.errors import BadInput, Cancelled
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Samples, Source, Wave
-from models.decoding import Tags, decode, read_tags
-from models.encoding import write_flac, write_mp3, write_wav
 from tests.hostile import chord, ffmpeg
 
 Writer = Callable[[Source, Path, Watch], None]
@@ -80,7 +80,7 @@ def test_samples_over_full_scale_are_clipped_not_wrapped(tmp_path: Path, write: 
 
 def test_a_wav_too_large_for_32_bit_lengths_is_rf64(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_wav(wave(), tmp_path / "small.wav")
-    monkeypatch.setattr(models.encoding, "_MOST_WAV_BYTES", 1000)
+    monkeypatch.setattr(models.audio.encode, "_MOST_WAV_BYTES", 1000)
     write_wav(wave(), tmp_path / "large.wav")
     assert (tmp_path / "small.wav").read_bytes()[:4] == b"RIFF"
     assert (tmp_path / "large.wav").read_bytes()[:4] == b"RF64"

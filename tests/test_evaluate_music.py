@@ -6,9 +6,9 @@ import pytest
 from flows.evaluate_pipeline import independent_meters
 from flows.evaluate_transcription import evaluate_transcription
 from flows.known_songs import mixed, true_stems
+from models.audio.encode import write_wav
 from models.core.errors import BadInput
 from models.core.types import Wave
-from models.encoding import write_wav
 from models.pitch import PitchSettings
 from models.writing_down import ScoreSettings
 

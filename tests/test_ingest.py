@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from models import decoding
+from models.audio import decode as decoding
 from tasks import ingest as ingesting
 from tasks.collecting import collect
 from tasks.ingest import ingest, note_of, noted

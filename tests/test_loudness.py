@@ -10,10 +10,10 @@ import pyloudnorm
 import pytest
 import soundfile
 
+from models.audio.loudness import LoudnessMeter, k_weighting, measure, true_peaks
 from models.core.errors import Cancelled
 from models.core.progress import Watch
 from models.core.types import Samples, Wave
-from models.loudness import LoudnessMeter, k_weighting, measure, true_peaks
 
 
 def noise_song(rate: int, seconds: float = 6.0, channels: int = 2) -> Wave:

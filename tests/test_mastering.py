@@ -8,11 +8,11 @@ import pyloudnorm
 import pytest
 import soxr
 
+from models.audio.loudness import measure
 from models.core.errors import Cancelled
 from models.core.progress import Watch
 from models.core.types import Samples, Wave
 from models.example_song import example_song
-from models.loudness import measure
 from models.mastering import MasterPlan, MasterSettings, master, plan_master
 from tests.test_loudness import ffmpeg_reading
 

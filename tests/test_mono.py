@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from models.audio.framing import levels_db, magnitudes, mono_blocks, overlapping, velocity
 from models.core.types import Wave
-from models.mono import levels_db, magnitudes, mono_blocks, overlapping, velocity
 
 
 def sine(seconds: float, rate: int, hz: float = 440.0, channels: int = 2) -> Wave:

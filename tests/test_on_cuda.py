@@ -13,6 +13,7 @@ import torch
 from demucs.apply import BagOfModels
 
 import tasks.separate
+from models.audio.encode import write_wav
 from models.beat_tracker import network as beat_tracker
 from models.beat_tracker.hearing import hear
 from models.core.registry import find, verified
@@ -22,7 +23,6 @@ from models.demucs.load import load as load_separator
 from models.demucs.load import separator_path
 from models.demucs.packing import packed
 from models.demucs.split import SplitSettings, split
-from models.encoding import write_wav
 from models.example_song import example_song
 from models.grid import carried_on
 from models.music_transformer import PlaySettings, accompany, extend

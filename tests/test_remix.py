@@ -14,9 +14,9 @@ import pretty_midi
 import pytest
 import soundfile
 
+from models.audio.decode import Tags
+from models.audio.encode import write_flac, write_mp3, write_wav
 from models.core.types import Wave
-from models.decoding import Tags
-from models.encoding import write_flac, write_mp3, write_wav
 from models.example_song import example_song
 from models.so_vits_svc import DEFAULT_VOICE
 from tests.conftest import EXAMPLE_S, Example

@@ -10,8 +10,8 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from models.decoding import Tags
-from models.encoding import write_wav
+from models.audio.decode import Tags
+from models.audio.encode import write_wav
 from models.example_song import example_song
 
 pytestmark = pytest.mark.weights
@@ -113,15 +113,15 @@ def test_the_score_sounds_and_the_mix_holds_it_and_the_voice(folder):
 @pytest.mark.parametrize("write", ["write_wav", "write_flac"])
 def test_what_a_file_says_of_its_voice_is_read_from_it(tmp_path, write):
     from flows.stages import converted
-    from models import encoding
+    from models.audio import encode
     from models.core.types import Wave
 
     sound = Wave(np.full((2, RATE), 0.1, np.float32), RATE)
     path = tmp_path / ("a.wav" if write == "write_wav" else "a.flac")
-    getattr(encoding, write)(sound, path, comment="AI-converted voice: 𠮷 (permission)")
+    getattr(encode, write)(sound, path, comment="AI-converted voice: 𠮷 (permission)")
     write_wav(sound, tmp_path / "band.wav", comment="live")
     mp3 = tmp_path / "band.mp3"
-    encoding.write_mp3(sound, mp3, Tags("a", fields=(("comment", "live"),)), comment="AI-converted voice: lj (licence)")
+    encode.write_mp3(sound, mp3, Tags("a", fields=(("comment", "live"),)), comment="AI-converted voice: lj (licence)")
     assert converted(path, tmp_path / "band.wav", path) == "AI-converted voice: 𠮷 (permission)"
     assert converted(mp3, tmp_path / "band.wav") == "AI-converted voice: lj (licence)"
     assert converted(tmp_path / "band.wav") == ""

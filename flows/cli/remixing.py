@@ -121,7 +121,7 @@ def _example() -> Path:
 
     song = home() / "example" / code_digest("models.example_song")[:16] / "example song.wav"
     if not song.exists():
-        from models.encoding import write_wav
+        from models.audio.encode import write_wav
         from models.example_song import example_song
 
         song.parent.mkdir(parents=True, exist_ok=True)

@@ -15,9 +15,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from models.audio.framing import Mono, mono_blocks, overlapping
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Source
-from models.mono import Mono, mono_blocks, overlapping
 
 RATE = 22_050
 """The network hears mono audio at this rate, in hertz."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from models.audio.framing import levels_db, velocity
 from models.basic_pitch.belief import (
     BASS_EVIDENCE,
     HARMONY_EVIDENCE,
@@ -21,7 +22,6 @@ from models.basic_pitch.network import LOWEST_PITCH, Posteriors, posteriors
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Note, Source
 from models.core.validation import check_ranges
-from models.mono import levels_db, velocity
 
 Floats = NDArray[np.float32]
 _LEVEL_HOP_S = 0.01

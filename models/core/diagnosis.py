@@ -78,7 +78,7 @@ def _pins() -> dict[str, str]:
 
 
 def _ffmpeg() -> Iterator[Fact]:
-    from models.ffmpeg import program
+    from models.audio.ffmpeg import program
 
     try:
         said = subprocess.run([program(), "-version"], capture_output=True, text=True, timeout=_PATIENCE_S).stdout

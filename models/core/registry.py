@@ -13,7 +13,7 @@ from pathlib import Path
 
 from models.core.errors import BadInput, unknown_name
 
-SHIPPED = Path(__file__).resolve().parent.parent / "weights"
+SHIPPED = Path(__file__).resolve().parent.parent.parent / "weights"
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from models.audio.framing import mono_blocks, overlapping
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Score, Source
-from models.mono import mono_blocks, overlapping
 from models.report.records import Drawings, Outline, ReportInput, Spectrogram
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
+from models.audio.framing import Mono, mono_blocks, overlapping
 from models.core.progress import Watch
 from models.core.types import Source
-from models.mono import Mono, mono_blocks, overlapping
 from models.report.records import Curve
 
 Floats = NDArray[np.float64]

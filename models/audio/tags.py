@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.ffmpeg import opened, reading
+from models.audio.ffmpeg import opened, reading
 
 _MOST_TAG_BYTES, _MOST_COVER_BYTES = 1 << 20, 10_000_000
 _PICTURES = ("-codec_whitelist", "mjpeg,png", "-max_pixels", "50000000")

@@ -7,11 +7,11 @@ first, a few bytes at a time, and a file is refused with the reason before any d
 import struct
 from typing import BinaryIO
 
-from models.containers.container import Container, Unfit
-from models.containers.mp3 import first_frame, mp3
-from models.containers.mp4 import mp4
-from models.containers.riff import aiff, wav
-from models.containers.xiph import flac, ogg
+from models.audio.containers.container import Container, Unfit
+from models.audio.containers.mp3 import first_frame, mp3
+from models.audio.containers.mp4 import mp4
+from models.audio.containers.riff import aiff, wav
+from models.audio.containers.xiph import flac, ogg
 
 __all__ = ["Container", "Unfit", "recognised"]
 

@@ -18,11 +18,11 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from models.audio.decode import Tags
+from models.audio.mp3_process import Mp3Order, encoded
 from models.core.errors import BadInput
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Samples, Source
-from models.decoding import Tags
-from models.mp3_process import Mp3Order, encoded
 
 _BLOCK = 1 << 16
 _MOST_WAV_BYTES = (1 << 32) - (1 << 16)

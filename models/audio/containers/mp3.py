@@ -6,7 +6,7 @@ Source: ISO/IEC 11172-3, clause 2.4.1.3; the Xing/Info and LAME headers as their
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from models.containers.container import Container, Unfit
+from models.audio.containers.container import Container, Unfit
 
 _BITRATES_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _BITRATES_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)

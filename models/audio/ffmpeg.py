@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 import imageio_ffmpeg
 
-from models.containers import Container, Unfit, recognised
+from models.audio.containers import Container, Unfit, recognised
 from models.core.errors import BadInput
 
 _MEMORY_BYTES = 2 << 30

@@ -3,7 +3,7 @@
 import struct
 from typing import BinaryIO
 
-from models.containers.container import MOST_CHUNKS, Container, Unfit, exactly
+from models.audio.containers.container import MOST_CHUNKS, Container, Unfit, exactly
 
 _SLACK_S = 0.1
 _MOST_PAGES = 1_000_000

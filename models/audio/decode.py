@@ -1,7 +1,7 @@
-"""From an audio file of any kind to float32 stereo at 44,100 Hz, block by block (its tags: `models.tags`).
+"""From an audio file of any kind to float32 stereo at 44,100 Hz, block by block (its tags: `models.audio.tags`).
 
 The samples depend on the sound alone: names, tags, pictures and the container do not change a bit of them, so one song
-in WAV, FLAC or AIFF decodes to equal bytes. ffmpeg only unpacks (see `models.ffmpeg`); the fold-down and the resampling
+in WAV, FLAC or AIFF decodes to equal bytes. ffmpeg only unpacks (see `models.audio.ffmpeg`); the fold-down and the resampling
 are done here, on blocks of one fixed size, in one fixed order.
 """
 
@@ -14,12 +14,12 @@ from typing import BinaryIO
 import numpy as np
 import soxr
 
-from models.containers import Container
+from models.audio.containers import Container
+from models.audio.ffmpeg import Opened, Running, opened, reading
+from models.audio.tags import Tags, read_tags
 from models.core.errors import BadInput
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Samples
-from models.ffmpeg import Opened, Running, opened, reading
-from models.tags import Tags, read_tags
 
 __all__ = ["DEFAULT", "SAMPLE_RATE", "IngestSettings", "Tags", "decode", "read_tags"]
 

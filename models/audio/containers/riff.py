@@ -5,7 +5,7 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from models.containers.container import MOST_CHUNKS, PCM, Container, Unfit, exactly
+from models.audio.containers.container import MOST_CHUNKS, PCM, Container, Unfit, exactly
 
 _UNKNOWN_LENGTHS = (0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000)  # what writers to a pipe leave in the header
 _WAV_TAGS = (1, 3, 6, 7, 0xFFFE)  # integer, float, A-law, µ-law, and the one that says it further on

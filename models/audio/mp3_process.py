@@ -17,9 +17,9 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from models.audio.ffmpeg import program
 from models.core.progress import Watch
 from models.core.vanishing_files import bytes_of
-from models.ffmpeg import program
 
 BITRATE = 320_000
 """Bits a second, constant."""
@@ -50,7 +50,7 @@ def encoded(order: Mp3Order, scratch: Path, watch: Watch) -> None:
     log = scratch / "log"
     with open(log, "wb") as messages:
         process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "models.mp3_process", json.dumps(asdict(order))],
+            [sys.executable, "-W", "ignore", "-m", "models.audio.mp3_process", json.dumps(asdict(order))],
             stdin=subprocess.DEVNULL, stdout=messages, stderr=messages, env=environment, start_new_session=True,
         )  # fmt: skip
         try:

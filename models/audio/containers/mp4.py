@@ -4,7 +4,7 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from models.containers.container import MOST_CHUNKS, PCM, Container, Unfit, exactly
+from models.audio.containers.container import MOST_CHUNKS, PCM, Container, Unfit, exactly
 
 _SLACK_S = 0.4  # priming and padding of AAC at 8 kHz
 

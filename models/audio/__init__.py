@@ -1,0 +1,1 @@
+"""Sound in and out: decoding, encoding, containers, framing, loudness."""
