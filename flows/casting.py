@@ -7,9 +7,9 @@ import numpy as np
 from flows.settings import Choices
 from models.core.types import Clip, Contour, Grid, Score, Stems, Voices
 from models.pitch import F0
-from models.score import transposed
 from models.so_vits_svc.convert import key_for, notes_outside
 from models.so_vits_svc.voices import card, consent, find_voice, note_name
+from models.symbolic.score_ops import transposed
 from tasks.credits import Singer
 from tasks.revoice import revoice
 from tasks.transpose import transpose

@@ -35,11 +35,11 @@ def play_on(name: str, tracks: tuple[str, ...], out: Path, transformer: str) -> 
     """One continuation: MIDI of the song and the new bars, sound from the bars that lead into these."""
     from models.core import registry
     from models.example_song.composition import compose
-    from models.grid import carried_on
     from models.music_transformer import PlaySettings, extend
     from models.music_transformer.network import load
     from models.music_transformer.play import BAND
-    from models.score import joined
+    from models.symbolic.beat_map import carried_on
+    from models.symbolic.score_ops import joined
 
     seed = int(name.split("_")[1])
     sheet = compose(seed, 30.0)
@@ -60,7 +60,7 @@ def accompany_melody(name: str, kept: tuple[str, ...], out: Path, transformer: s
     from models.example_song.composition import compose
     from models.music_transformer import PlaySettings, accompany
     from models.music_transformer.network import load
-    from models.score import joined, with_track
+    from models.symbolic.score_ops import joined, with_track
 
     seed = int(name.split("_")[1])
     sheet = compose(seed, 30.0)
@@ -77,8 +77,8 @@ def _write(score: Score, grid: Grid, start_s: float, end_s: float, path: Path) -
     import numpy as np
     import soundfile
 
-    from models.midi import to_midi
     from models.rendering import RenderSettings, render
+    from models.symbolic.midi import to_midi
 
     path.with_suffix(".mid").write_bytes(to_midi(score, grid))
     sound = np.concatenate(list(render(score, int((end_s + 1.5) * RATE), RATE, RenderSettings())), axis=1)

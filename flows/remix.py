@@ -23,10 +23,10 @@ from models.core.validation import MOST_SEED
 from models.core.writable import check_writable
 from models.demucs.load import network_modules, separator_digest, separator_path
 from models.music_transformer import shortcomings
-from models.score import joined, with_track, without
 from models.so_vits_svc import DEFAULT_VOICE
 from models.so_vits_svc.convert import engine_module
 from models.so_vits_svc.voices import consent, find_voice, voice_digest
+from models.symbolic.score_ops import joined, with_track, without
 from tasks.appraise import appraise
 from tasks.credits import Credits
 from tasks.extend import accompany, extend

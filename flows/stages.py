@@ -13,11 +13,11 @@ from models.audio.encode import write_bytes, write_flac, write_wav
 from models.core.errors import BadInput
 from models.core.types import Clip, Grid, Mix, Score, Stems, Take, Voices
 from models.core.writable import check_file_writable, check_writable
-from models.midi import from_midi, to_midi
 from models.music_transformer import shortcomings
-from models.score import joined
 from models.so_vits_svc import DEFAULT_VOICE
 from models.so_vits_svc.voices import consent, find_voice
+from models.symbolic.midi import from_midi, to_midi
+from models.symbolic.score_ops import joined
 from tasks.credits import CONVERTED
 from tasks.extend import extend
 from tasks.follow_pitch import follow_pitch

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from models.audio.loudness import SILENCE_LUFS, gated_loudness, lufs
 from models.core.types import Grid
-from models.grid import downbeat_indices
+from models.symbolic.beat_map import downbeat_indices
 
 FLOOR_LUFS = -60.0
 """What is quieter than this over a section is not there: it has no balance to take."""

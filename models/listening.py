@@ -13,8 +13,8 @@ from models.core.errors import BadInput
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Grid, Source
 from models.core.validation import check_order, check_ranges
-from models.harmony import decode_chords, key_of, unit
 from models.onsets import DEEP, FPS, band_spectra, loudest, near, onset_strength
+from models.symbolic.harmony import decode_chords, key_of, unit
 
 if TYPE_CHECKING:
     from models.beat_tracker.network import BeatTracker

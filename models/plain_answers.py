@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from models.audio.framing import mono_blocks
 from models.basic_pitch.network import Posteriors
 from models.core.types import Grid, Note, Source
-from models.harmony import ROOTS, chord_names
+from models.symbolic.harmony import ROOTS, chord_names
 
 Doubles = NDArray[np.float64]
 

@@ -12,7 +12,7 @@ from models.core.errors import BadInput
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Samples, Score, Track
 from models.core.validation import check_ranges
-from models.general_midi import kit_named, program_named
+from models.symbolic.general_midi import kit_named, program_named
 
 _BLOCK = 16_384
 _FADE_S = 0.005

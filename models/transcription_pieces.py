@@ -16,8 +16,8 @@ import pretty_midi
 from models.core.errors import BadInput
 from models.core.types import Grid, Note, Score, Track, Wave
 from models.example_song.singer import Singer, sing_line
-from models.grid import beats_to_seconds
 from models.rendering import RenderSettings, render
+from models.symbolic.beat_map import beats_to_seconds
 
 RATE = 44_100
 _BASS_TOP = 50

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 from models.core import registry
 from models.core.types import Continuation, Grid, Score
-from models.grid import carried_on
 from models.music_transformer import PlaySettings
 from models.music_transformer import accompany as band_for
 from models.music_transformer import extend as played_on
+from models.symbolic.beat_map import carried_on
 from tasks.caching import stage
 from tasks.networks import NETWORKS
 from tasks.progress import stage_watch

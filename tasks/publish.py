@@ -22,10 +22,10 @@ from models.audio.encode import write_bytes, write_flac, write_mp3, write_wav
 from models.core.errors import BadInput
 from models.core.registry import file_digest
 from models.core.types import Clip, Grid, Remixed, Score
-from models.midi import to_midi
 from models.report.page import page
 from models.report.records import StageRun as ReportedStage
 from models.so_vits_svc.voices import consent, find_voice
+from models.symbolic.midi import to_midi
 from tasks.appraise import Appraisal, report_input
 from tasks.caching import unsearched
 from tasks.credits import Credits
@@ -130,7 +130,7 @@ def _fill(
     watch = stage_watch("publish")
     previous = _files_of(folder)
     files = {name: (clip.sha256, _writer(name, clip, tags, credits)) for name, clip in _audio(made).items()}
-    writer = [code_digest("models.midi"), versions(("pretty_midi",))]
+    writer = [code_digest("models.symbolic.midi"), versions(("pretty_midi",))]
     for name, score, grid in (
         ("score.mid", made.score, made.grid),
         ("extended.mid", made.band.generated, made.band.continuation.grid),

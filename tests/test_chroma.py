@@ -3,7 +3,7 @@ import pytest
 
 from models.chroma import FPS, LOWEST, folded, note_energies, note_spectra, synced, tuning
 from models.core.types import Wave
-from models.harmony import key_of
+from models.symbolic.harmony import key_of
 
 RATE = 22_050
 

@@ -10,14 +10,14 @@ from flows import noisy_prompts
 from models.core import registry
 from models.core.errors import BadInput
 from models.example_song.composition import compose
-from models.midi import to_midi
 from models.music_transformer import evaluation, measures, sampling
 from models.music_transformer.harmony import chord_number
 from models.music_transformer.heard import Heard
 from models.music_transformer.network import Config, MusicTransformer
 from models.music_transformer.robustness import after_errors, error_rates, misbeaten
 from models.music_transformer.tokens import FAMILIES, TICKS
-from models.score import without
+from models.symbolic.midi import to_midi
+from models.symbolic.score_ops import without
 
 NO_CHORDS = np.zeros((0, 3), np.int64)
 FIGURES = {

@@ -1,7 +1,7 @@
 import pytest
 
 from models.core.errors import BadInput
-from models.general_midi import PROGRAMS, SHORT_NAMES, program_named
+from models.symbolic.general_midi import PROGRAMS, SHORT_NAMES, program_named
 
 
 def test_all_of_general_midi_is_known_by_name():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from models.core.types import Grid
-from models.grid import beats_to_seconds, carried_on, downbeat_indices, seconds_to_beats
+from models.symbolic.beat_map import beats_to_seconds, carried_on, downbeat_indices, seconds_to_beats
 
 BEATS = tuple(float(t) for t in 0.2 + np.concatenate([[0], np.cumsum(np.linspace(0.6, 0.4, 40))]))
 GRID = Grid(BEATS, BEATS[1::4], 120.0, 4, "C:maj", ("C:maj",) * len(BEATS))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.harmony import ROOTS, best_path, decode_chords, key_of
+from models.symbolic.harmony import ROOTS, best_path, decode_chords, key_of
 
 
 def pitch_classes(*notes: int, harmonics: float = 0.15) -> np.ndarray:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from models.core.errors import BadInput
 from models.core.types import Grid, Note, Score, Track
-from models.midi import from_midi, to_midi
+from models.symbolic.midi import from_midi, to_midi
 
 
 def drifting(first_s: float, pickup: int, metre: int = 4, beats: int = 400, key: str = "A:min") -> Grid:

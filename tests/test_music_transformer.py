@@ -6,7 +6,6 @@ import torch
 
 from models.core.errors import BadInput
 from models.core.types import Grid, Note, Score, Track
-from models.grid import carried_on, seconds_to_beats
 from models.music_transformer import PlaySettings, accompany, extend, network, sampling, shortcomings, tokens
 from models.music_transformer.lattice import lay, score_of
 from models.music_transformer.memory import Memory, Recollection, mixed
@@ -15,6 +14,7 @@ from models.music_transformer.sampling import write_bars
 from models.music_transformer.tokens import FAMILIES, TICKS, Piece, encode
 from models.music_transformer.training import grammar
 from models.music_transformer.writing import Manner, Task
+from models.symbolic.beat_map import carried_on, seconds_to_beats
 
 LOOP = ("G:maj", "E:min", "C:maj", "D:maj")
 

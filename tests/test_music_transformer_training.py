@@ -11,7 +11,6 @@ from flows.train_music_transformer import fit
 from models.core.errors import BadInput, Cancelled
 from models.core.progress import Watch
 from models.example_song.composition import compose
-from models.midi import to_midi
 from models.music_transformer import corpus, measures, tokens
 from models.music_transformer.corpus import Entry
 from models.music_transformer.heard import Heard
@@ -19,6 +18,7 @@ from models.music_transformer.network import Batch, Config, MusicTransformer, lo
 from models.music_transformer.tokens import DRUMS, FAMILIES, Piece
 from models.music_transformer.training import Recipe, Trainer, event_losses, in_bfloat16
 from models.music_transformer.windows import Arranging, Windows
+from models.symbolic.midi import to_midi
 
 BASS, PIANO, MELODY = (FAMILIES.index(f) for f in ("bass", "piano", "melody"))
 BEATS = (0, 12, 24, 36)

@@ -5,13 +5,13 @@ import pytest
 from flows.evaluate_continuation import own_songs
 from models.core import registry
 from models.example_song.composition import compose
-from models.grid import carried_on
 from models.music_transformer import PlaySettings, accompany, extend
 from models.music_transformer.harmony import shift_of_key
 from models.music_transformer.likelihood import chances
 from models.music_transformer.markov import Markov
 from models.music_transformer.network import MusicTransformer, load
 from models.music_transformer.tokens import cut
+from models.symbolic.beat_map import carried_on
 
 pytestmark = pytest.mark.weights
 

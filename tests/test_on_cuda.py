@@ -24,11 +24,11 @@ from models.demucs.load import separator_path
 from models.demucs.packing import packed
 from models.demucs.split import SplitSettings, split
 from models.example_song import example_song
-from models.grid import carried_on
 from models.music_transformer import PlaySettings, accompany, extend
 from models.music_transformer import network as music_transformer
 from models.so_vits_svc.convert import RevoiceSettings, convert, load_voice
 from models.so_vits_svc.voices import find_voice
+from models.symbolic.beat_map import carried_on
 from tasks.engine import _Call, _for_several, take_turns
 from tasks.networks import NETWORKS, Networks
 from tasks.store import Store

@@ -8,8 +8,8 @@ from flows import stages
 from models.core.errors import BadInput
 from models.core.types import Note, Score, Track
 from models.example_song.composition import compose
-from models.midi import to_midi
 from models.so_vits_svc.voices import Consent
+from models.symbolic.midi import to_midi
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from itertools import pairwise
 import numpy as np
 
 from models.core.types import Grid, Note, Score, Track
-from models.grid import beats_to_seconds, downbeat_indices, seconds_to_beats
 from models.music_transformer.harmony import chord_rows, key_shift, shift_of_key
 from models.music_transformer.tokens import DRUMS, FAMILIES, LARGEST_METRE, TICKS, Ints, Piece
+from models.symbolic.beat_map import beats_to_seconds, downbeat_indices, seconds_to_beats
 
 PROGRAMS = {"drums": 0, "bass": 33, "piano": 0, "guitar": 25, "strings": 48, "melody": 73}
 """General MIDI programs of tracks that the prompt does not have."""

@@ -10,10 +10,10 @@ from models.core.device import placed
 from models.core.errors import BadInput, unknown_name
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Grid, Score, Track
-from models.grid import beats_to_seconds, carried_on, seconds_to_beats
 from models.music_transformer.lattice import chords_again, ensemble, lay, score_of, without_silence
 from models.music_transformer.tokens import FAMILIES, Ints, Piece
 from models.music_transformer.writing import Manner, Task
+from models.symbolic.beat_map import beats_to_seconds, carried_on, seconds_to_beats
 
 if TYPE_CHECKING:
     from models.music_transformer.network import MusicTransformer
@@ -82,7 +82,7 @@ def extend(
 ) -> Score:
     """What the ensemble of `score` plays in the `bars` bars from `start_s` on: the new notes alone, on its tracks.
 
-    `grid` already carries the beats of the new bars (`models.grid.carried_on`). Of the score only what begins before
+    `grid` already carries the beats of the new bars (`models.symbolic.beat_map.carried_on`). Of the score only what begins before
     `start_s` seconds is heard; where that is nothing, a band plays from the key, the tempo and the song's last chords.
     Tracks asked for that the prompt has not join it. A `transcribed` score is not taken at its word, note by note.
     Onsets lie in [start_s, end of the last bar]. Same seed, same notes on the same machine.

@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.core.types import Grid, Note, Score
-from models.grid import downbeat_indices, seconds_to_beats
+from models.symbolic.beat_map import downbeat_indices, seconds_to_beats
 
 SLOTS_A_BEAT = 4
 """A bar's rhythm is compared in sixteenths."""

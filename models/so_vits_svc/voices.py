@@ -18,8 +18,8 @@ from typing import Any
 
 from models.core.errors import BadInput, unknown_name
 from models.core.registry import SHIPPED, file_digest, find, home
-from models.harmony import ROOTS
 from models.so_vits_svc import revoking
+from models.symbolic.harmony import ROOTS
 
 _CARD = "voice.json"
 _RECORD = "consent.toml"

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from models.core.errors import BadInput
 from models.core.types import Grid, Note, Score, Track
-from models.grid import downbeat_indices
-from models.harmony import key_of
+from models.symbolic.beat_map import downbeat_indices
+from models.symbolic.harmony import key_of
 
 TICKS = 480
 """Ticks a beat: about 1 ms at 120 BPM."""

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from models.core.types import Grid, Note, Score, Track
-from models.harmony import ROOTS
+from models.symbolic.harmony import ROOTS
 
 
 def with_track(score: Score, track: Track | None) -> Score:

@@ -1,0 +1,1 @@
+"""Notes and time: scores, beat maps, harmony, General MIDI, MIDI files."""
