@@ -29,9 +29,9 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from models.analysis.f0 import F0, PitchSettings, track_f0
 from models.core.types import Wave
 from models.example_song import example_song
-from models.pitch import F0, PitchSettings, track_f0
 
 LOW, HIGH, HOP_S = 60.0, 1100.0, 0.01
 

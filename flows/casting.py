@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from flows.settings import Choices
+from models.analysis.f0 import F0
 from models.core.types import Clip, Contour, Grid, Score, Stems, Voices
-from models.pitch import F0
 from models.so_vits_svc.convert import key_for, notes_outside
 from models.so_vits_svc.voices import card, consent, find_voice, note_name
 from models.symbolic.score_ops import transposed

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from flows.known_songs import known_songs
-from models.beat_tracker.network import BeatTracker, load
+from models.analysis.analyse import ListenSettings, listen
+from models.analysis.beat_tracker.network import BeatTracker, load
 from models.core import registry
 from models.core.types import Grid, Wave
-from models.listening import ListenSettings, listen
 from models.plain_answers import librosa_grid
 from models.transcription_metrics import grid_scores, mean_scores
 

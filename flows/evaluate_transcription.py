@@ -10,6 +10,7 @@ import numpy as np
 import soundfile
 
 from flows.known_songs import known_songs, mixed
+from models.analysis.f0 import PitchSettings, track_f0
 from models.basic_pitch.belief import InSong
 from models.basic_pitch.network import Posteriors, posteriors
 from models.basic_pitch.transcribe import notes_in
@@ -18,7 +19,6 @@ from models.core.types import Note, Wave
 from models.demucs.stems import STEMS
 from models.drum_notes import drum_notes
 from models.melody import melody_in
-from models.pitch import PitchSettings, track_f0
 from models.plain_answers import basic_pitch_notes
 from models.transcription_metrics import (
     SungNotes,

@@ -108,11 +108,11 @@ def transcribed(song: Wave, grid: Grid, separator: str) -> tuple[Score, tuple[st
 
     The beats are those of the grid.
     """
+    from models.analysis.analyse import chords_on
+    from models.analysis.f0 import PitchSettings, track_f0
     from models.demucs.load import load, separator_path
     from models.demucs.split import SplitSettings, split
     from models.demucs.stems import STEMS, four_stems
-    from models.listening import chords_on
-    from models.pitch import PitchSettings, track_f0
     from models.writing_down import write_down
 
     network = load(separator_path(separator), "cpu")

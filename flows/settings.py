@@ -9,14 +9,14 @@ from typing import Any, Literal, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from models.analysis.analyse import ListenSettings
+from models.analysis.f0 import PitchSettings
 from models.core.errors import BadInput, unknown_name
 from models.demucs.split import SplitSettings
 from models.demucs.voices import PartingSettings
-from models.listening import ListenSettings
 from models.mastering import MasterSettings
 from models.mixing import MixSettings
 from models.music_transformer import PlaySettings
-from models.pitch import PitchSettings
 from models.rendering import RenderSettings
 from models.so_vits_svc import DEFAULT_VOICE
 from models.so_vits_svc.convert import RevoiceSettings

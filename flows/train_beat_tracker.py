@@ -27,7 +27,7 @@ def gather(midi: Path, fonts: list[Path], work: Path, songs: int, separator: str
     import numpy as np
 
     from flows.known_songs import apart
-    from models.beat_tracker.material import heard
+    from models.analysis.training.dataset import heard
     from models.core.registry import file_digest
     from models.demucs.load import load, network_modules, separator_digest, separator_path
     from models.transcription_pieces import pieces, rendered
@@ -35,7 +35,7 @@ def gather(midi: Path, fonts: list[Path], work: Path, songs: int, separator: str
 
     network = load(separator_path(separator))
     loads = network_modules(separator_path(separator))
-    code = code_digest("models.beat_tracker.material", "models.transcription_pieces", *loads)
+    code = code_digest("models.analysis.training.dataset", "models.transcription_pieces", *loads)
     made_by = digest_of([separator_digest(separator), *map(file_digest, fonts), code])
     found: dict[str, list[Path]] = {}
     for part, count in (("train", songs), ("dev", HELD_OUT)):
@@ -58,9 +58,9 @@ def fit(songs: dict[str, list[Path]], work: Path, steps: int, seed: int) -> Path
     """Train from the last checkpoint on; the averaged weights go to `work/network.safetensors`."""
     import torch
 
-    from models.beat_tracker.material import examples
-    from models.beat_tracker.network import save
-    from models.beat_tracker.training import Recipe, Trainer
+    from models.analysis.beat_tracker.network import save
+    from models.analysis.training.beat_tracker import Recipe, Trainer
+    from models.analysis.training.dataset import examples
 
     torch.set_num_threads(1)
     known = [e for path in sorted(songs["train"]) for e in examples(path)]

@@ -99,8 +99,8 @@ def keep_moments(work: Path, name: str, seed: int) -> Path:
     """A knn voice of what was gathered, in `work/voice`."""
     import numpy as np
 
+    from models.analysis.f0 import PitchSettings, track_f0
     from models.core.types import Wave
-    from models.pitch import PitchSettings, track_f0
     from models.so_vits_svc.content import load_encoder
     from models.so_vits_svc.knn import POOL, pool_of
     from models.so_vits_svc.voice_corpus import range_of

@@ -4,12 +4,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from models.analysis.f0 import F0
 from models.basic_pitch.belief import InSong
 from models.basic_pitch.network import LOWEST_PITCH, Posteriors
 from models.basic_pitch.transcribe import MELODY, TranscribeSettings, notes_in
 from models.core.types import Note, Source
 from models.core.validation import check_ranges
-from models.pitch import F0
 from models.vocal_notes import VocalNoteSettings, vocal_notes
 
 _LOWEST, _HIGHEST = 36, 87

@@ -6,10 +6,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from models.analysis.f0 import F0
 from models.audio.framing import levels_db, velocity
 from models.core.types import Note, Source
 from models.core.validation import check_ranges
-from models.pitch import F0
 
 Doubles = NDArray[np.float64]
 

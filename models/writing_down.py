@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from models.analysis.f0 import F0
 from models.audio.mixture import Placed, Summed
 from models.basic_pitch.belief import InSong
 from models.basic_pitch.network import Posteriors, posteriors, together
@@ -12,7 +13,6 @@ from models.core.types import Note, Score, Source, Track
 from models.drum_notes import DrumSettings, drum_notes
 from models.instruments import CHOICES, auto_program
 from models.melody import MelodySettings, melody_in
-from models.pitch import F0
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from models.analysis.f0 import F0
 from models.audio.mixture import Placed, Summed
 from models.core.types import Contour, Remixed, Take
-from models.pitch import F0
 from models.report.numbers import measure, word
 from models.report.pictures import draw
 from models.report.records import Drawings, Figure, Numbers, ReportInput, StageRun

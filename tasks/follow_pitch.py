@@ -1,7 +1,7 @@
 """The lead voice becomes a pitch track."""
 
+from models.analysis.f0 import PitchSettings, sung_s, track_f0
 from models.core.types import Clip, Contour
-from models.pitch import PitchSettings, sung_s, track_f0
 from tasks.caching import stage
 from tasks.progress import stage_watch
 from tasks.store import Store

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from models import listening
+from models.analysis import analyse
+from models.analysis.analyse import ListenSettings
 from models.core import registry
 from models.core.types import Clip, Grid
-from models.listening import ListenSettings
 from tasks.caching import stage
 from tasks.networks import NETWORKS
 from tasks.progress import stage_watch
@@ -19,8 +19,8 @@ def _weights(settings: ListenSettings, **inputs: Any) -> str:
 @stage("torch", "numpy", "scipy", "soxr", depends=_weights, resident=True)
 def listen(drums: Clip, bass: Clip, other: Clip, settings: ListenSettings, device: str) -> Grid:
     """Hear tempo, beats, downbeats, key and chords in the separated band."""
-    from models.beat_tracker.network import load
+    from models.analysis.beat_tracker.network import load
 
     beat, low, harmony = (Store().source(clip) for clip in (drums, bass, other))
     path = registry.verified(registry.find("beat_tracker", settings.tracker))
-    return listening.listen(beat, low, harmony, NETWORKS.kept(load, path, device), settings, stage_watch("listen"))
+    return analyse.listen(beat, low, harmony, NETWORKS.kept(load, path, device), settings, stage_watch("listen"))

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from models.analysis.f0 import F0
 from models.core.types import Clip, Contour, Part, Score
-from models.pitch import F0
 from models.writing_down import ScoreSettings, write_down
 from tasks.caching import stage
 from tasks.progress import stage_watch

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from models.analysis.f0 import F0
 from models.core.types import Grid, Note, Samples, Score, Track, Wave
-from models.pitch import F0
 from models.report.records import ReportInput, StageRun
 
 RATE = 16_000

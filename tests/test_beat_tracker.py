@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from models.beat_tracker.hearing import FPS, features, hear
-from models.beat_tracker.material import examples, heard
-from models.beat_tracker.network import BeatTracker, load, save
-from models.beat_tracker.training import Example, Recipe, Trainer, loss, targets, varied, without_last_beats
-from models.chroma import NOTES
+from models.analysis.beat_tracker.inference import FPS, features, hear
+from models.analysis.beat_tracker.network import BeatTracker, load, save
+from models.analysis.chroma import NOTES
+from models.analysis.onset_features import BANDS, BandSpectra, near
+from models.analysis.training.beat_tracker import Example, Recipe, Trainer, loss, targets, varied, without_last_beats
+from models.analysis.training.dataset import examples, heard
 from models.core.errors import BadInput
 from models.core.progress import Watch
 from models.core.types import Grid, Wave
-from models.onsets import BANDS, BandSpectra, near
 
 FEATURES = 6 * BANDS + NOTES
 

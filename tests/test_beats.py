@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.beats import Tempi, decode_beats, decode_downbeats
+from models.analysis.beats import Tempi, decode_beats, decode_downbeats
 
 FPS = 100.0
 

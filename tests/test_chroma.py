@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.chroma import FPS, LOWEST, folded, note_energies, note_spectra, synced, tuning
+from models.analysis.chroma import FPS, LOWEST, folded, note_energies, note_spectra, synced, tuning
 from models.core.types import Wave
 from models.symbolic.harmony import key_of
 

@@ -6,10 +6,10 @@ import pytest
 from flows.evaluate_pipeline import independent_meters
 from flows.evaluate_transcription import evaluate_transcription
 from flows.known_songs import mixed, true_stems
+from models.analysis.f0 import PitchSettings
 from models.audio.encode import write_wav
 from models.core.errors import BadInput
 from models.core.types import Wave
-from models.pitch import PitchSettings
 from models.writing_down import ScoreSettings
 
 

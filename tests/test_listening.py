@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from soxr import resample
 
-from models.beat_tracker.network import BeatTracker, load
+from models.analysis.analyse import ListenSettings, listen, steady
+from models.analysis.beat_tracker.network import BeatTracker, load
 from models.core import registry
 from models.core.progress import Watch
 from models.core.types import Grid, Note, Score, Track, Wave
-from models.listening import ListenSettings, listen, steady
 from models.rendering import RenderSettings, render
 
 RATE = 22_050

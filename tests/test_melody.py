@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
+from models.analysis.f0 import F0, PitchSettings, track_f0
 from models.basic_pitch.belief import InSong
 from models.basic_pitch.network import posteriors
 from models.core.types import Note, Wave
 from models.example_song import ExampleSong, example_song
 from models.melody import MelodySettings, agreement, melody_in
-from models.pitch import F0, PitchSettings, track_f0
 from models.transcription_metrics import note_onsets
 from models.vocal_notes import vocal_notes
 

@@ -13,9 +13,9 @@ import torch
 from demucs.apply import BagOfModels
 
 import tasks.separate
+from models.analysis.beat_tracker import network as beat_tracker
+from models.analysis.beat_tracker.inference import hear
 from models.audio.encode import write_wav
-from models.beat_tracker import network as beat_tracker
-from models.beat_tracker.hearing import hear
 from models.core.registry import find, verified
 from models.core.types import Samples, Wave
 from models.demucs import passes

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from models.analysis.f0 import F0, PitchSettings, track_f0
 from models.core.errors import Cancelled
 from models.core.progress import Watch
 from models.core.types import Wave
-from models.pitch import F0, PitchSettings, track_f0
 
 RATE = 22_050
 

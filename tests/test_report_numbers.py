@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from models.analysis.f0 import F0
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Samples, Score, Wave
-from models.pitch import F0
 from models.report import music, signals
 from models.report.numbers import measure
 from models.report.records import Figure, ReportInput

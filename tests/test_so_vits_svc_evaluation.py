@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from models.analysis.f0 import F0, track_f0
 from models.core.types import Wave
 from models.example_song import example_song
-from models.pitch import F0, track_f0
 from models.so_vits_svc import meters
 from models.so_vits_svc.content import debug_config, fresh_encoder
 from models.so_vits_svc.convert import RevoiceSettings, load_voice

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.analysis.f0 import PitchSettings, track_f0
 from models.core.errors import BadInput
 from models.core.types import Wave
-from models.pitch import PitchSettings, track_f0
 from models.so_vits_svc.content import debug_config, fresh_encoder
 from models.so_vits_svc.convert import RevoiceSettings, Voice, convert
 from models.so_vits_svc.knn import KnnVoice, Pool, pool_of

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from models.analysis.f0 import PitchSettings, track_f0
 from models.core.types import Wave
-from models.pitch import PitchSettings, track_f0
 from models.so_vits_svc import encoder_training, phrases, small_voice, spectral, voice_training
 from models.so_vits_svc.content import CONTENT_RATE, debug_config, fresh_encoder
 from models.so_vits_svc.encoder_corpus import Recording, read, sounding, write

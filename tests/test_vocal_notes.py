@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from models.analysis.f0 import F0
 from models.core.types import Wave
-from models.pitch import F0
 from models.vocal_notes import VocalNoteSettings, vocal_notes
 
 RATE, HOP_S = 16_000, 0.01

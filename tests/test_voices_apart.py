@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from models.analysis.f0 import F0, PitchSettings, sung_s, track_f0
 from models.core.types import Wave
 from models.demucs.voices import Company, PartingSettings, company, kept_together
 from models.example_song.song import example_song
-from models.pitch import F0, PitchSettings, sung_s, track_f0
 
 RATE = 44100
 

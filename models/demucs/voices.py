@@ -1,7 +1,7 @@
 """Lead and backing vocals apart, only where more than one voice sings.
 
 A splitter trained on few singers may take a stranger who sings alone for the choir. But one voice repeats at one
-period, and several together do not (Boersma 1993, see `models.pitch`), so where a single period explains the sound the
+period, and several together do not (Boersma 1993, see `models.analysis.f0`), so where a single period explains the sound the
 network is not believed, and everything stays with the lead.
 """
 
@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
+from models.analysis.f0 import periodicity
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Samples, Source
 from models.core.validation import check_order, check_ranges
 from models.demucs.split import SplitSettings
-from models.pitch import periodicity
 
 _HOP_S = 0.05
 _LOUD_DB = 20.0

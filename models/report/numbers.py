@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from models.analysis.f0 import F0
 from models.core.progress import UNWATCHED, Watch
-from models.pitch import F0
 from models.report import music, signals
 from models.report.records import WORDS, Figure, Numbers, ReportInput
 

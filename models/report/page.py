@@ -9,8 +9,8 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
+from models.analysis.f0 import F0
 from models.core.types import Grid, Score, Track
-from models.pitch import F0
 from models.report import dag, music
 from models.report.numbers import clock
 from models.report.pictures import draw

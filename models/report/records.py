@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from models.analysis.f0 import F0
 from models.core.types import Grid, Score, Source
-from models.pitch import F0
 
 WORDS = ("good", "fair", "look here")
 """The plain word beside each number, best first."""

@@ -14,11 +14,11 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from models.analysis.f0 import F0, PitchSettings, track_f0
 from models.core.errors import BadInput
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Samples, Source
 from models.core.validation import check_ranges
-from models.pitch import F0, PitchSettings, track_f0
 from models.so_vits_svc.phrases import LEVEL_HOP_S, Phrase, level_contour, phrases, sounding, with_contour
 from models.so_vits_svc.timbre import Timbre
 from models.so_vits_svc.voices import Card, Range, card, consent

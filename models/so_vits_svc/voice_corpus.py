@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 from torch import Tensor
 
+from models.analysis.f0 import PitchSettings, track_f0
 from models.core.types import Wave
-from models.pitch import PitchSettings, track_f0
 from models.so_vits_svc.content import CONTENT_RATE, Encoder, content, content_at, frame_geometry
 from models.so_vits_svc.perturbation import Perturbation, perturbed, sped
 from models.so_vits_svc.voices import Range

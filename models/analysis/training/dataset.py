@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from models.beat_tracker.hearing import features
-from models.beat_tracker.training import Example
-from models.chroma import note_energies, note_spectra
+from models.analysis.beat_tracker.inference import features
+from models.analysis.chroma import note_energies, note_spectra
+from models.analysis.onset_features import band_spectra
+from models.analysis.training.beat_tracker import Example
 from models.core.types import Grid, Wave
-from models.onsets import band_spectra
 
 
 def heard(grid: Grid, ways: Sequence[Mapping[str, Wave]]) -> dict[str, Any]:

@@ -5,18 +5,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from models import chroma, onsets
+from models.analysis import chroma, onset_features
+from models.analysis.onset_features import BandSpectra, loudest
 from models.core.progress import UNWATCHED, Watch
-from models.onsets import BandSpectra, loudest
 
 if TYPE_CHECKING:
-    from models.beat_tracker.network import BeatTracker
+    from models.analysis.beat_tracker.network import BeatTracker
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Halves = NDArray[np.float16]
 
-FPS = onsets.FPS / 2
+FPS = onset_features.FPS / 2
 """Frames a second."""
 _NOTES_A_SECOND = chroma.FPS / 2
 _LAG = 2
@@ -26,7 +26,7 @@ _BLOCK = 4096
 def features(spectra: BandSpectra, notes: Doubles) -> Halves:
     """What the network is given, `FPS` times a second: band spectra as they are and as they rise, and note energies.
 
-    All in units of the song's loud places, so that gain does not matter. `notes` are `models.chroma.note_energies`.
+    All in units of the song's loud places, so that gain does not matter. `notes` are `models.analysis.chroma.note_energies`.
     Shape: (frames, features); memory grows by 5 MB a minute, of which 2 stay.
     """
     loud = loudest(spectra)

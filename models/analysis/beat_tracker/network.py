@@ -15,10 +15,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.chroma import NOTES
+from models.analysis.chroma import NOTES
+from models.analysis.onset_features import BANDS
 from models.core.device import placed
 from models.core.errors import BadInput
-from models.onsets import BANDS
 
 STEMS = 3
 _WAY_IN = 16

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from models import beat_tracker
-from models.beats import Tempi, decode_beats, decode_downbeats
-from models.chroma import folded, note_energies, note_spectra, synced
+from models.analysis import beat_tracker
+from models.analysis.beats import Tempi, decode_beats, decode_downbeats
+from models.analysis.chroma import folded, note_energies, note_spectra, synced
+from models.analysis.onset_features import DEEP, FPS, band_spectra, loudest, near, onset_strength
 from models.core.errors import BadInput
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Grid, Source
 from models.core.validation import check_order, check_ranges
-from models.onsets import DEEP, FPS, band_spectra, loudest, near, onset_strength
 from models.symbolic.harmony import decode_chords, key_of, unit
 
 if TYPE_CHECKING:
-    from models.beat_tracker.network import BeatTracker
+    from models.analysis.beat_tracker.network import BeatTracker
 
 Doubles = NDArray[np.float64]
 

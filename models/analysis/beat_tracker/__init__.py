@@ -1,5 +1,5 @@
 """Beats and downbeats heard in a separated band by a small network of our own."""
 
-from models.beat_tracker.hearing import FPS, features, hear
+from models.analysis.beat_tracker.inference import FPS, features, hear
 
 __all__ = ["FPS", "features", "hear"]

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.beat_tracker.hearing import FPS, Halves
-from models.beat_tracker.network import STEMS, BeatTracker
-from models.chroma import NOTES
+from models.analysis.beat_tracker.inference import FPS, Halves
+from models.analysis.beat_tracker.network import STEMS, BeatTracker
+from models.analysis.chroma import NOTES
 from models.core.progress import UNWATCHED, Watch
 
 Doubles = NDArray[np.float64]

@@ -1,0 +1,1 @@
+"""Music information: f0, beats, chroma, chords, key."""
