@@ -10,7 +10,7 @@ from pathlib import Path
 
 from flows.settings import Device, StageSettings
 from models.core.errors import BadInput
-from models.demucs import precision
+from models.separation import precision
 
 ROCM = Path("/dev/kfd")
 """The driver of AMD's GPUs, which torch calls CUDA devices too."""

@@ -14,8 +14,8 @@ import numpy as np
 
 from models.core.errors import BadInput
 from models.core.types import Samples, Wave
-from models.demucs.stems import STEMS, check_sources, parts_of_other
-from models.separation_scores import SourceScores, even_shares, ideal_ratio_masks, scores
+from models.separation.evaluation.scores import SourceScores, even_shares, ideal_ratio_masks, scores
+from models.separation.stems import STEMS, check_sources, parts_of_other
 
 RATE = 44100
 BASELINES = ("even share", "ideal ratio mask")
@@ -54,7 +54,7 @@ def trials(
     songs: Iterator[KnownSong], separators: Sequence[str], bss_eval: bool = False, device: str = "cpu"
 ) -> Iterator[Trial]:
     """Score the baselines and each separator on each song; unusable separators are refused before all else."""
-    from models.demucs.load import load, separator_path
+    from models.separation.checkpoints import load, separator_path
 
     networks = {name: load(separator_path(name), device) for name in separators}
     for name, network in networks.items():
@@ -80,7 +80,7 @@ def folder_songs(folders: Sequence[Path]) -> Iterator[KnownSong]:
 
 def own_songs(count: int) -> Iterator[KnownSong]:
     """Songs that need no data: the project's example song and variations of it, sung by its synthetic singers."""
-    from models.separation_songs import own_song
+    from models.separation.evaluation.songs import own_song
 
     for seed in range(count):
         yield KnownSong(f"example {seed}", own_song(seed, OWN_SECONDS))
@@ -89,7 +89,7 @@ def own_songs(count: int) -> Iterator[KnownSong]:
 def present() -> list[str]:
     """The separators that can run without fetching anything."""
     from models.core import registry
-    from models.demucs.load import to_fetch
+    from models.separation.checkpoints import to_fetch
 
     rows = [row for row in registry.manifest() if row.kind == "separator"]
     return [row.name for row in rows if all(part.path.is_file() for part in to_fetch(row.name))]
@@ -116,7 +116,7 @@ def true_stems(folder: Path) -> Samples:
 
 def separated(network: Any, mix: Samples, device: str) -> tuple[list[str], Samples]:
     """What a separator makes of a mix: its sources' names and their waves, (sources, 2, frames)."""
-    from models.demucs.split import SplitSettings, split
+    from models.separation.separate import SplitSettings, split
 
     blocks = list(split(Wave(mix, RATE), network, SplitSettings(), 0, device))
     return list(network.sources), np.concatenate(blocks, axis=2)

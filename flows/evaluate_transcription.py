@@ -16,10 +16,10 @@ from models.basic_pitch.network import Posteriors, posteriors
 from models.basic_pitch.transcribe import notes_in
 from models.core.errors import BadInput
 from models.core.types import Note, Wave
-from models.demucs.stems import STEMS
 from models.drum_notes import drum_notes
 from models.melody import melody_in
 from models.plain_answers import basic_pitch_notes
+from models.separation.stems import STEMS
 from models.transcription_metrics import (
     SungNotes,
     drum_onsets,

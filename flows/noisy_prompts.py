@@ -110,9 +110,9 @@ def transcribed(song: Wave, grid: Grid, separator: str) -> tuple[Score, tuple[st
     """
     from models.analysis.analyse import chords_on
     from models.analysis.f0 import PitchSettings, track_f0
-    from models.demucs.load import load, separator_path
-    from models.demucs.split import SplitSettings, split
-    from models.demucs.stems import STEMS, four_stems
+    from models.separation.checkpoints import load, separator_path
+    from models.separation.separate import SplitSettings, split
+    from models.separation.stems import STEMS, four_stems
     from models.writing_down import write_down
 
     network = load(separator_path(separator), "cpu")

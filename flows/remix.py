@@ -21,8 +21,8 @@ from models.core.errors import BadInput
 from models.core.types import Band, Clip, Grid, Remixed, Score, Song, Stems, Take
 from models.core.validation import MOST_SEED
 from models.core.writable import check_writable
-from models.demucs.load import network_modules, separator_digest, separator_path
 from models.music_transformer import shortcomings
+from models.separation.checkpoints import network_modules, separator_digest, separator_path
 from models.so_vits_svc import DEFAULT_VOICE
 from models.so_vits_svc.convert import engine_module
 from models.so_vits_svc.voices import consent, find_voice, voice_digest

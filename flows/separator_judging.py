@@ -10,10 +10,10 @@ from flows.evaluate_separation import expected
 from flows.separator_material import load_library
 from models.audio.reverb import room
 from models.core.types import Samples, Wave
-from models.demucs.split import split
-from models.demucs.voices import PartingSettings, company, kept_together
-from models.separation_data import RATE, Library, Piece, crop
-from models.separation_metrics import frame_sdrs_db, sdr_db
+from models.separation.evaluation.metrics import frame_sdrs_db, sdr_db
+from models.separation.lead_backing import PartingSettings, company, kept_together
+from models.separation.separate import split
+from models.separation.training.mixtures import RATE, Library, Piece, crop
 
 ROOMS = 12
 WET_DB = (-10.0, -2.0)

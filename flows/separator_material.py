@@ -9,9 +9,9 @@ import soundfile
 import soxr
 
 from models.core.types import Samples
-from models.separation_data import RATE, Library, Piece, Stem
-from models.separation_renders import band
-from models.separation_singing import sung as sung_from
+from models.separation.training.mixtures import RATE, Library, Piece, Stem
+from models.separation.training.renderings import band
+from models.separation.training.sung_speech import sung as sung_from
 
 HELD_OUT_SONG = "3_sodium"
 STEMS = ("drums", "bass", "other", "lead_vocals", "backing_vocals")

@@ -13,7 +13,7 @@ import soundfile
 
 from flows.separator_material import band_stems, load_library, read
 from models.core.types import Samples
-from models.separation_data import RATE, Library, at_usual_level, crop, in_room
+from models.separation.training.mixtures import RATE, Library, at_usual_level, crop, in_room
 
 SECONDS = 20.0
 UNSEEN_BANDS = 100_000

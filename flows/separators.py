@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.core.fetch import Unreachable, fetch
-from models.demucs.load import SUFFIXES, separator_path, to_fetch
+from models.separation.checkpoints import SUFFIXES, separator_path, to_fetch
 from tasks.progress import stage_watch
 
 SHIPPED = "band-mask"

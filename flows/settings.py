@@ -12,12 +12,12 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from models.analysis.analyse import ListenSettings
 from models.analysis.f0 import PitchSettings
 from models.core.errors import BadInput, unknown_name
-from models.demucs.split import SplitSettings
-from models.demucs.voices import PartingSettings
 from models.mastering import MasterSettings
 from models.mixing import MixSettings
 from models.music_transformer import PlaySettings
 from models.rendering import RenderSettings
+from models.separation.lead_backing import PartingSettings
+from models.separation.separate import SplitSettings
 from models.so_vits_svc import DEFAULT_VOICE
 from models.so_vits_svc.convert import RevoiceSettings
 from models.writing_down import ScoreSettings

@@ -29,7 +29,7 @@ def gather(midi: Path, fonts: list[Path], work: Path, songs: int, separator: str
     from flows.known_songs import apart
     from models.analysis.training.dataset import heard
     from models.core.registry import file_digest
-    from models.demucs.load import load, network_modules, separator_digest, separator_path
+    from models.separation.checkpoints import load, network_modules, separator_digest, separator_path
     from models.transcription_pieces import pieces, rendered
     from tasks.fingerprint import code_digest, digest_of
 

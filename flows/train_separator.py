@@ -17,8 +17,8 @@ from prefect import flow, get_run_logger, task
 from models.core.malloc import keep_freed
 
 if TYPE_CHECKING:
-    from models.separation_data import Library
-    from models.separation_training import Learner
+    from models.separation.training.loop import Learner
+    from models.separation.training.mixtures import Library
 
 NETWORKS = ("band-mask", "lead-backing", "mask-cnn")
 RATES = {"band-mask": 1e-3, "lead-backing": 1e-3, "mask-cnn": 5e-4}
@@ -50,8 +50,8 @@ def learn(
     import torch
 
     from flows.separator_material import load_library
-    from models.demucs.load import load
-    from models.separation_training import TrainSettings, train
+    from models.separation.checkpoints import load
+    from models.separation.training.loop import TrainSettings, train
 
     torch.set_num_threads(1)
     learner, held_out = learners(network_name, load_library(work), load_library(work, held_out=True), seed, precision)
@@ -76,14 +76,13 @@ def learners(
     """How the network of that name learns from the library, and what it scores on examples of unseen pieces."""
     import torch
 
-    from models import separation_data
-    from models.demucs import learning
-    from models.mask_cnn import learning as cnn_learning
-    from models.separation_training import Learner
+    from models.separation.training import losses, mixtures
+    from models.separation.training import mask_cnn as cnn_learning
+    from models.separation.training.loop import Learner
 
     network = built(network_name, seed)
-    frames = int(CROP_S * separation_data.RATE)
-    source = separation_data.vocal_mixture if network_name == "lead-backing" else separation_data.mixture
+    frames = int(CROP_S * mixtures.RATE)
+    source = mixtures.vocal_mixture if network_name == "lead-backing" else mixtures.mixture
     examples = [source(unseen, np.random.default_rng(n), frames) for n in range(24)]
     fours = [examples[n : n + 4] for n in range(0, 24, 4)]
     draw = partial(source, library, frames=frames)
@@ -94,10 +93,10 @@ def learners(
         learner = Learner(network, draw, prepare, loss, cnn_learning.adam)
         return learner, partial(cnn_learning.held_out_loss, network, judged)
     pair = (2, 0) if network_name == "lead-backing" else (1, 2)
-    judging = learning.Judging(pair, EMPHASIS[network_name], precision)
-    powers, error = partial(learning.powers_of, network), partial(learning.loss, network, judging)
+    judging = losses.Judging(pair, EMPHASIS[network_name], precision)
+    powers, error = partial(losses.powers_of, network), partial(losses.loss, network, judging)
     unheard = [powers(four) for four in fours]
-    return Learner(network, draw, powers, error), partial(learning.held_out_sdrs, network, pair, unheard)
+    return Learner(network, draw, powers, error), partial(losses.held_out_sdrs, network, pair, unheard)
 
 
 @task
@@ -111,7 +110,7 @@ def judge(network_name: str, work: Path, run: Path) -> dict[str, float]:
 @task
 def export(network_name: str, run: Path, figures: dict[str, float]) -> Path:
     """Write `run/<network>.safetensors` in half precision, `run/figures.json` and `run/curve.png`."""
-    from models.demucs.load import save
+    from models.separation.checkpoints import save
 
     target = run / f"{network_name}.safetensors"
     save(trained(network_name, run), target)
@@ -124,9 +123,9 @@ def built(network_name: str, seed: int):  # type: ignore[no-untyped-def]
     """The untrained network of that name, with weights drawn from the seed."""
     import torch
 
-    from models.demucs.band_mask import BandMask
-    from models.mask_cnn.network import MaskCnn
-    from models.separation_data import SOURCES, VOICES
+    from models.separation.networks.band_mask import BandMask
+    from models.separation.networks.mask_cnn import MaskCnn
+    from models.separation.training.mixtures import SOURCES, VOICES
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -139,7 +138,7 @@ def built(network_name: str, seed: int):  # type: ignore[no-untyped-def]
 
 def trained(network_name: str, run: Path):  # type: ignore[no-untyped-def]
     """The network with the averaged weights of the run's checkpoint."""
-    from models.separation_training import averaged
+    from models.separation.training.loop import averaged
 
     network = built(network_name, 0)
     network.load_state_dict(averaged(run / "checkpoint.pt"))

@@ -25,7 +25,7 @@ from models.core.errors import BadInput, Cancelled, ran_out_of_memory
 from models.core.malloc import give_back, keep_freed
 from models.core.progress import Watch
 from models.core.registry import home
-from models.demucs.packing import packed
+from models.separation.batching import packed
 from tasks.caching import STAGES
 from tasks.networks import NETWORKS
 from tasks.progress import reporting_to

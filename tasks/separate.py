@@ -8,10 +8,10 @@ import numpy as np
 
 from models.core import registry
 from models.core.types import Clip, Part, Stems, Voices
-from models.demucs.load import load, network_modules, separator_digest, separator_path
-from models.demucs.split import SplitSettings, split
-from models.demucs.stems import check_sources, four_stems, parts_of_other
-from models.demucs.voices import PartingSettings, company, kept_together
+from models.separation.checkpoints import load, network_modules, separator_digest, separator_path
+from models.separation.lead_backing import PartingSettings, company, kept_together
+from models.separation.separate import SplitSettings, split
+from models.separation.stems import check_sources, four_stems, parts_of_other
 from tasks.caching import stage
 from tasks.networks import NETWORKS
 from tasks.progress import stage_watch

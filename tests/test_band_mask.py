@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.demucs.band_mask import BandMask, group_sizes, grouped_product, view_powers
+from models.separation.networks.band_mask import BandMask, group_sizes, grouped_product, view_powers
 
 SOURCES = ["drums", "bass", "other", "vocals"]
 

@@ -136,7 +136,7 @@ def test_networks_read_well_in_80_columns(tmp_path, monkeypatch, capsys):
 
 def test_a_bag_of_networks_is_fetched_by_its_parts_and_here_when_they_are(tmp_path, monkeypatch, capsys):
     from flows.cli import housekeeping
-    from models.demucs.load import to_fetch
+    from models.separation.checkpoints import to_fetch
 
     def fetched(weights: Weights, watch: object) -> Path:
         weights.path.parent.mkdir(parents=True, exist_ok=True)

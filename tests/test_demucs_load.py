@@ -17,9 +17,9 @@ from safetensors.torch import save_file
 from models.core import registry
 from models.core.errors import BadInput
 from models.core.types import Wave
-from models.demucs.band_mask import BandMask
-from models.demucs.load import load, save, separator_path, to_fetch
-from models.demucs.split import SplitSettings, split
+from models.separation.checkpoints import load, save, separator_path, to_fetch
+from models.separation.networks.band_mask import BandMask
+from models.separation.separate import SplitSettings, split
 
 SOURCES = ["drums", "bass", "other", "vocals"]
 
@@ -151,7 +151,7 @@ NO_FRACTION = '{"sources": ["vocals", "other"], "segment": {"_type": "fraction",
         ({"kwargs": NO_FRACTION.replace("0}", '"a"}')}, "not a whole separator"),
         ({"kwargs": NO_FRACTION.replace("denominator", "below")}, "not a whole separator"),
         ({"kwargs": '{"sources": ["a"], "depth": 0}'}, "do not fit"),
-        ({"kwargs": '{"sources": 5}', "klass": "models.demucs.band_mask.BandMask"}, "do not fit"),
+        ({"kwargs": '{"sources": 5}', "klass": "models.separation.networks.band_mask.BandMask"}, "do not fit"),
         ({"kwargs": "{}"}, "do not fit"),
     ],
 )

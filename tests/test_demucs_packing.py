@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from models.core.types import Wave
-from models.demucs.load import load, separator_path
-from models.demucs.packing import Packed, packed
-from models.demucs.split import SplitSettings, split
+from models.separation.batching import Packed, packed
+from models.separation.checkpoints import load, separator_path
+from models.separation.separate import SplitSettings, split
 
 
 def song(seed: int, seconds: float) -> Wave:

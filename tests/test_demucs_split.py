@@ -11,12 +11,12 @@ from torch import nn
 from models.core.errors import BadInput, Cancelled
 from models.core.progress import Watch
 from models.core.types import Wave
-from models.demucs.band_mask import BandMask
-from models.demucs.load import load, separator_path
-from models.demucs.split import SplitSettings, split
-from models.demucs.voices import PartingSettings
-from models.separation_metrics import sdr_db
-from models.separation_songs import own_song
+from models.separation.checkpoints import load, separator_path
+from models.separation.evaluation.metrics import sdr_db
+from models.separation.evaluation.songs import own_song
+from models.separation.lead_backing import PartingSettings
+from models.separation.networks.band_mask import BandMask
+from models.separation.separate import SplitSettings, split
 
 SOURCES = ["drums", "bass", "other", "vocals"]
 PLAIN = SplitSettings()

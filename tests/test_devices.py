@@ -8,7 +8,7 @@ from flows import devices
 from flows.devices import in_precision, resolved
 from flows.settings import StageSettings, with_options
 from models.core.errors import BadInput
-from models.demucs import precision
+from models.separation import precision
 from tasks.separate import separate
 
 

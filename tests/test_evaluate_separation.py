@@ -19,7 +19,7 @@ from flows.evaluate_separation import (
 )
 from models.core import registry
 from models.core.errors import BadInput
-from models.separation_scores import SourceScores, even_shares, scores
+from models.separation.evaluation.scores import SourceScores, even_shares, scores
 
 
 @pytest.fixture

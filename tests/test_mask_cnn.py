@@ -2,11 +2,11 @@ import numpy as np
 import torch
 
 from models.core.types import Wave
-from models.demucs.load import load, save, separator_path
-from models.demucs.split import SplitSettings, split
-from models.mask_cnn import learning
-from models.mask_cnn.network import BLOCK, HOP, MaskCnn, block
-from models.separation_data import Example
+from models.separation.checkpoints import load, save, separator_path
+from models.separation.networks.mask_cnn import BLOCK, HOP, MaskCnn, block
+from models.separation.separate import SplitSettings, split
+from models.separation.training import mask_cnn
+from models.separation.training.mixtures import Example
 
 
 def network() -> MaskCnn:
@@ -48,7 +48,7 @@ def test_learns_where_the_voice_is_louder():
     low = np.sin(2 * np.pi * 500 * np.arange(110 * HOP) / 44100).astype(np.float32)
     high = np.sin(2 * np.pi * 5000 * np.arange(110 * HOP) / 44100).astype(np.float32)
     mix = np.stack([np.stack([low, low]), np.stack([high, high])])
-    _, truth = learning.blocks_of(network(), [Example(mix, False)])
+    _, truth = mask_cnn.blocks_of(network(), [Example(mix, False)])
     per_bin = 44100 / 2048
     assert truth[:, round(5000 / per_bin)].min() == 1
     assert truth[:, round(500 / per_bin)].max() == 0
@@ -57,13 +57,13 @@ def test_learns_where_the_voice_is_louder():
 def test_one_step_lowers_the_loss():
     net = network()
     noise = 0.1 * np.random.default_rng(0).standard_normal((2, 2, 40 * HOP)).astype(np.float32)
-    batch = learning.blocks_of(net, [Example(noise, False)])
+    batch = mask_cnn.blocks_of(net, [Example(noise, False)])
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
-    first = learning.loss(net, "float32", batch)
+    first = mask_cnn.loss(net, "float32", batch)
     first.backward()
     optimizer.step()
     with torch.no_grad():
-        assert learning.loss(net, "float32", batch) < first
+        assert mask_cnn.loss(net, "float32", batch) < first
 
 
 def test_saved_and_split_like_any_separator(tmp_path):

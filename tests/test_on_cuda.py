@@ -18,14 +18,14 @@ from models.analysis.beat_tracker.inference import hear
 from models.audio.encode import write_wav
 from models.core.registry import find, verified
 from models.core.types import Samples, Wave
-from models.demucs import passes
-from models.demucs.load import load as load_separator
-from models.demucs.load import separator_path
-from models.demucs.packing import packed
-from models.demucs.split import SplitSettings, split
 from models.example_song import example_song
 from models.music_transformer import PlaySettings, accompany, extend
 from models.music_transformer import network as music_transformer
+from models.separation import overlap_add
+from models.separation.batching import packed
+from models.separation.checkpoints import load as load_separator
+from models.separation.checkpoints import separator_path
+from models.separation.separate import SplitSettings, split
 from models.so_vits_svc.convert import RevoiceSettings, convert, load_voice
 from models.so_vits_svc.voices import find_voice
 from models.symbolic.beat_map import carried_on
@@ -156,7 +156,7 @@ def test_a_batch_too_big_for_the_device_is_halved_until_it_fits(pretended):
     assert sizes[:3] == [16, 8, 4]
     assert len(pretended.emptied) == 2
     assert max(pretended.emptied) < most / 30, "what the failed try had filled was free by then"
-    assert passes._affordable(network, "cuda") == 1
+    assert overlap_add._affordable(network, "cuda") == 1
 
 
 def together(network: torch.nn.Module, settings: list[SplitSettings], wave: Wave) -> list[Samples]:

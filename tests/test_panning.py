@@ -3,10 +3,10 @@ import math
 import pytest
 import torch
 
-from models.demucs.band_mask import BandMask, softened, view_powers
-from models.demucs.load import load, separator_path
-from models.demucs.panning import placed
-from models.separation_metrics import sdr_db
+from models.separation.checkpoints import load, separator_path
+from models.separation.evaluation.metrics import sdr_db
+from models.separation.networks.band_mask import BandMask, softened, view_powers
+from models.separation.networks.wiener import placed
 
 SOURCES = ["left", "right"]
 FRAMES = 60_000

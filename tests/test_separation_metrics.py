@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.separation_metrics import frame_sdrs_db, sdr_db, si_sdr_db
+from models.separation.evaluation.metrics import frame_sdrs_db, sdr_db, si_sdr_db
 
 
 def noise(seed: int, frames: int = 20_000) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import pretty_midi
 import pytest
 
-from models.separation_renders import band
+from models.separation.training.renderings import band
 
 FONT = Path(pretty_midi.__file__).parent / "TimGM6mb.sf2"
 

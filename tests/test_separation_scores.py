@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.separation_scores import bss_eval_v4, even_shares, ideal_ratio_masks, scores
+from models.separation.evaluation.scores import bss_eval_v4, even_shares, ideal_ratio_masks, scores
 
 RATE = 8000
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from models.separation_singing import sung
+from models.separation.training.sung_speech import sung
 
 RATE = 16000
 

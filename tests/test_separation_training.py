@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from flows import train_separator
-from models.demucs import learning
-from models.demucs.band_mask import BandMask
-from models.separation_data import SOURCES, Example, Library, Piece, mixture, vocal_mixture
-from models.separation_training import Learner, TrainSettings, averaged, train
+from models.separation.networks.band_mask import BandMask
+from models.separation.training import losses as learning
+from models.separation.training.loop import Learner, TrainSettings, averaged, train
+from models.separation.training.mixtures import SOURCES, Example, Library, Piece, mixture, vocal_mixture
 
 RATE = 44100
 JUDGING = learning.Judging((1, 2), (1.0, 1.0, 1.0, 2.0))

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from flows.separator_judging import dried, true_sources, true_voices
-from models.separation_data import RATE, VOICES, Library, Piece
+from models.separation.training.mixtures import RATE, VOICES, Library, Piece
 
 
 class AllIsLead(torch.nn.Module):

@@ -19,9 +19,9 @@ from flows.separators import SHIPPED, known, usable
 from models.core import registry
 from models.core.errors import BadInput
 from models.core.types import Clip
-from models.demucs.band_mask import BandMask
-from models.demucs.load import load, save, separator_path, to_fetch
-from models.separation_songs import own_song
+from models.separation.checkpoints import load, save, separator_path, to_fetch
+from models.separation.evaluation.songs import own_song
+from models.separation.networks.band_mask import BandMask
 from tasks.separate import separate
 from tasks.store import Store
 
@@ -241,6 +241,6 @@ def test_what_a_network_of_two_sources_does_not_part_is_other(home, tmp_path, re
 
 
 def settings():
-    from models.demucs.split import SplitSettings
+    from models.separation.separate import SplitSettings
 
     return SplitSettings()

@@ -82,7 +82,7 @@ def test_a_nearly_empty_prompt_is_said(midi, monkeypatch, capsys, home):
 
 def test_stems_are_made_in_the_precision_that_auto_stands_for(monkeypatch, home):
     from flows.settings import StageSettings, with_options
-    from models.demucs import precision
+    from models.separation import precision
 
     given = []
 

@@ -70,7 +70,7 @@ def weights_list(as_json: AsJson = False) -> None:
 
 def _files(weights: registry.Weights) -> tuple[registry.Weights, ...]:
     """What a network's numbers are in: its own file, or the parts that a bag of networks is made of."""
-    from models.demucs.load import to_fetch
+    from models.separation.checkpoints import to_fetch
 
     bag = weights.kind == "separator" and weights.shipped and weights.path.is_file()
     return (to_fetch(weights.name) if bag else ()) or (weights,)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from models.core.types import Samples
-from models.separation_metrics import frame_sdrs_db, sdr_db, si_sdr_db
+from models.separation.evaluation.metrics import frame_sdrs_db, sdr_db, si_sdr_db
 
 WINDOW, HOP = 4096, 1024
 SILENCE_DB = 0.0

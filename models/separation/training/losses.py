@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.demucs.band_mask import BandMask, group_sizes, grouped_product, view_powers
-from models.separation_data import Example
+from models.separation.networks.band_mask import BandMask, group_sizes, grouped_product, view_powers
+from models.separation.training.mixtures import Example
 
 
 @dataclass(frozen=True)

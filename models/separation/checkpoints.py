@@ -27,8 +27,8 @@ CLASSES = {
     "demucs.htdemucs.HTDemucs": ("demucs.htdemucs", "HTDemucs"),
     "demucs.hdemucs.HDemucs": ("demucs.hdemucs", "HDemucs"),
     "demucs.demucs.Demucs": ("demucs.demucs", "Demucs"),
-    "models.demucs.band_mask.BandMask": ("models.demucs.band_mask", "BandMask"),
-    "models.mask_cnn.network.MaskCnn": ("models.mask_cnn.network", "MaskCnn"),
+    "models.separation.networks.band_mask.BandMask": ("models.separation.networks.band_mask", "BandMask"),
+    "models.separation.networks.mask_cnn.MaskCnn": ("models.separation.networks.mask_cnn", "MaskCnn"),
 }
 """The networks that may be built, by the name a file gives them."""
 ATTRIBUTES = ("sources", "samplerate", "audio_channels")

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.mask_cnn.network import BLOCK, MaskCnn, block
-from models.separation_data import Example
+from models.separation.networks.mask_cnn import BLOCK, MaskCnn, block
+from models.separation.training.mixtures import Example
 
 BLOCKS_A_MIX = 4
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.demucs.panning import placed
+from models.separation.networks.wiener import placed
 
 GROUPS = ((400, 1), (200, 2), (156, 8))
 """How many frequency groups there are of how many STFT bins each, from 0 Hz up: fine where pitches lie, then coarse."""
@@ -36,7 +36,7 @@ class BandMask(nn.Module):
 
     Two things are done to the masks where a mixture is taken apart, and not where the network learns: above 1,
     `temperature` makes them less sure of themselves (the logits are divided by it), and with `places` each side of a
-    source is made from both sides of the mixture (`models.demucs.panning`).
+    source is made from both sides of the mixture (`models.separation.networks.wiener`).
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from models.core.errors import BadInput
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Samples, Source
 from models.core.validation import check_ranges
-from models.demucs.precision import PRECISIONS, resolved
+from models.separation.precision import PRECISIONS, resolved
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class SplitSettings:
     the network at once (0: what a GPU's memory holds, 1 on a CPU); results depend on it in the last bits, so on a CPU
     it is part of what a result was made from.
     `precision` is "float32", "bfloat16", "float16" (on a GPU only), or "auto", which flows replace by bfloat16 where it
-    is computed natively and by float32 elsewhere (`models.demucs.precision`).
+    is computed natively and by float32 elsewhere (`models.separation.precision`).
     """
 
     overlap: float = 0.25
@@ -48,7 +48,7 @@ def split(
     seeds give equal bytes on one machine. Raises `BadInput` for audio or settings it cannot use, `Cancelled` between
     segments.
     """
-    from models.demucs.passes import added, offsets, one_pass, passes_of
+    from models.separation.overlap_add import added, offsets, one_pass, passes_of
 
     _check(source, network)
     if resolved(settings.precision, device) != settings.precision:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.core.types import Samples, Source
-from models.demucs.split import SplitSettings
+from models.separation.separate import SplitSettings
 
 _REDUCED = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

@@ -16,7 +16,7 @@ from models.analysis.f0 import periodicity
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Samples, Source
 from models.core.validation import check_order, check_ranges
-from models.demucs.split import SplitSettings
+from models.separation.separate import SplitSettings
 
 _HOP_S = 0.05
 _LOUD_DB = 20.0

@@ -13,7 +13,7 @@ import pretty_midi
 import tinysoundfont
 
 from models.core.types import Samples
-from models.separation_data import RATE, Stem, in_room
+from models.separation.training.mixtures import RATE, Stem, in_room
 
 Event = tuple[float, float, int, int]
 """Onset and end in seconds, pitch, velocity."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from models.core.progress import UNWATCHED, Watch
-from models.separation_data import Example
+from models.separation.training.mixtures import Example
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""How good a separation is: metrics, scores, songs with known stems."""

@@ -1,0 +1,1 @@
+"""Training the separators: data, losses, loop."""
