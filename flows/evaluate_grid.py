@@ -8,8 +8,8 @@ from models.analysis.analyse import ListenSettings, listen
 from models.analysis.beat_tracker.network import BeatTracker, load
 from models.core import registry
 from models.core.types import Grid, Wave
-from models.plain_answers import librosa_grid
-from models.transcription_metrics import grid_scores, mean_scores
+from models.transcription.evaluation.baselines import librosa_grid
+from models.transcription.evaluation.metrics import grid_scores, mean_scores
 
 _WAYS = ("separated_stems", "true_stems", "librosa")
 

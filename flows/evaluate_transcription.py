@@ -11,16 +11,15 @@ import soundfile
 
 from flows.known_songs import known_songs, mixed
 from models.analysis.f0 import PitchSettings, track_f0
-from models.basic_pitch.belief import InSong
-from models.basic_pitch.network import Posteriors, posteriors
-from models.basic_pitch.transcribe import notes_in
 from models.core.errors import BadInput
 from models.core.types import Note, Wave
-from models.drum_notes import drum_notes
-from models.melody import melody_in
-from models.plain_answers import basic_pitch_notes
 from models.separation.stems import STEMS
-from models.transcription_metrics import (
+from models.transcription.basic_pitch.decode import notes_in
+from models.transcription.basic_pitch.network import Posteriors, posteriors
+from models.transcription.basic_pitch.note_filter import InSong
+from models.transcription.drums import drum_notes
+from models.transcription.evaluation.baselines import basic_pitch_notes
+from models.transcription.evaluation.metrics import (
     SungNotes,
     drum_onsets,
     mean_scores,
@@ -28,7 +27,8 @@ from models.transcription_metrics import (
     note_onsets_and_offsets,
     sung_onsets,
 )
-from models.writing_down import ScoreSettings
+from models.transcription.melody import melody_in
+from models.transcription.transcribe import ScoreSettings
 
 
 def evaluate_transcription(

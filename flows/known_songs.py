@@ -12,7 +12,7 @@ from models.example_song import ExampleSong, example_song
 from models.separation.checkpoints import load, separator_path
 from models.separation.separate import SplitSettings, split
 from models.separation.stems import STEMS, check_sources, four_stems
-from models.transcription_pieces import Piece, pieces, rendered
+from models.transcription.evaluation.pieces import Piece, pieces, rendered
 
 if TYPE_CHECKING:
     import torch

@@ -113,7 +113,7 @@ def transcribed(song: Wave, grid: Grid, separator: str) -> tuple[Score, tuple[st
     from models.separation.checkpoints import load, separator_path
     from models.separation.separate import SplitSettings, split
     from models.separation.stems import STEMS, four_stems
-    from models.writing_down import write_down
+    from models.transcription.transcribe import write_down
 
     network = load(separator_path(separator), "cpu")
     parted = np.concatenate(list(split(song, network, SplitSettings(), 0, "cpu")), axis=2)

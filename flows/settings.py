@@ -20,7 +20,7 @@ from models.separation.lead_backing import PartingSettings
 from models.separation.separate import SplitSettings
 from models.so_vits_svc import DEFAULT_VOICE
 from models.so_vits_svc.convert import RevoiceSettings
-from models.writing_down import ScoreSettings
+from models.transcription.transcribe import ScoreSettings
 
 Backing = Literal["generated", "transcribed", "original"]
 Device = Literal["auto", "cpu", "cuda"]

@@ -30,12 +30,12 @@ def gather(midi: Path, fonts: list[Path], work: Path, songs: int, separator: str
     from models.analysis.training.dataset import heard
     from models.core.registry import file_digest
     from models.separation.checkpoints import load, network_modules, separator_digest, separator_path
-    from models.transcription_pieces import pieces, rendered
+    from models.transcription.evaluation.pieces import pieces, rendered
     from tasks.fingerprint import code_digest, digest_of
 
     network = load(separator_path(separator))
     loads = network_modules(separator_path(separator))
-    code = code_digest("models.analysis.training.dataset", "models.transcription_pieces", *loads)
+    code = code_digest("models.analysis.training.dataset", "models.transcription.evaluation.pieces", *loads)
     made_by = digest_of([separator_digest(separator), *map(file_digest, fonts), code])
     found: dict[str, list[Path]] = {}
     for part, count in (("train", songs), ("dev", HELD_OUT)):

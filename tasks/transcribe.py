@@ -4,7 +4,7 @@ import numpy as np
 
 from models.analysis.f0 import F0
 from models.core.types import Clip, Contour, Part, Score
-from models.writing_down import ScoreSettings, write_down
+from models.transcription.transcribe import ScoreSettings, write_down
 from tasks.caching import stage
 from tasks.progress import stage_watch
 from tasks.store import Store

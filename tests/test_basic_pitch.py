@@ -4,12 +4,12 @@ from functools import cache
 import numpy as np
 import soundfile
 
-from models.basic_pitch.belief import InSong
-from models.basic_pitch.network import RATE, posteriors
-from models.basic_pitch.transcribe import BASS, OTHER, transcribe
 from models.core.progress import Watch
 from models.core.types import Note, Samples, Score, Track, Wave
 from models.rendering import RenderSettings, render
+from models.transcription.basic_pitch.decode import BASS, OTHER, transcribe
+from models.transcription.basic_pitch.network import RATE, posteriors
+from models.transcription.basic_pitch.note_filter import InSong
 
 
 @cache

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from models.core.types import Note, Score, Track, Wave
-from models.drum_notes import DrumSettings, drum_notes
 from models.example_song import example_song
 from models.rendering import RenderSettings, render
-from models.transcription_metrics import drum_onsets
+from models.transcription.drums import DrumSettings, drum_notes
+from models.transcription.evaluation.metrics import drum_onsets
 
 RATE = 44_100
 SETTINGS = DrumSettings()

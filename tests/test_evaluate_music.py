@@ -10,7 +10,7 @@ from models.analysis.f0 import PitchSettings
 from models.audio.encode import write_wav
 from models.core.errors import BadInput
 from models.core.types import Wave
-from models.writing_down import ScoreSettings
+from models.transcription.transcribe import ScoreSettings
 
 
 def test_transcription_is_told_by_stem_beside_basic_pitch():

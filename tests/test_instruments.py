@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from models.core.types import Note, Score, Track, Wave
-from models.instruments import auto_program
 from models.rendering import RenderSettings, render
+from models.transcription.program_choice import auto_program
 
 RATE = 44_100
 

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from models.analysis.f0 import F0, PitchSettings, track_f0
-from models.basic_pitch.belief import InSong
-from models.basic_pitch.network import posteriors
 from models.core.types import Note, Wave
 from models.example_song import ExampleSong, example_song
-from models.melody import MelodySettings, agreement, melody_in
-from models.transcription_metrics import note_onsets
-from models.vocal_notes import vocal_notes
+from models.transcription.basic_pitch.network import posteriors
+from models.transcription.basic_pitch.note_filter import InSong
+from models.transcription.evaluation.metrics import note_onsets
+from models.transcription.melody import MelodySettings, agreement, melody_in
+from models.transcription.vocals import vocal_notes
 
 
 @pytest.fixture(scope="module")

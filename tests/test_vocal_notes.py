@@ -3,7 +3,7 @@ import pytest
 
 from models.analysis.f0 import F0
 from models.core.types import Wave
-from models.vocal_notes import VocalNoteSettings, vocal_notes
+from models.transcription.vocals import VocalNoteSettings, vocal_notes
 
 RATE, HOP_S = 16_000, 0.01
 SETTINGS = VocalNoteSettings()

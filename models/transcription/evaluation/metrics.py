@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.core.types import Grid, Note
-from models.transcription_pieces import Piece
+from models.transcription.evaluation.pieces import Piece
 
 Doubles = NDArray[np.float64]
 

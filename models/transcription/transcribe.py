@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 
 from models.analysis.f0 import F0
 from models.audio.mixture import Placed, Summed
-from models.basic_pitch.belief import InSong
-from models.basic_pitch.network import Posteriors, posteriors, together
-from models.basic_pitch.transcribe import BASS, OTHER, TranscribeSettings, notes_in
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Note, Score, Source, Track
-from models.drum_notes import DrumSettings, drum_notes
-from models.instruments import CHOICES, auto_program
-from models.melody import MelodySettings, melody_in
+from models.transcription.basic_pitch.decode import BASS, OTHER, TranscribeSettings, notes_in
+from models.transcription.basic_pitch.network import Posteriors, posteriors, together
+from models.transcription.basic_pitch.note_filter import InSong
+from models.transcription.drums import DrumSettings, drum_notes
+from models.transcription.melody import MelodySettings, melody_in
+from models.transcription.program_choice import CHOICES, auto_program
 
 
 @dataclass(frozen=True)

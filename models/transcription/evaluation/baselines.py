@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.audio.framing import mono_blocks
-from models.basic_pitch.network import Posteriors
 from models.core.types import Grid, Note, Source
 from models.symbolic.harmony import ROOTS, chord_names
+from models.transcription.basic_pitch.network import Posteriors
 
 Doubles = NDArray[np.float64]
 

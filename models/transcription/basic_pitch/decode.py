@@ -6,7 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.audio.framing import levels_db, velocity
-from models.basic_pitch.belief import (
+from models.core.progress import UNWATCHED, Watch
+from models.core.types import Note, Source
+from models.core.validation import check_ranges
+from models.transcription.basic_pitch.network import LOWEST_PITCH, Posteriors, posteriors
+from models.transcription.basic_pitch.note_filter import (
     BASS_EVIDENCE,
     HARMONY_EVIDENCE,
     HARMONY_IN_SONG,
@@ -18,10 +22,6 @@ from models.basic_pitch.belief import (
     beliefs,
     beliefs_in_song,
 )
-from models.basic_pitch.network import LOWEST_PITCH, Posteriors, posteriors
-from models.core.progress import UNWATCHED, Watch
-from models.core.types import Note, Source
-from models.core.validation import check_ranges
 
 Floats = NDArray[np.float32]
 _LEVEL_HOP_S = 0.01

@@ -9,8 +9,8 @@ from dataclasses import astuple, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.basic_pitch.network import LOWEST_PITCH, Posteriors
 from models.core.types import Note
+from models.transcription.basic_pitch.network import LOWEST_PITCH, Posteriors
 
 Doubles = NDArray[np.float64]
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from models.analysis.f0 import F0
-from models.basic_pitch.belief import InSong
-from models.basic_pitch.network import LOWEST_PITCH, Posteriors
-from models.basic_pitch.transcribe import MELODY, TranscribeSettings, notes_in
 from models.core.types import Note, Source
 from models.core.validation import check_ranges
-from models.vocal_notes import VocalNoteSettings, vocal_notes
+from models.transcription.basic_pitch.decode import MELODY, TranscribeSettings, notes_in
+from models.transcription.basic_pitch.network import LOWEST_PITCH, Posteriors
+from models.transcription.basic_pitch.note_filter import InSong
+from models.transcription.vocals import VocalNoteSettings, vocal_notes
 
 _LOWEST, _HIGHEST = 36, 87
 

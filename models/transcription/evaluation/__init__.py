@@ -1,0 +1,1 @@
+"""How good a transcription is: metrics, pieces, baselines."""
