@@ -16,8 +16,9 @@ from pathlib import Path
 
 import torch
 
-from models.music_transformer import corpus, likelihood, training
-from models.music_transformer.network import Config
+from models.generation.evaluation import likelihood
+from models.generation.network import Config
+from models.generation.training import corpus, training
 
 
 def trained(entries: list[corpus.Entry], positions: str, steps: int) -> tuple[training.Trainer, float]:

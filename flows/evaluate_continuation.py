@@ -1,6 +1,6 @@
 """How well the Music Transformer plays on and accompanies, beside baselines: `remix eval continuation [--midi DIR]`.
 
-Each song gives an 8-bar prompt and the 16 bars that follow it; `models.music_transformer.evaluation` says what is
+Each song gives an 8-bar prompt and the 16 bars that follow it; `models.generation.evaluation.continuation` says what is
 measured. Rows: `model`, `real`, `markov`, `repeat`, `other_song`. `whole_songs`: a band for up to 48 bars of each song
 from its melody and chords alone, and the song's own.
 """
@@ -14,10 +14,12 @@ from typing import Any
 from models.core import registry
 from models.core.errors import BadInput
 from models.core.progress import UNWATCHED, Watch
-from models.music_transformer import PlaySettings, corpus, evaluation
-from models.music_transformer.accompaniment import accompaniments
-from models.music_transformer.network import load
-from models.music_transformer.tokens import Piece
+from models.generation import PlaySettings
+from models.generation.evaluation import continuation
+from models.generation.evaluation.accompaniment import accompaniments
+from models.generation.network import load
+from models.generation.tokenizer import Piece
+from models.generation.training import corpus
 
 OWN_SONGS = 6
 DEFAULTS = PlaySettings()
@@ -57,12 +59,12 @@ def evaluate_continuation(
     material = own_songs() if midi is None else _collections(midi, sources, entry.path) or midi_files(midi)
     held = spread(material.held, songs)
     split = 1 - 0.5 * (noisy > 0)
-    found = evaluation.continuation(network, held, material.learnt, settings, seed, watch.span(0, 0.6 * split))
+    found = continuation.continuation(network, held, material.learnt, settings, seed, watch.span(0, 0.6 * split))
     found["whole_songs"] = accompaniments(network, held, settings, seed, watch.span(0.6 * split, split))
     found |= {"material": material.what, "transformer": transformer, "sha256": entry.sha256}
     if noisy:
         from flows.noisy_prompts import heard_as, with_melody
-        from models.music_transformer.robustness import after_errors, error_rates
+        from models.generation.evaluation.robustness import after_errors, error_rates
 
         trials = spread(with_melody(held), noisy)
         if len(trials) < 2:
@@ -84,7 +86,7 @@ def spread(items: Sequence[Any], most: int) -> list[Any]:
 def own_songs() -> Material:
     """The example song in several keys and playings; they are alike, so `markov` and `other_song` nearly know them."""
     from models.example_song.composition import compose
-    from models.music_transformer.lattice import lay
+    from models.generation.quantize import lay
     from models.symbolic.score_ops import without
 
     sheets = [compose(seed, 60.0) for seed in range(OWN_SONGS)]

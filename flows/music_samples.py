@@ -35,9 +35,9 @@ def play_on(name: str, tracks: tuple[str, ...], out: Path, transformer: str) -> 
     """One continuation: MIDI of the song and the new bars, sound from the bars that lead into these."""
     from models.core import registry
     from models.example_song.composition import compose
-    from models.music_transformer import PlaySettings, extend
-    from models.music_transformer.network import load
-    from models.music_transformer.play import BAND
+    from models.generation import PlaySettings, extend
+    from models.generation.generate import BAND
+    from models.generation.network import load
     from models.symbolic.beat_map import carried_on
     from models.symbolic.score_ops import joined
 
@@ -58,8 +58,8 @@ def accompany_melody(name: str, kept: tuple[str, ...], out: Path, transformer: s
     """One accompaniment: the song's melody and what is kept of it over the new band."""
     from models.core import registry
     from models.example_song.composition import compose
-    from models.music_transformer import PlaySettings, accompany
-    from models.music_transformer.network import load
+    from models.generation import PlaySettings, accompany
+    from models.generation.network import load
     from models.symbolic.score_ops import joined, with_track
 
     seed = int(name.split("_")[1])

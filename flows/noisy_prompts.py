@@ -8,14 +8,14 @@ import numpy as np
 
 from models.core.types import Grid, Samples, Score, Track, Wave
 from models.example_song.singer import Singer, sing_line
-from models.music_transformer import evaluation
-from models.music_transformer.corpus import BANDS, Entry
-from models.music_transformer.evaluation import Trial
-from models.music_transformer.heard import Heard, load_heard, save_heard
-from models.music_transformer.lattice import Laid, lay, score_of
-from models.music_transformer.measures import MELODY
-from models.music_transformer.tokens import Piece, cut
-from models.music_transformer.windows import Arranging, Windows
+from models.generation.evaluation import continuation
+from models.generation.evaluation.continuation import Trial
+from models.generation.evaluation.metrics import MELODY
+from models.generation.quantize import Laid, lay, score_of
+from models.generation.tokenizer import Piece, cut
+from models.generation.training.corpus import BANDS, Entry
+from models.generation.training.transcription_noise import Heard, load_heard, save_heard
+from models.generation.training.windows import Arranging, Windows
 
 RATE = 44_100
 LEVELS_DB = {"drums": -20.0, "bass": -22.0, "other": -22.0, "melody": -19.0}
@@ -135,5 +135,5 @@ def _on_the_lattice(score: Score, grid: Grid, piece: Piece) -> Heard:
 
 def with_melody(pieces: list[Piece]) -> list[Trial]:
     """The trials of those pieces whose bars have a melody and a band."""
-    found = [trial for piece in pieces if (trial := evaluation.trial_of(piece)) is not None]
-    return [t for t in found if (t.real[:, 2] == MELODY).sum() >= evaluation.PLAYED and len(t.piece.families) > 1]
+    found = [trial for piece in pieces if (trial := continuation.trial_of(piece)) is not None]
+    return [t for t in found if (t.real[:, 2] == MELODY).sum() >= continuation.PLAYED and len(t.piece.families) > 1]

@@ -21,7 +21,7 @@ from models.core.errors import BadInput
 from models.core.types import Band, Clip, Grid, Remixed, Score, Song, Stems, Take
 from models.core.validation import MOST_SEED
 from models.core.writable import check_writable
-from models.music_transformer import shortcomings
+from models.generation import shortcomings
 from models.separation.checkpoints import network_modules, separator_digest, separator_path
 from models.so_vits_svc import DEFAULT_VOICE
 from models.so_vits_svc.convert import engine_module

@@ -12,9 +12,9 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from models.analysis.analyse import ListenSettings
 from models.analysis.f0 import PitchSettings
 from models.core.errors import BadInput, unknown_name
+from models.generation import PlaySettings
 from models.mastering import MasterSettings
 from models.mixing import MixSettings
-from models.music_transformer import PlaySettings
 from models.rendering import RenderSettings
 from models.separation.lead_backing import PartingSettings
 from models.separation.separate import SplitSettings

@@ -13,7 +13,7 @@ from models.audio.encode import write_bytes, write_flac, write_wav
 from models.core.errors import BadInput
 from models.core.types import Clip, Grid, Mix, Score, Stems, Take, Voices
 from models.core.writable import check_file_writable, check_writable
-from models.music_transformer import shortcomings
+from models.generation import shortcomings
 from models.so_vits_svc import DEFAULT_VOICE
 from models.so_vits_svc.voices import consent, find_voice
 from models.symbolic.midi import from_midi, to_midi

@@ -21,7 +21,7 @@ SOURCES = ("pop909", "freedoom", "openmsx", "nottingham", "groove")
 @task
 def gather(data: Path, work: Path, sources: tuple[str, ...]) -> Path:
     """Read the collections onto the lattice, find near-duplicates and write down which pieces are held out; once."""
-    from models.music_transformer import corpus
+    from models.generation.training import corpus
 
     if not (work / "split.json").is_file():
         entries = list(corpus.read(data, sources))
@@ -36,8 +36,8 @@ def hear(work: Path, songs: int) -> Path:
     import torch
 
     from flows.noisy_prompts import hear_songs
-    from models.music_transformer import corpus
-    from models.music_transformer.heard import save_heard
+    from models.generation.training import corpus
+    from models.generation.training.transcription_noise import save_heard
 
     torch.set_num_threads(1)
     learnt, _ = corpus.divided(corpus.load(work / "corpus.npz"), json.loads((work / "split.json").read_text()))
@@ -59,8 +59,9 @@ def fit(
     import torch
 
     from models.core.progress import Watch
-    from models.music_transformer import corpus, network, training
-    from models.music_transformer.heard import load_heard
+    from models.generation import network
+    from models.generation.training import corpus, training
+    from models.generation.training.transcription_noise import load_heard
 
     torch.set_num_threads(1)
     log = get_run_logger()
@@ -87,7 +88,9 @@ def judge(work: Path, weights: Path, out: Path, songs: int) -> dict[str, Any]:
     import torch
 
     from models.core.registry import file_digest
-    from models.music_transformer import PlaySettings, corpus, evaluation, likelihood, network
+    from models.generation import PlaySettings, network
+    from models.generation.evaluation import continuation, likelihood
+    from models.generation.training import corpus
 
     torch.set_num_threads(1)
     split = json.loads((work / "split.json").read_text())
@@ -100,17 +103,17 @@ def judge(work: Path, weights: Path, out: Path, songs: int) -> dict[str, Any]:
     )
     network.save(trained, out)
     figures: dict[str, Any] = {"sha256": file_digest(out), "held_out": split}
-    everything: list[evaluation.Judged] = []
+    everything: list[continuation.Judged] = []
     for name, group in groups.items():
         tested = [e.piece for e in _spread([e for e in held if e.source in group], songs)]
         known = [e.piece for e in learnt if e.source in group and "-v" not in e.name]
         if len(tested) > 1:
-            found = evaluation.judged(trained, tested, known, PlaySettings())
+            found = continuation.judged(trained, tested, known, PlaySettings())
             everything += found
-            figures[name] = evaluation.summed(found)
+            figures[name] = continuation.summed(found)
             get_run_logger().info("%s: %s", name, json.dumps(figures[name]["rows"]["model"]))
     if everything:
-        figures["all"] = evaluation.summed(everything)
+        figures["all"] = continuation.summed(everything)
     out.with_suffix(".json").write_text(json.dumps(figures, indent=1) + "\n")
     return figures
 

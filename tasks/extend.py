@@ -4,16 +4,16 @@ from typing import TYPE_CHECKING, Any
 
 from models.core import registry
 from models.core.types import Continuation, Grid, Score
-from models.music_transformer import PlaySettings
-from models.music_transformer import accompany as band_for
-from models.music_transformer import extend as played_on
+from models.generation import PlaySettings
+from models.generation import accompany as band_for
+from models.generation import extend as played_on
 from models.symbolic.beat_map import carried_on
 from tasks.caching import stage
 from tasks.networks import NETWORKS
 from tasks.progress import stage_watch
 
 if TYPE_CHECKING:
-    from models.music_transformer.network import MusicTransformer
+    from models.generation.network import MusicTransformer
 
 
 def _weights(transformer: str, **inputs: Any) -> str:
@@ -21,7 +21,7 @@ def _weights(transformer: str, **inputs: Any) -> str:
 
 
 def _network(transformer: str, device: str) -> "MusicTransformer":
-    from models.music_transformer.network import load
+    from models.generation.network import load
 
     return NETWORKS.kept(load, registry.verified(registry.find("music_transformer", transformer)), device)
 

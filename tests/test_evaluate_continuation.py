@@ -10,12 +10,13 @@ from flows import noisy_prompts
 from models.core import registry
 from models.core.errors import BadInput
 from models.example_song.composition import compose
-from models.music_transformer import evaluation, measures, sampling
-from models.music_transformer.harmony import chord_number
-from models.music_transformer.heard import Heard
-from models.music_transformer.network import Config, MusicTransformer
-from models.music_transformer.robustness import after_errors, error_rates, misbeaten
-from models.music_transformer.tokens import FAMILIES, TICKS
+from models.generation import sampling
+from models.generation.chords import chord_number
+from models.generation.evaluation import continuation, metrics
+from models.generation.evaluation.robustness import after_errors, error_rates, misbeaten
+from models.generation.network import Config, MusicTransformer
+from models.generation.tokenizer import FAMILIES, TICKS
+from models.generation.training.transcription_noise import Heard
 from models.symbolic.midi import to_midi
 from models.symbolic.score_ops import without
 
@@ -64,10 +65,10 @@ def test_without_a_folder_the_example_song_is_evaluated():
     assert len(material.held) == evaluating.OWN_SONGS
     assert {p.shift for p in material.held} != {0}
     for piece in material.held:
-        trial = evaluation.trial_of(piece)
+        trial = continuation.trial_of(piece)
         assert trial is not None
         assert piece.families >= {FAMILIES.index("melody"), FAMILIES.index("bass"), FAMILIES.index("drums")}
-        assert measures.in_key(trial.real, piece.shift) == 1
+        assert metrics.in_key(trial.real, piece.shift) == 1
 
 
 def test_of_the_collections_only_what_was_held_out_is_judged(quick, midi, tmp_path, monkeypatch):
@@ -119,8 +120,8 @@ def test_every_part_sounds_in_the_mix():
         assert np.abs(whole.samples[:, : part.frames] - part.samples).max() > 0.01
 
 
-def trial() -> evaluation.Trial:
-    found = evaluation.trial_of(evaluating.own_songs().held[0])
+def trial() -> continuation.Trial:
+    found = continuation.trial_of(evaluating.own_songs().held[0])
     assert found is not None
     return found
 
@@ -146,15 +147,15 @@ def test_wrong_beats_move_notes_as_they_would():
     at = first[0] * 4 * TICKS + first[1]
     for error, factor, late in (("half_tempo", 0.5, 0), ("double_tempo", 2, 0), ("late_downbeat", 1, TICKS)):
         piece = misbeaten(true.piece, error)
-        assert piece.bars > evaluation.PLAYED
+        assert piece.bars > continuation.PLAYED
         moments = piece.notes[:, 0] * 4 * TICKS + piece.notes[:, 1]
         assert moments.max() == round((at + late) * factor)
-        assert piece.notes[:, 0].max() < piece.bars - evaluation.PLAYED
+        assert piece.notes[:, 0].max() < piece.bars - continuation.PLAYED
         assert set(piece.notes[:, 3]) == set(true.prompt[:, 3])
 
 
 def test_a_melody_heard_without_error_keeps_its_worth_and_one_unheard_loses_it(quick):
-    true = [t.piece for p in evaluating.own_songs().held[:2] if (t := evaluation.trial_of(p)) is not None]
+    true = [t.piece for p in evaluating.own_songs().held[:2] if (t := continuation.trial_of(p)) is not None]
     quick.config = replace(quick.config, context=2048)  # or of the prompt nothing is seen
     for parameter in quick.parameters():  # untrained, all events are alike to it
         torch.nn.init.normal_(parameter, std=0.3, generator=torch.Generator().manual_seed(parameter.numel()))

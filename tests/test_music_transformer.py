@@ -6,14 +6,14 @@ import torch
 
 from models.core.errors import BadInput
 from models.core.types import Grid, Note, Score, Track
-from models.music_transformer import PlaySettings, accompany, extend, network, sampling, shortcomings, tokens
-from models.music_transformer.lattice import lay, score_of
-from models.music_transformer.memory import Memory, Recollection, mixed
-from models.music_transformer.network import Batch, Config, MusicTransformer, load
-from models.music_transformer.sampling import write_bars
-from models.music_transformer.tokens import FAMILIES, TICKS, Piece, encode
-from models.music_transformer.training import grammar
-from models.music_transformer.writing import Manner, Task
+from models.generation import PlaySettings, accompany, extend, network, sampling, shortcomings, tokenizer
+from models.generation.network import Batch, Config, MusicTransformer, load
+from models.generation.ngram_cache import Memory, Recollection, mixed
+from models.generation.quantize import lay, score_of
+from models.generation.requests import Manner, Task
+from models.generation.sampling import write_bars
+from models.generation.tokenizer import FAMILIES, TICKS, Piece, encode
+from models.generation.training.training import grammar
 from models.symbolic.beat_map import carried_on, seconds_to_beats
 
 LOOP = ("G:maj", "E:min", "C:maj", "D:maj")
@@ -44,9 +44,9 @@ def song(bars: int = 8, drift: float = 0.02, metre: int = 4) -> tuple[Score, Gri
 
 def random_events(length: int, seed: int = 0) -> Batch:
     rng = np.random.default_rng(seed)
-    token = rng.integers(1, tokens.VOCABULARY, length)
+    token = rng.integers(1, tokenizer.VOCABULARY, length)
     time = np.cumsum(rng.integers(0, 9, length))
-    columns = (token, rng.integers(0, len(tokens.DURATIONS), length), time % 48, time, np.full(length, 48))
+    columns = (token, rng.integers(0, len(tokenizer.DURATIONS), length), time % 48, time, np.full(length, 48))
     return Batch(*(torch.from_numpy(c)[None] for c in columns))
 
 
@@ -82,7 +82,7 @@ def test_the_network_equals_a_naive_loop():
     known = {f: getattr(events, f)[0].tolist() for f in Batch.__dataclass_fields__}
     x = []
     for token, length, tick, room in zip(known["token"], known["duration"], known["tick"], known["room"], strict=True):
-        sounding = made.length.weight[length + 1 if token >= tokens.NOTE else 0]
+        sounding = made.length.weight[length + 1 if token >= tokenizer.NOTE else 0]
         x.append((table[token] + sounding + made.place.weight[tick] + made.bar_length.weight[room // 12]) * width**0.5)
 
     def norm(v, weight=1.0):
@@ -128,8 +128,8 @@ def test_the_grammar_of_training_is_the_grammar_of_sampling():
     batch = Batch.of(events)
     nothing = torch.zeros_like(batch.token)  # PAD, which is never legal, is let through as the target
     tensors = grammar(batch, torch.from_numpy(families)[None], nothing)[0].numpy()
-    arrays = tokens.allowed(events.token, events.tick, events.room, families)
-    arrays[:, tokens.PAD] = True
+    arrays = tokenizer.allowed(events.token, events.tick, events.room, families)
+    arrays[:, tokenizer.PAD] = True
     np.testing.assert_array_equal(tensors, arrays)
 
 
@@ -280,7 +280,7 @@ def test_silence_before_the_outro_is_not_heard():
 
 def test_no_two_bars_in_a_row_stay_silent(monkeypatch):
     made = untrained()
-    close = torch.eye(tokens.VOCABULARY)[tokens.BAR] * 100  # it would close every bar at once
+    close = torch.eye(tokenizer.VOCABULARY)[tokenizer.BAR] * 100  # it would close every bar at once
     monkeypatch.setattr(made, "token_logits", lambda hidden, table: hidden @ table.T + close)
     piece = Piece(4, 100.0, 0, np.full(20, 4), np.zeros((0, 5), np.int64), np.zeros((0, 3), np.int64))
     rows = write_bars(made, Task(piece, 0, 20, [1]), Manner(1.0, 1.0, 0.0, 0.25), np.random.default_rng(0))
@@ -336,9 +336,16 @@ def test_other_files_are_refused(tmp_path):
 
 def test_the_memory_recalls_what_followed_before():
     memory = Memory()
-    phrase = [tokens.BAR, tokens.GEN, tokens.NOTE + 40, tokens.POS + 12, tokens.NOTE + 44, tokens.POS + 24]
+    phrase = [
+        tokenizer.BAR,
+        tokenizer.GEN,
+        tokenizer.NOTE + 40,
+        tokenizer.POS + 12,
+        tokenizer.NOTE + 44,
+        tokenizer.POS + 24,
+    ]
     for token in phrase * 2 + phrase[:5]:
-        memory.hear(token, 5 if token >= tokens.NOTE else 0, 0)
+        memory.hear(token, 5 if token >= tokenizer.NOTE else 0, 0)
     event = memory.recall_event()
     assert event.place is not None
     assert event.share.argmax() == phrase[5]
@@ -354,5 +361,5 @@ def test_mixing_keeps_a_distribution_and_the_grammars_zeros():
 
 
 def test_families_are_numbered_as_they_are_named():
-    assert FAMILIES[tokens.DRUMS] == "drums"
-    assert tokens.FAMILY_OF.max() == len(FAMILIES) - 1
+    assert FAMILIES[tokenizer.DRUMS] == "drums"
+    assert tokenizer.FAMILY_OF.max() == len(FAMILIES) - 1

@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from models.core.errors import BadInput
-from models.music_transformer import PlaySettings, evaluation, likelihood, measures, sampling
-from models.music_transformer.markov import Markov
-from models.music_transformer.memory import ORDERS
-from models.music_transformer.network import Config, MusicTransformer
-from models.music_transformer.tokens import FAMILIES, Piece
+from models.generation import PlaySettings, sampling
+from models.generation.evaluation import continuation, likelihood, metrics
+from models.generation.evaluation.markov import Markov
+from models.generation.network import Config, MusicTransformer
+from models.generation.ngram_cache import ORDERS
+from models.generation.tokenizer import FAMILIES, Piece
 
 BASS, PIANO, MELODY = (FAMILIES.index(f) for f in ("bass", "piano", "melody"))
 
@@ -77,15 +78,15 @@ def test_the_chances_of_one_stretch_are_those_of_the_whole():
 
 
 def test_figures_tell_good_bars_from_bad():
-    trial = evaluation.trial_of(loop(bars=24))
+    trial = continuation.trial_of(loop(bars=24))
     assert trial is not None
-    real = evaluation.figures(trial, trial.real, trial.real)
+    real = continuation.figures(trial, trial.real, trial.real)
     assert real["in_key"] == 1
     assert real["self_repetition"] == real["verbatim"] == 1
     assert real["pitch_overlap"] > 0.95
     assert real["groove"] > 0.95
     off = trial.real + np.array([0, 0, 0, 1, 0])
-    wrong = evaluation.figures(trial, off, off)
+    wrong = continuation.figures(trial, off, off)
     assert wrong["in_key"] < 0.6
     assert wrong["pitch_overlap"] < 0.6
     assert wrong["verbatim"] < 1
@@ -93,16 +94,16 @@ def test_figures_tell_good_bars_from_bad():
 
 
 def test_key_does_not_depend_on_the_transposition():
-    trial = evaluation.trial_of(loop(shift=3))
+    trial = continuation.trial_of(loop(shift=3))
     assert trial is not None
-    assert measures.in_key(trial.real, 3) == 1
+    assert metrics.in_key(trial.real, 3) == 1
 
 
 def test_the_whole_evaluation_has_every_row(monkeypatch):
     monkeypatch.setattr(sampling, "MOST_EVENTS", 6)
     songs = [loop(seed=s) for s in range(3)]
-    found = evaluation.continuation(untrained(), songs, [], PlaySettings(follow=1.0))
-    assert list(found["rows"]) == list(evaluation.ROWS)
+    found = continuation.continuation(untrained(), songs, [], PlaySettings(follow=1.0))
+    assert list(found["rows"]) == list(continuation.ROWS)
     assert found["songs"] == 3
     for row in found["rows"].values():
         for name in ("in_key", "pitch_overlap", "groove", "onset_overlap", "self_repetition", "verbatim", "chord_tone"):
@@ -118,17 +119,17 @@ def test_the_whole_evaluation_has_every_row(monkeypatch):
 
 def test_too_few_songs_are_refused():
     with pytest.raises(BadInput, match="at least two songs"):
-        evaluation.continuation(untrained(), [loop()], [], PlaySettings())
+        continuation.continuation(untrained(), [loop()], [], PlaySettings())
 
 
 def test_a_songs_trials_lie_beside_each_other_and_its_figures_are_their_means():
     tune = loop(bars=75)
-    trials = evaluation.trials_of(tune)
+    trials = continuation.trials_of(tune)
     assert len(trials) == 3
-    assert [len(evaluation.trials_of(loop(bars=bars))) for bars in (23, 24, 47, 48)] == [0, 1, 1, 2]
+    assert [len(continuation.trials_of(loop(bars=bars))) for bars in (23, 24, 47, 48)] == [0, 1, 1, 2]
     numbered = replace(tune, notes=np.array([(bar, bar % 48, BASS, 36, 4) for bar in range(75) for _ in range(3)]))
-    firsts = [int(t.piece.notes[0, 1]) for t in evaluation.trials_of(numbered)]
+    firsts = [int(t.piece.notes[0, 1]) for t in continuation.trials_of(numbered)]
     assert firsts == [0, 25, 50 % 48], "a third of the song each, and the trial in its middle"
-    one = evaluation.judged(untrained(), [tune, loop(bars=24, seed=1)], [], PlaySettings())[0]
-    in_key = [evaluation.figures(t, t.real, None)["in_key"] for t in trials]
+    one = continuation.judged(untrained(), [tune, loop(bars=24, seed=1)], [], PlaySettings())[0]
+    in_key = [continuation.figures(t, t.real, None)["in_key"] for t in trials]
     assert one.rows["real"]["in_key"] == pytest.approx(sum(in_key) / 3)

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from models.music_transformer import tokens
-from models.music_transformer.harmony import chord_number
-from models.music_transformer.heard import Heard, Mishearing, load_heard, save_heard
-from models.music_transformer.robustness import error_rates
-from models.music_transformer.tokens import DRUMS, FAMILIES, TICKS, Piece, cut, encode
+from models.generation import tokenizer
+from models.generation.chords import chord_number
+from models.generation.evaluation.robustness import error_rates
+from models.generation.tokenizer import DRUMS, FAMILIES, TICKS, Piece, cut, encode
+from models.generation.training.transcription_noise import Heard, Mishearing, load_heard, save_heard
 
 BASS, PIANO, STRINGS, MELODY = (FAMILIES.index(f) for f in ("bass", "piano", "strings", "melody"))
 
@@ -42,12 +42,12 @@ def test_the_first_bars_are_as_heard_and_the_others_true():
 def test_what_was_heard_is_given_whatever_plays_it_and_its_chords_are_named():
     piece = misheard(band()).until(4)
     events = encode(piece, 0, 16, [BASS])
-    bars = np.cumsum(events.token == tokens.BAR) - 1
-    sounding = [set(tokens.FAMILY_OF[events.token[(bars == b) & (events.token >= tokens.DRUM)]]) for b in (0, 4)]
+    bars = np.cumsum(events.token == tokenizer.BAR) - 1
+    sounding = [set(tokenizer.FAMILY_OF[events.token[(bars == b) & (events.token >= tokenizer.DRUM)]]) for b in (0, 4)]
     assert sounding == [{DRUMS, BASS, PIANO, STRINGS, MELODY}, {BASS}]
     assert not events.written[bars < 4].any()
     assert events.written[bars >= 4].any()
-    named = (events.token >= tokens.CHORD) & (events.token < tokens.DRUM)
+    named = (events.token >= tokenizer.CHORD) & (events.token < tokenizer.DRUM)
     assert set(bars[named].tolist()) == {0, 1, 2, 3}
 
 

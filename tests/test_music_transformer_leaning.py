@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from models.music_transformer import tokens
-from models.music_transformer.leaning import CLASS_OF, SCALE, chord_leans, key_lean, leaned
-from models.music_transformer.network import Config, MusicTransformer
-from models.music_transformer.sampling import write_bars
-from models.music_transformer.tokens import FAMILIES, Piece
-from models.music_transformer.writing import Manner, Task
+from models.generation import tokenizer
+from models.generation.key_chord_bias import CLASS_OF, SCALE, chord_leans, key_lean, leaned
+from models.generation.network import Config, MusicTransformer
+from models.generation.requests import Manner, Task
+from models.generation.sampling import write_bars
+from models.generation.tokenizer import FAMILIES, Piece
 
 PIANO = FAMILIES.index("piano")
 
@@ -39,10 +39,10 @@ def test_the_chord_that_sounds_leans_from_its_tick_on():
 
 def test_leaning_changes_which_note_not_whether_one():
     rng = np.random.default_rng(0)
-    before = np.exp(rng.standard_normal(tokens.VOCABULARY))
+    before = np.exp(rng.standard_normal(tokenizer.VOCABULARY))
     after = leaned(before, key_lean(piece(), 0), 1.0)
-    np.testing.assert_array_equal(after[: tokens.NOTE], before[: tokens.NOTE])
-    odds = [x[tokens.NOTE :] for x in (before, after)]
+    np.testing.assert_array_equal(after[: tokenizer.NOTE], before[: tokenizer.NOTE])
+    odds = [x[tokenizer.NOTE :] for x in (before, after)]
     assert odds[1].sum() == pytest.approx(odds[0].sum())
     inside = np.isin(CLASS_OF, SCALE)
     assert odds[1][inside].sum() > 1.1 * odds[0][inside].sum()

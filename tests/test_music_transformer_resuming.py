@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from models.music_transformer import tokens
-from models.music_transformer.network import Config, MusicTransformer
-from models.music_transformer.resuming import PHRASE, Resuming
-from models.music_transformer.sampling import write_bars
-from models.music_transformer.tokens import DRUMS, Piece
-from models.music_transformer.writing import Manner, Task
+from models.generation import tokenizer
+from models.generation.drum_resumption import PHRASE, Resuming
+from models.generation.network import Config, MusicTransformer
+from models.generation.requests import Manner, Task
+from models.generation.sampling import write_bars
+from models.generation.tokenizer import DRUMS, Piece
 
-BASS = tokens.FAMILIES.index("bass")
+BASS = tokenizer.FAMILIES.index("bass")
 LOOP = [(0, 36), (6, 42), (7, 38), (24, 36), (24, 42)]
 """Tick and sound; 7 is no tick on which new notes begin by themselves."""
 
@@ -35,8 +35,8 @@ def drumless(monkeypatch) -> MusicTransformer:
 
     def logits(hidden, table):
         found = torch.full_like(plain(hidden, table), -30.0)
-        found[tokens.NOTE + 36 - tokens.LOWEST_PITCH] = 0.0
-        found[tokens.BAR] = -2.0
+        found[tokenizer.NOTE + 36 - tokenizer.LOWEST_PITCH] = 0.0
+        found[tokenizer.BAR] = -2.0
         return found
 
     monkeypatch.setattr(network, "token_logits", logits)
@@ -68,17 +68,17 @@ def test_where_drums_never_played_or_only_in_bars_of_another_length_nothing_is_d
 def test_other_notes_may_stand_between_the_strokes():
     resuming = Resuming()
     resuming.begin(song(8, 4), 7, True, 4.0)
-    legal = np.ones(tokens.VOCABULARY, bool)
-    resuming.restrict(legal, tokens.GEN, 0)
-    kick = tokens.DRUM + 36 - tokens.LOWEST_DRUM
-    assert legal[tokens.DRUM : kick + 1].all()
+    legal = np.ones(tokenizer.VOCABULARY, bool)
+    resuming.restrict(legal, tokenizer.GEN, 0)
+    kick = tokenizer.DRUM + 36 - tokenizer.LOWEST_DRUM
+    assert legal[tokenizer.DRUM : kick + 1].all()
     assert not legal[kick + 1 :].any()
-    assert not legal[tokens.BAR]
+    assert not legal[tokenizer.BAR]
     resuming.hear(kick, 3)
     assert len(resuming.due) == len(LOOP), "the same drum at another place"
     resuming.hear(kick, 0)
-    legal = np.ones(tokens.VOCABULARY, bool)
+    legal = np.ones(tokenizer.VOCABULARY, bool)
     resuming.restrict(legal, kick, 0)
-    assert legal[tokens.NOTE :].all()
-    assert legal[tokens.POS + 1 : tokens.POS + 7].all()
-    assert not legal[tokens.POS + 7 : tokens.CHORD].any()
+    assert legal[tokenizer.NOTE :].all()
+    assert legal[tokenizer.POS + 1 : tokenizer.POS + 7].all()
+    assert not legal[tokenizer.POS + 7 : tokenizer.CHORD].any()

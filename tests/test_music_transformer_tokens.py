@@ -5,23 +5,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.music_transformer import tokens
-from models.music_transformer.harmony import chord_number, chords_heard, key_shift, shift_of_key
-from models.music_transformer.tokens import DURATIONS, FAMILIES, TICKS, Piece, decode, encode
+from models.generation import tokenizer
+from models.generation.chords import chord_number, chords_heard, key_shift, shift_of_key
+from models.generation.tokenizer import DURATIONS, FAMILIES, TICKS, Piece, decode, encode
 
 
 @st.composite
 def pieces(draw):
-    metre = draw(st.integers(tokens.SMALLEST_METRE, tokens.LARGEST_METRE))
+    metre = draw(st.integers(tokenizer.SMALLEST_METRE, tokenizer.LARGEST_METRE))
     shift = draw(st.integers(-6, 5))
     bars = draw(st.integers(1, 6))
     rows = set()
     for _ in range(draw(st.integers(0, 40))):
         family = draw(st.integers(0, len(FAMILIES) - 1))
-        if family == tokens.DRUMS:
-            pitch, length = tokens.LOWEST_DRUM + draw(st.integers(0, tokens.DRUM_SOUNDS - 1)), 1
+        if family == tokenizer.DRUMS:
+            pitch, length = tokenizer.LOWEST_DRUM + draw(st.integers(0, tokenizer.DRUM_SOUNDS - 1)), 1
         else:
-            pitch = tokens.LOWEST_PITCH + draw(st.integers(0, tokens.PITCHES - 1)) - shift
+            pitch = tokenizer.LOWEST_PITCH + draw(st.integers(0, tokenizer.PITCHES - 1)) - shift
             length = int(draw(st.sampled_from(DURATIONS.tolist())))
         rows.add((draw(st.integers(0, bars - 1)), draw(st.integers(0, metre * TICKS - 1)), family, pitch, length))
     longest = {row[:4]: row for row in sorted(rows)}
@@ -45,11 +45,11 @@ def test_real_music_never_breaks_the_grammar(piece, given_families):
     write = [f for f in range(6) if f not in given_families]
     events = encode(piece, 0, piece.bars, write, given_families)
     families = np.isin(np.arange(6), write)
-    legal = tokens.allowed(events.token[:-1], events.tick[:-1], events.room[:-1], families)
+    legal = tokenizer.allowed(events.token[:-1], events.tick[:-1], events.room[:-1], families)
     drawn = np.flatnonzero(events.written[:-1])
     assert legal[drawn, events.token[1:][drawn]].all()
-    assert not legal[:, : tokens.BAR].any()
-    assert not legal[:, tokens.GEN : tokens.POS + 1].any()
+    assert not legal[:, : tokenizer.BAR].any()
+    assert not legal[:, tokenizer.GEN : tokenizer.POS + 1].any()
 
 
 def test_a_given_melody_comes_before_what_is_written_in_each_bar():
@@ -57,19 +57,19 @@ def test_a_given_melody_comes_before_what_is_written_in_each_bar():
     notes = np.array([(0, 0, bass, 40, 12), (0, 6, melody, 72, 6), (1, 0, bass, 43, 12), (1, 0, melody, 71, 6)])
     piece = Piece(4, 120.0, 0, np.array([4, 4]), notes, np.array([(0, 0, 1)]))
     events = encode(piece, 0, 2, [bass], [melody], chords=True)
-    kinds = [tokens.FAMILY_OF[t] for t in events.token]
-    gens = np.flatnonzero(events.token == tokens.GEN)
-    bars = np.flatnonzero(events.token == tokens.BAR)
+    kinds = [tokenizer.FAMILY_OF[t] for t in events.token]
+    gens = np.flatnonzero(events.token == tokenizer.GEN)
+    bars = np.flatnonzero(events.token == tokenizer.BAR)
     assert all(bar < gen for bar, gen in zip(bars, gens, strict=True))
     assert kinds.index(melody) < gens[0] < kinds.index(bass) < bars[1]
-    assert (events.token == tokens.CHORD + 1).sum() == 2  # the chord is said again in the second bar
+    assert (events.token == tokenizer.CHORD + 1).sum() == 2  # the chord is said again in the second bar
     assert not events.written[: gens[0]].any()
     assert events.written[gens[0]]
 
 
 def test_pitches_outside_the_nine_octaves_fold_into_them():
     notes = np.array([(0, 0, 1, 0, 1), (0, 1, 1, 127, 1)])
-    folded = (tokens.note_tokens(notes, 0) - tokens.NOTE) % tokens.PITCHES + tokens.LOWEST_PITCH
+    folded = (tokenizer.note_tokens(notes, 0) - tokenizer.NOTE) % tokenizer.PITCHES + tokenizer.LOWEST_PITCH
     assert folded.tolist() == [12, 115]
 
 

@@ -11,13 +11,15 @@ from flows.train_music_transformer import fit
 from models.core.errors import BadInput, Cancelled
 from models.core.progress import Watch
 from models.example_song.composition import compose
-from models.music_transformer import corpus, measures, tokens
-from models.music_transformer.corpus import Entry
-from models.music_transformer.heard import Heard
-from models.music_transformer.network import Batch, Config, MusicTransformer, load, save
-from models.music_transformer.tokens import DRUMS, FAMILIES, Piece
-from models.music_transformer.training import Recipe, Trainer, event_losses, in_bfloat16
-from models.music_transformer.windows import Arranging, Windows
+from models.generation import tokenizer
+from models.generation.evaluation import metrics
+from models.generation.network import Batch, Config, MusicTransformer, load, save
+from models.generation.tokenizer import DRUMS, FAMILIES, Piece
+from models.generation.training import corpus
+from models.generation.training.corpus import Entry
+from models.generation.training.training import Recipe, Trainer, event_losses, in_bfloat16
+from models.generation.training.transcription_noise import Heard
+from models.generation.training.windows import Arranging, Windows
 from models.symbolic.midi import to_midi
 
 BASS, PIANO, MELODY = (FAMILIES.index(f) for f in ("bass", "piano", "melody"))
@@ -48,8 +50,8 @@ def test_windows_are_of_one_length_and_teach_only_what_is_written():
         window = windows.window(100)
         events = window.events
         assert {len(getattr(events, f)) for f in type(events).__dataclass_fields__} == {100}
-        assert (np.diff(events.time[events.token == tokens.BAR]) > 0).all()
-        assert not (window.learned & (events.token < tokens.BAR)).any()
+        assert (np.diff(events.time[events.token == tokenizer.BAR]) > 0).all()
+        assert not (window.learned & (events.token < tokenizer.BAR)).any()
         assert events.written[np.flatnonzero(window.learned) - 1].all()
 
 
@@ -63,11 +65,11 @@ def test_bars_that_were_heard_are_not_learned_and_what_follows_is_whole(known):
     windows = Windows([replace(entries()[0], piece=piece)], certain, 0, [wrong])
     window = windows._stretch(400)
     token, first = window.events.token, int(np.flatnonzero(window.events.written)[0])
-    families = [set(tokens.FAMILY_OF[part[part >= tokens.DRUM]].tolist()) for part in np.split(token, [first])]
+    families = [set(tokenizer.FAMILY_OF[part[part >= tokenizer.DRUM]].tolist()) for part in np.split(token, [first])]
     assert families == [{FAMILIES.index("guitar")}, piece.families]
     assert not window.learned[: first + 1].any()
     assert window.learned[first + 1 :].any()
-    assert (token[:first] == tokens.BAR).sum() in range(5, 14), "four to twelve bars heard, and the next one"
+    assert (token[:first] == tokenizer.BAR).sum() in range(5, 14), "four to twelve bars heard, and the next one"
 
 
 def test_a_piano_piece_is_dealt_out_to_a_band():
@@ -170,7 +172,7 @@ def test_a_midi_file_becomes_a_piece_with_its_key_and_chords(tmp_path):
     assert piece is not None
     assert piece.families >= {DRUMS, BASS, MELODY}
     assert piece.metre == 4
-    assert measures.in_key(piece.notes, piece.shift) == 1
+    assert metrics.in_key(piece.notes, piece.shift) == 1
     assert len(piece.chords) > 4
     saved = [Entry("a/b", "a", "b", piece)]
     corpus.save(saved, tmp_path / "corpus.npz")

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from models.music_transformer import tokens
-from models.music_transformer.accompaniment import accompaniments, in_chord, longest_run, variety
-from models.music_transformer.network import Config, MusicTransformer
-from models.music_transformer.play import PlaySettings
-from models.music_transformer.sampling import write_bars
-from models.music_transformer.tokens import FAMILIES, Piece
-from models.music_transformer.variety import Variety, usual_notes
-from models.music_transformer.writing import Manner, Task
+from models.generation import tokenizer
+from models.generation.evaluation.accompaniment import accompaniments, in_chord, longest_run, variety
+from models.generation.generate import PlaySettings
+from models.generation.network import Config, MusicTransformer
+from models.generation.repetition_penalty import Variety, usual_notes
+from models.generation.requests import Manner, Task
+from models.generation.sampling import write_bars
+from models.generation.tokenizer import FAMILIES, Piece
 
 DRUMS, BASS, PIANO, GUITAR, _, MELODY = range(len(FAMILIES))
 MANNER = Manner(0.9, 0.95, 0.7, 1.0, 0.6)
@@ -30,11 +30,11 @@ def stuck(monkeypatch) -> MusicTransformer:
     torch.manual_seed(0)
     network = MusicTransformer(replace(Config.debug(), context=256)).eval()
     plain = network.token_logits
-    favourite = tokens.NOTE + (GUITAR - 1) * tokens.PITCHES + 53 - tokens.LOWEST_PITCH
+    favourite = tokenizer.NOTE + (GUITAR - 1) * tokenizer.PITCHES + 53 - tokenizer.LOWEST_PITCH
 
     def logits(hidden, table):
         found = plain(hidden, table).clone()
-        found[..., tokens.NOTE :] -= 6.0
+        found[..., tokenizer.NOTE :] -= 6.0
         found[..., favourite] += 14.0
         return found
 
@@ -57,8 +57,8 @@ def test_a_prompt_that_is_stuck_is_not_taken_up_for_ever(stuck):
 
 
 def test_what_was_played_often_or_long_becomes_unlikelier_and_nothing_else():
-    odds = np.full(tokens.VOCABULARY, 1.0)
-    note = tokens.NOTE + (PIANO - 1) * tokens.PITCHES + 60 - tokens.LOWEST_PITCH
+    odds = np.full(tokenizer.VOCABULARY, 1.0)
+    note = tokenizer.NOTE + (PIANO - 1) * tokenizer.PITCHES + 60 - tokenizer.LOWEST_PITCH
     heard = Variety(0, {PIANO: 8.0})
     fresh = heard.tempered(odds, 0)
     for moment in range(4):
@@ -69,39 +69,39 @@ def test_what_was_played_often_or_long_becomes_unlikelier_and_nothing_else():
     tired = heard.tempered(odds, 12)
     assert tired[note] < 0.05 * fresh[note]
     assert tired[note + 1] > fresh[note + 1]
-    own = tokens.FAMILY_OF == PIANO
+    own = tokenizer.FAMILY_OF == PIANO
     assert tired[own].sum() == pytest.approx(odds[own].sum())
     np.testing.assert_allclose(tired[~own], fresh[~own])
 
 
 def test_notes_that_an_instrument_does_not_have_are_not_written():
-    fresh = Variety(-3, {BASS: 4.0}).tempered(np.full(tokens.VOCABULARY, 1.0), 0)
-    sounding = np.arange(tokens.PITCHES) + tokens.LOWEST_PITCH + 3
-    bass = fresh[tokens.FAMILY_OF == BASS] > 0
+    fresh = Variety(-3, {BASS: 4.0}).tempered(np.full(tokenizer.VOCABULARY, 1.0), 0)
+    sounding = np.arange(tokenizer.PITCHES) + tokenizer.LOWEST_PITCH + 3
+    bass = fresh[tokenizer.FAMILY_OF == BASS] > 0
     assert sounding[bass].min() == 28
     assert sounding[bass].max() == 60
 
 
 def test_a_family_that_fell_silent_is_called_back_and_one_that_rattles_held_back():
-    odds = np.full(tokens.VOCABULARY, 1.0)
+    odds = np.full(tokenizer.VOCABULARY, 1.0)
     heard = Variety(0, {DRUMS: 8.0, BASS: 4.0})
     for moment in range(8 * 40):
-        heard.hear(tokens.DRUM + moment % 5, moment)
+        heard.hear(tokenizer.DRUM + moment % 5, moment)
         if moment % 40 == 39:
             heard.bar_over()
     now = heard.tempered(odds, 999)
-    assert now[tokens.FAMILY_OF == BASS].sum() > 2 * odds[tokens.FAMILY_OF == BASS].sum()
-    assert now[tokens.FAMILY_OF == DRUMS].sum() < 0.5 * odds[tokens.FAMILY_OF == DRUMS].sum()
-    assert now[tokens.BAR] > 1
+    assert now[tokenizer.FAMILY_OF == BASS].sum() > 2 * odds[tokenizer.FAMILY_OF == BASS].sum()
+    assert now[tokenizer.FAMILY_OF == DRUMS].sum() < 0.5 * odds[tokenizer.FAMILY_OF == DRUMS].sum()
+    assert now[tokenizer.BAR] > 1
 
 
 def test_a_rhythm_section_is_called_back_ever_harder_and_soon_others_late():
     calls: dict[int, list[float]] = {DRUMS: [], PIANO: []}
     heard = Variety(0, {DRUMS: 8.0, PIANO: 8.0})
-    own = {family: family == tokens.FAMILY_OF for family in calls}
+    own = {family: family == tokenizer.FAMILY_OF for family in calls}
     for _ in range(30):
         heard.bar_over()
-        now = heard.tempered(np.full(tokens.VOCABULARY, 1.0), 0)
+        now = heard.tempered(np.full(tokenizer.VOCABULARY, 1.0), 0)
         for family, found in calls.items():
             found.append(now[own[family]].sum() / own[family].sum())
     assert calls[DRUMS][7] > 30 * calls[PIANO][7]
@@ -110,14 +110,14 @@ def test_a_rhythm_section_is_called_back_ever_harder_and_soon_others_late():
 
 
 def test_a_stroke_here_and_there_does_not_end_the_call():
-    own = np.flatnonzero(tokens.FAMILY_OF == DRUMS)
+    own = np.flatnonzero(tokenizer.FAMILY_OF == DRUMS)
     quiet, scattered = Variety(0, {DRUMS: 8.0}), Variety(0, {DRUMS: 8.0})
     for bar in range(8):
         if bar % 2:
             scattered.hear(int(own[0]), bar)
         for each in (quiet, scattered):
             each.bar_over()
-    shares = [each.tempered(np.full(tokens.VOCABULARY, 1.0), 0)[own].sum() for each in (quiet, scattered)]
+    shares = [each.tempered(np.full(tokenizer.VOCABULARY, 1.0), 0)[own].sum() for each in (quiet, scattered)]
     assert shares[1] > 0.5 * shares[0]
 
 
@@ -126,8 +126,8 @@ def test_a_family_that_was_silent_for_long_does_not_burst():
     variety = Variety(0, {piano: 4.0})
     for _ in range(20):
         variety.bar_over()
-    own = np.flatnonzero(piano == tokens.FAMILY_OF)
-    even = np.ones(tokens.VOCABULARY)
+    own = np.flatnonzero(piano == tokenizer.FAMILY_OF)
+    even = np.ones(tokenizer.VOCABULARY)
     share = [variety.tempered(even, 0)[own].sum()]
     for moment in range(24):
         variety.hear(int(own[40 + moment % 12]), moment)
@@ -137,8 +137,8 @@ def test_a_family_that_was_silent_for_long_does_not_burst():
 
 
 def test_a_bar_that_is_full_of_a_family_gets_no_more_of_its_notes_and_the_next_bar_is_free_again():
-    even = np.ones(tokens.VOCABULARY)
-    own, others = np.flatnonzero(tokens.FAMILY_OF == BASS), np.flatnonzero(tokens.FAMILY_OF == DRUMS)
+    even = np.ones(tokenizer.VOCABULARY)
+    own, others = np.flatnonzero(tokenizer.FAMILY_OF == BASS), np.flatnonzero(tokenizer.FAMILY_OF == DRUMS)
     variety = Variety(0, {DRUMS: 4.0, BASS: 4.0})
     share = []
     for moment in range(11):
@@ -153,11 +153,11 @@ def test_a_bar_that_is_full_of_a_family_gets_no_more_of_its_notes_and_the_next_b
 
 
 def test_a_bar_has_no_more_than_its_share_of_strokes_and_a_moment_no_more_than_a_drummer_has_limbs():
-    own = np.flatnonzero(tokens.FAMILY_OF == DRUMS)
+    own = np.flatnonzero(tokenizer.FAMILY_OF == DRUMS)
     variety = Variety(0, {DRUMS: 8.0})
 
     def share(moment: int) -> float:
-        return float(variety.tempered(np.ones(tokens.VOCABULARY), moment)[own].sum())
+        return float(variety.tempered(np.ones(tokenizer.VOCABULARY), moment)[own].sum())
 
     free = share(0)
     for stroke in range(4):
@@ -173,12 +173,12 @@ def test_a_bar_has_no_more_than_its_share_of_strokes_and_a_moment_no_more_than_a
 
 
 def test_what_was_played_before_fills_no_bar():
-    own = np.flatnonzero(tokens.FAMILY_OF == DRUMS)
+    own = np.flatnonzero(tokenizer.FAMILY_OF == DRUMS)
     fresh, after = Variety(0, {DRUMS: 4.0}), Variety(0, {DRUMS: 4.0})
     for moment in range(200):
         after.remember(int(own[moment % 5]), moment)
     for _ in range(2):
-        shares = [each.tempered(np.full(tokens.VOCABULARY, 1.0), 300)[own].sum() for each in (fresh, after)]
+        shares = [each.tempered(np.full(tokenizer.VOCABULARY, 1.0), 300)[own].sum() for each in (fresh, after)]
         assert shares[1] == pytest.approx(shares[0])
         for each in (fresh, after):
             each.bar_over()

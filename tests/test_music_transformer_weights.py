@@ -5,12 +5,12 @@ import pytest
 from flows.evaluate_continuation import own_songs
 from models.core import registry
 from models.example_song.composition import compose
-from models.music_transformer import PlaySettings, accompany, extend
-from models.music_transformer.harmony import shift_of_key
-from models.music_transformer.likelihood import chances
-from models.music_transformer.markov import Markov
-from models.music_transformer.network import MusicTransformer, load
-from models.music_transformer.tokens import cut
+from models.generation import PlaySettings, accompany, extend
+from models.generation.chords import shift_of_key
+from models.generation.evaluation.likelihood import chances
+from models.generation.evaluation.markov import Markov
+from models.generation.network import MusicTransformer, load
+from models.generation.tokenizer import cut
 from models.symbolic.beat_map import carried_on
 
 pytestmark = pytest.mark.weights

@@ -19,8 +19,8 @@ from models.audio.encode import write_wav
 from models.core.registry import find, verified
 from models.core.types import Samples, Wave
 from models.example_song import example_song
-from models.music_transformer import PlaySettings, accompany, extend
-from models.music_transformer import network as music_transformer
+from models.generation import PlaySettings, accompany, extend
+from models.generation import network as music_transformer
 from models.separation import overlap_add
 from models.separation.batching import packed
 from models.separation.checkpoints import load as load_separator

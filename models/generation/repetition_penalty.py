@@ -10,10 +10,10 @@ from collections.abc import Collection, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from models.music_transformer import tokens
-from models.music_transformer.tokens import DRUMS, FAMILIES, Piece
+from models.generation import tokenizer
+from models.generation.tokenizer import DRUMS, FAMILIES, Piece
 
-_TOKENS = {family: np.flatnonzero(family == tokens.FAMILY_OF) for family in range(len(FAMILIES))}
+_TOKENS = {family: np.flatnonzero(family == tokenizer.FAMILY_OF) for family in range(len(FAMILIES))}
 
 _LEFT_ALONE = {"bass": 8, "piano": 4, "guitar": 6, "strings": 4, "melody": 6}
 """So many onsets in a row with the same pitch are nothing unusual."""
@@ -63,7 +63,7 @@ class Variety:
 
         What is no note is ignored.
         """
-        family = int(tokens.FAMILY_OF[token])
+        family = int(tokenizer.FAMILY_OF[token])
         if family in self.counts:
             self.counts[family] += 1
         if family == DRUMS:
@@ -72,7 +72,7 @@ class Variety:
 
     def remember(self, token: int, moment: int) -> None:
         """Learn a note of an earlier bar, which does not fill this one."""
-        family = int(tokens.FAMILY_OF[token])
+        family = int(tokenizer.FAMILY_OF[token])
         if family in self.tracks:
             self.tracks[family].hear(token, moment)
 
@@ -107,7 +107,7 @@ class Variety:
             if self.counts[family] >= usual:  # who was silent for long is called back, but not to burst
                 push = min(push, 1.0)
             fresh[own] = (fresh[own] * kept if kept else odds[own]) * push * self._room(family, moment, coming)
-        fresh[tokens.BAR] *= _push(sum(self.lately.values()), sum(self.usual.values()))
+        fresh[tokenizer.BAR] *= _push(sum(self.lately.values()), sum(self.usual.values()))
         return fresh
 
     def _call(self, family: int) -> float:
@@ -184,11 +184,11 @@ class _Track:
 
 def _fitting(shift: int) -> NDArray[np.float64]:
     """How well each note lies for its family's instruments, 0 (not at all) to 1, in a piece moved by `shift`."""
-    fits = np.ones(tokens.VOCABULARY)
+    fits = np.ones(tokenizer.VOCABULARY)
     for family, name in enumerate(FAMILIES):
         if name in _COMPASS:
             own = _TOKENS[family]
-            pitch = (own - tokens.NOTE) % tokens.PITCHES + tokens.LOWEST_PITCH - shift
+            pitch = (own - tokenizer.NOTE) % tokenizer.PITCHES + tokenizer.LOWEST_PITCH - shift
             lowest, centre, highest, width = _COMPASS[name]
             fits[own] = np.exp(-0.5 * ((pitch - centre) / width) ** 2) * ((pitch >= lowest) & (pitch <= highest))
     return fits

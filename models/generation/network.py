@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from models.core.device import placed
 from models.core.errors import BadInput
-from models.music_transformer import tokens
+from models.generation import tokenizer
 
 WAVELENGTHS = (6, 12, 24, 36, 48, 72, 96, 144, 192, 384, 768, 3072)
 """Of the rotary angles that turn with musical time, in ticks: half a beat to 64 bars, duple and triple."""
@@ -64,7 +64,7 @@ class Batch:
     room: Tensor
 
     @classmethod
-    def of(cls, events: tokens.Events, device: str = "cpu") -> "Batch":
+    def of(cls, events: tokenizer.Events, device: str = "cpu") -> "Batch":
         """One sequence as a batch."""
         columns = (events.token, events.duration, events.tick, events.time, events.room)
         return cls(*(torch.from_numpy(np.asarray(c, np.int64))[None].to(device) for c in columns))
@@ -95,15 +95,15 @@ class MusicTransformer(nn.Module):
         super().__init__()
         self.config = config
         width = config.width
-        self.token = nn.Embedding(tokens.VOCABULARY, width)
-        self.traits = nn.Embedding(len(tokens.FAMILIES) + tokens.PITCHES + 12, width)
-        self.length = nn.Embedding(len(tokens.DURATIONS) + 1, width)
-        self.place = nn.Embedding(tokens.MOST_TICKS, width)
-        self.bar_length = nn.Embedding(tokens.LARGEST_METRE + 1, width)
+        self.token = nn.Embedding(tokenizer.VOCABULARY, width)
+        self.traits = nn.Embedding(len(tokenizer.FAMILIES) + tokenizer.PITCHES + 12, width)
+        self.length = nn.Embedding(len(tokenizer.DURATIONS) + 1, width)
+        self.place = nn.Embedding(tokenizer.MOST_TICKS, width)
+        self.bar_length = nn.Embedding(tokenizer.LARGEST_METRE + 1, width)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
         self.norm = nn.RMSNorm(width)
         self.length_hidden = nn.Linear(2 * width, width)
-        self.length_out = nn.Linear(width, len(tokens.DURATIONS))
+        self.length_out = nn.Linear(width, len(tokenizer.DURATIONS))
         self.trait_of: Tensor
         self.register_buffer("trait_of", _traits(), persistent=False)
         for embedding in (self.token, self.traits, self.length, self.place, self.bar_length):
@@ -120,10 +120,10 @@ class MusicTransformer(nn.Module):
 
     def forward(self, batch: Batch, cache: Cache | None = None) -> Tensor:
         """Hidden states (B, T, D); with a cache, `batch` holds only the events that come after what it remembers."""
-        pitched = (batch.token >= tokens.NOTE).long()
+        pitched = (batch.token >= tokenizer.NOTE).long()
         table = cache.table if cache else self.table()
         x = F.embedding(batch.token, table) + self.length((batch.duration + 1) * pitched)
-        x = x + self.place(batch.tick) + self.bar_length(batch.room // tokens.TICKS)
+        x = x + self.place(batch.tick) + self.bar_length(batch.room // tokenizer.TICKS)
         x = x * self.config.width**0.5
         past = cache.length if cache else 0
         angles = self._angles(batch.time, past) if self.config.positions == "rotary" else None
@@ -235,13 +235,13 @@ def _turned(x: Tensor, angles: Tensor) -> Tensor:
 
 def _traits() -> Tensor:
     """For each token three rows of the trait table: family, pitch, pitch class; the last row + 1 is "none"."""
-    none = len(tokens.FAMILIES) + tokens.PITCHES + 12
-    traits = torch.full((tokens.VOCABULARY, 3), none)
-    sounding = torch.arange(tokens.DRUM, tokens.VOCABULARY)
-    traits[sounding, 0] = torch.from_numpy(tokens.FAMILY_OF[tokens.DRUM :])
-    pitch = (sounding[tokens.DRUM_SOUNDS :] - tokens.NOTE) % tokens.PITCHES
-    traits[tokens.NOTE :, 1] = len(tokens.FAMILIES) + pitch
-    traits[tokens.NOTE :, 2] = len(tokens.FAMILIES) + tokens.PITCHES + (pitch + tokens.LOWEST_PITCH) % 12
+    none = len(tokenizer.FAMILIES) + tokenizer.PITCHES + 12
+    traits = torch.full((tokenizer.VOCABULARY, 3), none)
+    sounding = torch.arange(tokenizer.DRUM, tokenizer.VOCABULARY)
+    traits[sounding, 0] = torch.from_numpy(tokenizer.FAMILY_OF[tokenizer.DRUM :])
+    pitch = (sounding[tokenizer.DRUM_SOUNDS :] - tokenizer.NOTE) % tokenizer.PITCHES
+    traits[tokenizer.NOTE :, 1] = len(tokenizer.FAMILIES) + pitch
+    traits[tokenizer.NOTE :, 2] = len(tokenizer.FAMILIES) + tokenizer.PITCHES + (pitch + tokenizer.LOWEST_PITCH) % 12
     return traits
 
 

@@ -13,14 +13,14 @@ import numpy as np
 
 from models.core.errors import BadInput
 from models.core.progress import UNWATCHED, Watch
-from models.music_transformer.likelihood import chances, interval
-from models.music_transformer.markov import Markov
-from models.music_transformer.measures import MELODY, chord_tone, groove, in_key, overlap, repetition
-from models.music_transformer.network import MusicTransformer
-from models.music_transformer.play import PlaySettings
-from models.music_transformer.sampling import write_bars
-from models.music_transformer.tokens import DRUMS, TICKS, Ints, Piece, cut
-from models.music_transformer.writing import Task
+from models.generation.evaluation.likelihood import chances, interval
+from models.generation.evaluation.markov import Markov
+from models.generation.evaluation.metrics import MELODY, chord_tone, groove, in_key, overlap, repetition
+from models.generation.generate import PlaySettings
+from models.generation.network import MusicTransformer
+from models.generation.requests import Task
+from models.generation.sampling import write_bars
+from models.generation.tokenizer import DRUMS, TICKS, Ints, Piece, cut
 
 PROMPT, PLAYED = 8, 16
 """Bars heard and bars written."""

@@ -6,16 +6,16 @@ A product of experts (Hinton 2002), in the network's own pitch classes, where th
 import numpy as np
 from numpy.typing import NDArray
 
-from models.music_transformer import tokens
-from models.music_transformer.harmony import chord_tones
-from models.music_transformer.tokens import DRUMS, Piece
+from models.generation import tokenizer
+from models.generation.chords import chord_tones
+from models.generation.tokenizer import DRUMS, Piece
 
 SCALE = (0, 2, 4, 5, 7, 9, 11)
 _SCALE_NOTES = 24
 """How many notes spread over the scale the key alone is worth, beside those that were heard."""
 _CHORD_ODDS = 6.0
 """How much likelier a tone of the chord is than another at full leaning."""
-CLASS_OF = (np.arange(tokens.VOCABULARY - tokens.NOTE) % tokens.PITCHES + tokens.LOWEST_PITCH) % 12
+CLASS_OF = (np.arange(tokenizer.VOCABULARY - tokenizer.NOTE) % tokenizer.PITCHES + tokenizer.LOWEST_PITCH) % 12
 """The pitch class of each pitched note's token, from `tokens.NOTE` on."""
 
 
@@ -30,9 +30,9 @@ def key_lean(piece: Piece, before: int) -> NDArray[np.float64]:
 
 def chord_leans(piece: Piece, bar: int) -> NDArray[np.float64]:
     """Log odds of each pitch class at each tick of a bar, from the chord sounding there. Shape: (ticks, 12)."""
-    leans = np.zeros((int(piece.bar_beats[bar]) * tokens.TICKS, 12))
-    moment = piece.chords[:, 0] * tokens.MOST_TICKS + piece.chords[:, 1]
-    first = int(np.searchsorted(moment, bar * tokens.MOST_TICKS, side="right")) - 1
+    leans = np.zeros((int(piece.bar_beats[bar]) * tokenizer.TICKS, 12))
+    moment = piece.chords[:, 0] * tokenizer.MOST_TICKS + piece.chords[:, 1]
+    first = int(np.searchsorted(moment, bar * tokenizer.MOST_TICKS, side="right")) - 1
     for place in range(max(first, 0), len(piece.chords)):
         at, tick, chord = piece.chords[place].tolist()
         if at > bar:
@@ -48,7 +48,7 @@ def leaned(odds: NDArray[np.float64], lean: NDArray[np.float64], strength: float
 
     Which pitch class is likelier changes; how likely any pitched note is does not.
     """
-    notes = odds[tokens.NOTE :]
+    notes = odds[tokenizer.NOTE :]
     moved = notes * np.exp(strength * lean[CLASS_OF])
     total = moved.sum()
-    return np.concatenate([odds[: tokens.NOTE], moved * (notes.sum() / total) if total > 0 else notes])
+    return np.concatenate([odds[: tokenizer.NOTE], moved * (notes.sum() / total) if total > 0 else notes])

@@ -3,12 +3,12 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from models.music_transformer.tokens import Piece
+from models.generation.tokenizer import Piece
 
 
 @dataclass(frozen=True)
 class Manner:
-    """How events are drawn: see `models.music_transformer.PlaySettings`, whose fields these are."""
+    """How events are drawn: see `models.generation.PlaySettings`, whose fields these are."""
 
     temperature: float
     top_p: float

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.music_transformer import tokens
-from models.music_transformer.memory import ORDERS, Memory
-from models.music_transformer.network import Batch, MusicTransformer
-from models.music_transformer.tokens import Events, Piece, encode
+from models.generation import tokenizer
+from models.generation.network import Batch, MusicTransformer
+from models.generation.ngram_cache import ORDERS, Memory
+from models.generation.tokenizer import Events, Piece, encode
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def chances(
     while done < last:
         first, stop = _span(piece, done, last, write, given, chords, network.config.context)
         events = encode(piece, first, stop, write, given, chords)
-        bar = np.cumsum(events.token == tokens.BAR) - 1 + first
+        bar = np.cumsum(events.token == tokenizer.BAR) - 1 + first
         rows.append(_window(network, events, bar >= done, memory, write))
         done = stop
     table = np.concatenate(rows)
@@ -70,7 +70,7 @@ def chances(
 
 
 def _listen(memory: Memory, events: Events) -> None:
-    for i in np.flatnonzero(events.written | (events.token == tokens.BAR)):
+    for i in np.flatnonzero(events.written | (events.token == tokenizer.BAR)):
         memory.hear(int(events.token[i]), int(events.duration[i]), int(events.tick[i]))
 
 
@@ -78,7 +78,7 @@ def _span(
     piece: Piece, done: int, last: int, write: Collection[int], given: Collection[int], chords: bool, context: int
 ) -> tuple[int, int]:
     """Bars [first, stop) that fit in the context: as many before `done` as fill half of it, new ones in the rest."""
-    first = tokens.reaching_back(piece, done, context // 2, write, given, chords)
+    first = tokenizer.reaching_back(piece, done, context // 2, write, given, chords)
     stop = done + 1
     while stop < last and len(encode(piece, first, stop + 1, write, given, chords)) <= context:
         stop += 1
@@ -93,13 +93,13 @@ def _window(
     write: Collection[int],
 ) -> NDArray[np.float64]:
     """A row of seven figures, as in `Chances`, for each written event among the `new` ones."""
-    families = np.isin(np.arange(len(tokens.FAMILIES)), list(write))
+    families = np.isin(np.arange(len(tokenizer.FAMILIES)), list(write))
     batch = Batch.of(events, str(network.trait_of.device))
     hidden = network(batch)
     table = network.table()
     logits = network.token_logits(hidden[0, :-1], table).double().cpu().numpy()
     lengths = torch.log_softmax(network.length_logits(hidden[0, :-1], batch.token[0, 1:], table), -1).cpu().numpy()
-    legal = tokens.allowed(events.token[:-1], events.tick[:-1], events.room[:-1], families)
+    legal = tokenizer.allowed(events.token[:-1], events.tick[:-1], events.room[:-1], families)
     logits = np.where(legal, logits, -np.inf)
     rows = []
     for i in np.flatnonzero(new):
@@ -109,7 +109,7 @@ def _window(
             event, held = memory.recall_event(), memory.recall_length(token)
             recalled = np.where(legal[i - 1], event.share, 0.0)
             known = event.place is not None and recalled.sum() > 0
-            is_note = token >= tokens.NOTE
+            is_note = token >= tokenizer.NOTE
             rows.append(
                 (
                     odds[token] / odds.sum(),
@@ -118,10 +118,10 @@ def _window(
                     np.exp(lengths[i - 1, length]) if is_note else 1.0,
                     held.share[length] if is_note else 1.0,
                     -1 if held.place is None or not is_note else held.place,
-                    token >= tokens.DRUM,
+                    token >= tokenizer.DRUM,
                 )
             )
-        if events.written[i] or token == tokens.BAR:
+        if events.written[i] or token == tokenizer.BAR:
             memory.hear(token, length, int(events.tick[i]))
     return np.array(rows, np.float64).reshape(-1, 7)
 

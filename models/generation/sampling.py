@@ -7,18 +7,18 @@ import torch
 from numpy.typing import NDArray
 
 from models.core.progress import UNWATCHED, Watch
-from models.music_transformer import tokens
-from models.music_transformer.leaning import chord_leans, key_lean, leaned
-from models.music_transformer.memory import Memory, mixed
-from models.music_transformer.network import Batch, Cache, MusicTransformer
-from models.music_transformer.resuming import Resuming
-from models.music_transformer.tokens import DRUMS, Events, Ints, decode, encode
-from models.music_transformer.variety import Variety, usual_notes
-from models.music_transformer.writing import Manner, Task
+from models.generation import tokenizer
+from models.generation.drum_resumption import Resuming
+from models.generation.key_chord_bias import chord_leans, key_lean, leaned
+from models.generation.network import Batch, Cache, MusicTransformer
+from models.generation.ngram_cache import Memory, mixed
+from models.generation.repetition_penalty import Variety, usual_notes
+from models.generation.requests import Manner, Task
+from models.generation.tokenizer import DRUMS, Events, Ints, decode, encode
 
 MOST_EVENTS = 160
 """A bar that has come to this many events is closed."""
-STRAIGHT = np.isin(np.arange(tokens.TICKS), (0, 3, 4, 6, 8, 9))
+STRAIGHT = np.isin(np.arange(tokenizer.TICKS), (0, 3, 4, 6, 8, 9))
 """The ticks of a beat on which new notes begin: sixteenths and triplets. Between them lie only the drummers' early and
 late strokes in what was learned from, which a band on a grid turns into a drummer who is always early."""
 COPIED, WEARY = 24, 0.9
@@ -50,7 +50,7 @@ class _Writer:
         self.network, self.task, self.manner, self.rng = network, task, manner, rng
         self.device = str(next(network.parameters()).device)
         self.piece = task.piece
-        self.families = np.isin(np.arange(len(tokens.FAMILIES)), list(task.write))
+        self.families = np.isin(np.arange(len(tokenizer.FAMILIES)), list(task.write))
         self.memory = Memory()
         self.variety = Variety(task.piece.shift, usual_notes(task.piece, task.start, task.write, manner.density))
         self.resuming = Resuming()
@@ -63,23 +63,23 @@ class _Writer:
         self.leans = np.zeros((0, 12))
         if task.start:
             past = self._encoded(0, task.start)
-            for i in np.flatnonzero(past.written | (past.token == tokens.BAR)):
+            for i in np.flatnonzero(past.written | (past.token == tokenizer.BAR)):
                 self.memory.hear(int(past.token[i]), int(past.duration[i]), int(past.tick[i]))
                 self.variety.remember(int(past.token[i]), int(past.time[i]))
-        self.begin = int(task.piece.bar_beats[: task.start].sum()) * tokens.TICKS
+        self.begin = int(task.piece.bar_beats[: task.start].sum()) * tokenizer.TICKS
 
     def bar(self, bar: int) -> Ints:
         """Write one bar and return its notes."""
         body = _opening(self._encoded(bar, bar + 1))
         self._make_room(bar, len(body))
         assert self.cache is not None
-        begin = int(self.piece.bar_beats[self.first : bar].sum()) * tokens.TICKS
+        begin = int(self.piece.bar_beats[self.first : bar].sum()) * tokenizer.TICKS
         body = replace(body, time=body.time + begin)
         hidden = self.network(Batch.of(body, self.device), self.cache)[0, -1]
         self.leans = self.key + chord_leans(self.piece, bar) * self.task.chords
         self.resuming.begin(self.piece, bar, self.variety.has_stopped(DRUMS), self.variety.usual.get(DRUMS, 0.0))
-        self.memory.hear(tokens.BAR, 0, 0)
-        self.memory.hear(tokens.GEN, 0, 0)
+        self.memory.hear(tokenizer.BAR, 0, 0)
+        self.memory.hear(tokenizer.GEN, 0, 0)
         new = decode(self._events(hidden, begin, int(body.room[-1])), self.piece.shift)[0]
         new[:, 0] = bar
         self.silent = not len(new)
@@ -90,16 +90,16 @@ class _Writer:
 
     def _events(self, hidden: torch.Tensor, begin: int, room: int) -> Events:
         """Events drawn until the bar is closed."""
-        drawn: list[tuple[int, int, int]] = [(tokens.BAR, 0, 0)]
-        token, tick = tokens.GEN, 0
+        drawn: list[tuple[int, int, int]] = [(tokenizer.BAR, 0, 0)]
+        token, tick = tokenizer.GEN, 0
         for count in range(MOST_EVENTS + 1):
-            if count == MOST_EVENTS and not tokens.POS < token < tokens.CHORD:
+            if count == MOST_EVENTS and not tokenizer.POS < token < tokenizer.CHORD:
                 break
             token = self._draw_event(hidden, token, tick, room)
-            if token == tokens.BAR:
+            if token == tokenizer.BAR:
                 break
-            tick = token - tokens.POS if tokens.POS < token < tokens.CHORD else tick
-            length = self._draw_length(hidden, token) if token >= tokens.NOTE else 0
+            tick = token - tokenizer.POS if tokenizer.POS < token < tokenizer.CHORD else tick
+            length = self._draw_length(hidden, token) if token >= tokenizer.NOTE else 0
             drawn.append((token, length, tick))
             self.memory.hear(token, length, tick)
             self.variety.hear(token, self.begin + tick)
@@ -113,14 +113,14 @@ class _Writer:
 
     def _draw_event(self, hidden: torch.Tensor, token: int, tick: int, room: int) -> int:
         assert self.cache is not None
-        legal = tokens.allowed(np.array(token), np.array(tick), np.array(room), self.families)
-        legal[tokens.BAR] &= not (self.silent and token == tokens.GEN)
-        legal[tokens.POS : tokens.CHORD] &= np.resize(STRAIGHT, tokens.MOST_TICKS)
+        legal = tokenizer.allowed(np.array(token), np.array(tick), np.array(room), self.families)
+        legal[tokenizer.BAR] &= not (self.silent and token == tokenizer.GEN)
+        legal[tokenizer.POS : tokenizer.CHORD] &= np.resize(STRAIGHT, tokenizer.MOST_TICKS)
         self.resuming.restrict(legal, token, tick)
         logits = self.network.token_logits(hidden, self.cache.table).double().cpu().numpy()
         # more density: the odds of one more note against moving on, or of moving on against closing the bar
-        logits[tokens.DRUM :] += np.log(self.manner.density)
-        logits[tokens.BAR] -= np.log(self.manner.density)
+        logits[tokenizer.DRUM :] += np.log(self.manner.density)
+        logits[tokenizer.BAR] -= np.log(self.manner.density)
         odds = _softmax(np.where(legal, logits, -np.inf))
         trust = self.network.config.event_trust
         recalled = self.memory.recall_event()
@@ -158,7 +158,7 @@ class _Writer:
             return
         share = context // 2 if self.cache is not None else context - context // 4
         task = self.task
-        self.first = tokens.reaching_back(self.piece, bar, share, task.write, task.given, task.chords)
+        self.first = tokenizer.reaching_back(self.piece, bar, share, task.write, task.given, task.chords)
         past = self._encoded(self.first, bar)
         self.cache = self.network.new_cache(max(context, len(past)) + coming + MOST_EVENTS + 1, self.device)
         self.network(Batch.of(past, self.device), self.cache)
@@ -166,7 +166,7 @@ class _Writer:
 
 def _opening(events: Events) -> Events:
     """Of one bar's events those from BAR to GEN: what is known before anything is written."""
-    window = slice(int(np.argmax(events.token == tokens.BAR)), int(np.argmax(events.token == tokens.GEN)) + 1)
+    window = slice(int(np.argmax(events.token == tokenizer.BAR)), int(np.argmax(events.token == tokenizer.GEN)) + 1)
     return Events(*(getattr(events, f)[window] for f in Events.__dataclass_fields__))
 
 

@@ -13,11 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.core.progress import UNWATCHED, Watch
-from models.music_transformer import tokens
-from models.music_transformer.corpus import Entry
-from models.music_transformer.heard import Heard
-from models.music_transformer.network import Batch, Config, MusicTransformer
-from models.music_transformer.windows import Arranging, Windows
+from models.generation import tokenizer
+from models.generation.network import Batch, Config, MusicTransformer
+from models.generation.training.corpus import Entry
+from models.generation.training.transcription_noise import Heard
+from models.generation.training.windows import Arranging, Windows
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def event_losses(network: MusicTransformer, batch: Batch, families: Tensor) -> J
     token_loss = F.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none").view_as(target)
     lengths = network.length_logits(hidden, target, table)
     length_loss = F.cross_entropy(lengths.flatten(0, 1), length.flatten(), reduction="none").view_as(target)
-    return Judged(token_loss, length_loss * (target >= tokens.NOTE), logits.detach().argmax(-1) == target)
+    return Judged(token_loss, length_loss * (target >= tokenizer.NOTE), logits.detach().argmax(-1) == target)
 
 
 def in_bfloat16(network: MusicTransformer, batch: Batch, families: Tensor) -> Judged:
@@ -86,14 +86,14 @@ def grammar(past: Batch, families: Tensor, target: Tensor) -> Tensor:
 
     Shape: (B, T, vocabulary).
     """
-    what = torch.arange(tokens.VOCABULARY, device=target.device)
-    family = torch.from_numpy(tokens.FAMILY_OF).clamp(min=0).to(target.device)
+    what = torch.arange(tokenizer.VOCABULARY, device=target.device)
+    family = torch.from_numpy(tokenizer.FAMILY_OF).clamp(min=0).to(target.device)
     token, tick, room = past.token[..., None], past.tick[..., None], past.room[..., None]
-    after = torch.where(token >= tokens.DRUM, token, tokens.DRUM - 1)
+    after = torch.where(token >= tokenizer.DRUM, token, tokenizer.DRUM - 1)
     notes = (what > after) & families[:, family][:, None]
-    moves = (what > tokens.POS + tick) & (what < (tokens.POS + room).clamp(max=tokens.CHORD))
-    at_pos = (token > tokens.POS) & (token < tokens.CHORD)
-    return torch.where(what >= tokens.DRUM, notes, ~at_pos & ((what == tokens.BAR) | moves)) | (
+    moves = (what > tokenizer.POS + tick) & (what < (tokenizer.POS + room).clamp(max=tokenizer.CHORD))
+    at_pos = (token > tokenizer.POS) & (token < tokenizer.CHORD)
+    return torch.where(what >= tokenizer.DRUM, notes, ~at_pos & ((what == tokenizer.BAR) | moves)) | (
         what == target[..., None]
     )
 
@@ -173,7 +173,7 @@ class Trainer:
         keep = min(self.recipe.average, (1 + self.step) / (10 + self.step))
         for name, value in self.network.state_dict().items():
             self.averaged[name].lerp_(value, 1 - keep)
-        notes = (learned & (batch.token[:, 1:] >= tokens.DRUM)).sum()
+        notes = (learned & (batch.token[:, 1:] >= tokenizer.DRUM)).sum()
         return {
             "nats_per_event": round(float(nats.detach() / learned.sum()), 4),
             "nats_per_note": round(float(nats.detach() / notes), 4),

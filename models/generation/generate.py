@@ -10,13 +10,13 @@ from models.core.device import placed
 from models.core.errors import BadInput, unknown_name
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Grid, Score, Track
-from models.music_transformer.lattice import chords_again, ensemble, lay, score_of, without_silence
-from models.music_transformer.tokens import FAMILIES, Ints, Piece
-from models.music_transformer.writing import Manner, Task
+from models.generation.quantize import chords_again, ensemble, lay, score_of, without_silence
+from models.generation.requests import Manner, Task
+from models.generation.tokenizer import FAMILIES, Ints, Piece
 from models.symbolic.beat_map import beats_to_seconds, carried_on, seconds_to_beats
 
 if TYPE_CHECKING:
-    from models.music_transformer.network import MusicTransformer
+    from models.generation.network import MusicTransformer
 
 BAND = ("drums", "bass", "piano", "guitar", "strings")
 """What plays where the prompt does not say."""
@@ -126,7 +126,7 @@ def _written(
     network: "MusicTransformer", task: Task, manner: Manner, rng: np.random.Generator, watch: Watch = UNWATCHED
 ) -> Ints:
     """`sampling.write_bars`, imported with torch only where something is written."""
-    from models.music_transformer.sampling import write_bars
+    from models.generation.sampling import write_bars
 
     return write_bars(network, task, manner, rng, watch)
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from models.music_transformer.corpus import BANDS, Entry
-from models.music_transformer.harmony import plain
-from models.music_transformer.heard import Heard, Mishearing
-from models.music_transformer.network import Batch
-from models.music_transformer.tokens import DRUMS, FAMILIES, HAS, TICKS, Events, Ints, Piece, cut, encode
+from models.generation.chords import plain
+from models.generation.network import Batch
+from models.generation.tokenizer import DRUMS, FAMILIES, HAS, TICKS, Events, Ints, Piece, cut, encode
+from models.generation.training.corpus import BANDS, Entry
+from models.generation.training.transcription_noise import Heard, Mishearing
 
 BASS, PIANO, GUITAR, STRINGS, MELODY = (FAMILIES.index(f) for f in ("bass", "piano", "guitar", "strings", "melody"))
 _SOON = 8

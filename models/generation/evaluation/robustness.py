@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 
 from models.core.progress import UNWATCHED, Watch
-from models.music_transformer import evaluation
-from models.music_transformer.evaluation import PROMPT, Trial
-from models.music_transformer.heard import Heard
-from models.music_transformer.likelihood import chances, interval
-from models.music_transformer.measures import MELODY, in_key, overlap
-from models.music_transformer.network import MusicTransformer
-from models.music_transformer.play import PlaySettings
-from models.music_transformer.sampling import write_bars
-from models.music_transformer.tokens import DRUMS, TICKS, Ints, Piece, cut
-from models.music_transformer.writing import Task
+from models.generation.evaluation import continuation
+from models.generation.evaluation.continuation import PROMPT, Trial
+from models.generation.evaluation.likelihood import chances, interval
+from models.generation.evaluation.metrics import MELODY, in_key, overlap
+from models.generation.generate import PlaySettings
+from models.generation.network import MusicTransformer
+from models.generation.requests import Task
+from models.generation.sampling import write_bars
+from models.generation.tokenizer import DRUMS, TICKS, Ints, Piece, cut
+from models.generation.training.transcription_noise import Heard
 
 BEAT_ERRORS = ("half_tempo", "double_tempo", "late_downbeat")
 
@@ -53,8 +53,8 @@ def _gains(network: MusicTransformer, heard: Heard, other: Trial) -> dict[str, f
         "prompt_gain_clean": alone - after["clean"],
         "prompt_gain_heard": alone - after["heard"],
         "prompt_gain_heard_without_chords": alone - after["unnamed"],
-        "melody_gain_clean": evaluation.melody_gain(network, Trial(piece), other),
-        "melody_gain_heard": evaluation.melody_gain(network, Trial(piece), other, _melody(heard.notes)),
+        "melody_gain_clean": continuation.melody_gain(network, Trial(piece), other),
+        "melody_gain_heard": continuation.melody_gain(network, Trial(piece), other, _melody(heard.notes)),
     }
 
 
@@ -68,7 +68,7 @@ def _written(network: MusicTransformer, heard: Heard, settings: PlaySettings, se
     prompts |= {error: misbeaten(heard.piece, error) for error in BEAT_ERRORS}
     figures = {}
     for name, piece in prompts.items():
-        first = piece.bars - evaluation.PLAYED
+        first = piece.bars - continuation.PLAYED
         known = replace(piece, notes=piece.notes[piece.notes[:, 0] < first])
         task = Task(known, first, piece.bars, heard.piece.families)
         rows = write_bars(network, task, settings.manner, np.random.default_rng(seed))
@@ -91,7 +91,7 @@ def misbeaten(piece: Piece, error: str) -> Piece:
     room = piece.metre * TICKS
     bars = int(onset.max()) // room + 1
     rows = np.column_stack([onset // room, onset % room, notes[:, 2:4], np.maximum(np.round(length * ratio), 1)])
-    beats = np.full(bars + evaluation.PLAYED, piece.metre)
+    beats = np.full(bars + continuation.PLAYED, piece.metre)
     none = np.zeros((0, 3), np.int64)
     tempo = piece.tempo_bpm * ratio
     return Piece(piece.metre, tempo, piece.shift, beats, np.unique(rows.astype(np.int64), axis=0), none)

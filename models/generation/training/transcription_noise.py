@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from models.music_transformer.corpus import Entry, load, save
-from models.music_transformer.harmony import plain
-from models.music_transformer.tokens import DRUMS, MOST_TICKS, QUALITIES, TICKS, Ints, Piece, cut
+from models.generation.chords import plain
+from models.generation.tokenizer import DRUMS, MOST_TICKS, QUALITIES, TICKS, Ints, Piece, cut
+from models.generation.training.corpus import Entry, load, save
 
 _NEAR = TICKS // 4
 """Ticks between a note and what was heard of it at most."""

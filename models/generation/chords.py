@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from models.music_transformer.tokens import DRUMS, QUALITIES, TICKS, Ints
+from models.generation.tokenizer import DRUMS, QUALITIES, TICKS, Ints
 
 _LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _QUALITY_OF = (

@@ -15,9 +15,9 @@ import symusic
 
 from models.core.errors import BadInput
 from models.core.types import Track
-from models.music_transformer.harmony import chord_rows, chords_heard, key_shift, shift_of_key
-from models.music_transformer.lattice import bars_between, family_of
-from models.music_transformer.tokens import DRUMS, FAMILIES, LARGEST_METRE, SMALLEST_METRE, TICKS, Ints, Piece
+from models.generation.chords import chord_rows, chords_heard, key_shift, shift_of_key
+from models.generation.quantize import bars_between, family_of
+from models.generation.tokenizer import DRUMS, FAMILIES, LARGEST_METRE, SMALLEST_METRE, TICKS, Ints, Piece
 
 SOURCES = ("pop909", "freedoom", "openmsx", "nottingham", "groove")
 BANDS = ("freedoom", "openmsx")

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from models.core.progress import UNWATCHED, Watch
-from models.music_transformer.harmony import chord_tones
-from models.music_transformer.likelihood import interval
-from models.music_transformer.measures import MELODY, repetition
-from models.music_transformer.network import MusicTransformer
-from models.music_transformer.play import BAND, PlaySettings
-from models.music_transformer.sampling import write_bars
-from models.music_transformer.tokens import DRUMS, FAMILIES, TICKS, Ints, Piece, cut
-from models.music_transformer.writing import Task
+from models.generation.chords import chord_tones
+from models.generation.evaluation.likelihood import interval
+from models.generation.evaluation.metrics import MELODY, repetition
+from models.generation.generate import BAND, PlaySettings
+from models.generation.network import MusicTransformer
+from models.generation.requests import Task
+from models.generation.sampling import write_bars
+from models.generation.tokenizer import DRUMS, FAMILIES, TICKS, Ints, Piece, cut
 
 LONGEST = 48
 """At most so many bars of each song."""

@@ -5,8 +5,8 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import NDArray
 
-from models.music_transformer import tokens
-from models.music_transformer.tokens import Ints, Piece, decode, encode
+from models.generation import tokenizer
+from models.generation.tokenizer import Ints, Piece, decode, encode
 
 ORDER = 3
 """Events of context; each context also knows its place in the bar."""
@@ -26,56 +26,56 @@ class Markov:
         for context, token, length in _walk(piece):
             for order in range(ORDER + 1):
                 _add(self.events, context[: order + 1] if order else (), token, times)
-            if token >= tokens.NOTE:
+            if token >= tokenizer.NOTE:
                 _add(self.lengths, (token,), length, times)
                 _add(self.lengths, (), length, times)
 
     def nats_per_note(self, piece: Piece) -> float:
         """All nats spent on a piece over the number of its notes, the grammar's impossible events left out."""
         nats, notes = 0.0, 0
-        families = np.isin(np.arange(len(tokens.FAMILIES)), list(piece.families))
-        room = piece.metre * tokens.TICKS
+        families = np.isin(np.arange(len(tokenizer.FAMILIES)), list(piece.families))
+        room = piece.metre * tokenizer.TICKS
         for context, token, length in _walk(piece):
             nats -= np.log(self._event(context, room, families)[token] + 1e-12)
-            if token >= tokens.NOTE:
+            if token >= tokenizer.NOTE:
                 nats -= np.log(self._length(token)[length])
-            notes += token >= tokens.DRUM
+            notes += token >= tokenizer.DRUM
         return float(nats / max(notes, 1))
 
     def write(self, piece: Piece, start: int, stop: int, write: Collection[int], rng: np.random.Generator) -> Ints:
         """Bars [start, stop) drawn from the counts, as rows of `Piece.notes`."""
-        families = np.isin(np.arange(len(tokens.FAMILIES)), list(write))
+        families = np.isin(np.arange(len(tokenizer.FAMILIES)), list(write))
         rows = [np.zeros((0, 5), np.int64)]
         for bar in range(start, stop):
-            past, tick, drawn = [tokens.GEN, tokens.BAR], 0, [(tokens.BAR, 0, 0)]
-            room = int(piece.bar_beats[bar]) * tokens.TICKS
-            while len(drawn) < 80 or tokens.POS < past[0] < tokens.CHORD:
+            past, tick, drawn = [tokenizer.GEN, tokenizer.BAR], 0, [(tokenizer.BAR, 0, 0)]
+            room = int(piece.bar_beats[bar]) * tokenizer.TICKS
+            while len(drawn) < 80 or tokenizer.POS < past[0] < tokenizer.CHORD:
                 odds = self._event((tick, *past[:ORDER]), room, families)
                 token = int(rng.choice(len(odds), p=odds))
-                if token == tokens.BAR:
+                if token == tokenizer.BAR:
                     break
-                tick = token - tokens.POS if tokens.POS < token < tokens.CHORD else tick
+                tick = token - tokenizer.POS if tokenizer.POS < token < tokenizer.CHORD else tick
                 lengths = self._length(token)
-                length = int(rng.choice(len(lengths), p=lengths)) if token >= tokens.NOTE else 0
+                length = int(rng.choice(len(lengths), p=lengths)) if token >= tokenizer.NOTE else 0
                 drawn.append((token, length, tick))
                 past = [token, *past[: ORDER - 1]]
             column = np.array(drawn, np.int64).T
-            new = decode(tokens.Events(*column, *(np.zeros((3, len(drawn)), np.int64))), piece.shift)[0]
+            new = decode(tokenizer.Events(*column, *(np.zeros((3, len(drawn)), np.int64))), piece.shift)[0]
             new[:, 0] = bar
             rows.append(new)
         return np.concatenate(rows)
 
     def _event(self, context: Context, room: int, families: NDArray[np.bool_]) -> NDArray[np.float64]:
         """The distribution after `context` (the place in the bar, then the last events, newest first)."""
-        legal = tokens.allowed(np.array(context[1]), np.array(context[0]), np.array(room), families)
-        odds = np.full(tokens.VOCABULARY, 1 / tokens.VOCABULARY)
+        legal = tokenizer.allowed(np.array(context[1]), np.array(context[0]), np.array(room), families)
+        odds = np.full(tokenizer.VOCABULARY, 1 / tokenizer.VOCABULARY)
         for order in range(ORDER + 1):
             odds = _interpolated(odds, self.events.get(context[: order + 1] if order else ()))
         odds = np.where(legal, odds, 0.0)
         return np.asarray(odds / odds.sum())
 
     def _length(self, token: int) -> NDArray[np.float64]:
-        odds = np.full(len(tokens.DURATIONS), 1 / len(tokens.DURATIONS))
+        odds = np.full(len(tokenizer.DURATIONS), 1 / len(tokenizer.DURATIONS))
         return _interpolated(_interpolated(odds, self.lengths.get(())), self.lengths.get((token,)))
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.music_transformer import tokens
+from models.generation import tokenizer
 
 ORDERS = (12, 8, 5, 3, 2)
 """Lengths of the contexts in events, longest first."""
@@ -40,11 +40,11 @@ class Memory:
         """Learn one event of a written section and move on past it; `tick` is its place in the bar."""
         for key in self._contexts():
             _count(self.events[key], token)
-        if token >= tokens.NOTE:
+        if token >= tokenizer.NOTE:
             for key in self._contexts(token):
                 _count(self.lengths[key], length)
         self.past = [*self.past[-(ORDERS[0] - 1) :], token]
-        self.tick = 0 if token == tokens.BAR else tick
+        self.tick = 0 if token == tokenizer.BAR else tick
 
     def _contexts(self, *extra: int) -> Sequence[Hashable]:
         """Keys of the contexts now, longest first; shorter pasts give fewer."""
@@ -52,11 +52,11 @@ class Memory:
 
     def recall_event(self) -> Recollection:
         """What came next when the last events were heard before."""
-        return _recall(self.events, self._contexts(), tokens.VOCABULARY)
+        return _recall(self.events, self._contexts(), tokenizer.VOCABULARY)
 
     def recall_length(self, token: int) -> Recollection:
         """The same of the length of `token`, the note that comes next."""
-        return _recall(self.lengths, self._contexts(token), len(tokens.DURATIONS))
+        return _recall(self.lengths, self._contexts(token), len(tokenizer.DURATIONS))
 
 
 def _recall(table: dict[Hashable, Counts], keys: Sequence[Hashable], size: int) -> Recollection:

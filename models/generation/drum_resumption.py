@@ -6,8 +6,8 @@ Odds alone do not bring them back, for where to play next is drawn before who pl
 import numpy as np
 from numpy.typing import NDArray
 
-from models.music_transformer import tokens
-from models.music_transformer.tokens import DRUMS, Piece, note_tokens
+from models.generation import tokenizer
+from models.generation.tokenizer import DRUMS, Piece, note_tokens
 
 PHRASE = 4
 """Bars for which they do so the first time; twice as many each time after."""
@@ -35,13 +35,13 @@ class Resuming:
         if not self.due:
             return
         at, stroke = self.due[0]
-        legal[tokens.BAR] = False
+        legal[tokenizer.BAR] = False
         if tick == at:
-            legal[tokens.POS : tokens.CHORD] = False
+            legal[tokenizer.POS : tokenizer.CHORD] = False
             legal[stroke + 1 :] = False
         else:
-            legal[tokens.POS + at] = not tokens.POS < token < tokens.CHORD
-            legal[tokens.POS + at + 1 : tokens.CHORD] = False
+            legal[tokenizer.POS + at] = not tokenizer.POS < token < tokenizer.CHORD
+            legal[tokenizer.POS + at + 1 : tokenizer.CHORD] = False
 
     def hear(self, token: int, tick: int) -> None:
         """Learn what has been drawn."""

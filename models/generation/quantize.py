@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 
 from models.core.types import Grid, Note, Score, Track
-from models.music_transformer.harmony import chord_rows, key_shift, shift_of_key
-from models.music_transformer.tokens import DRUMS, FAMILIES, LARGEST_METRE, TICKS, Ints, Piece
+from models.generation.chords import chord_rows, key_shift, shift_of_key
+from models.generation.tokenizer import DRUMS, FAMILIES, LARGEST_METRE, TICKS, Ints, Piece
 from models.symbolic.beat_map import beats_to_seconds, downbeat_indices, seconds_to_beats
 
 PROGRAMS = {"drums": 0, "bass": 33, "piano": 0, "guitar": 25, "strings": 48, "melody": 73}

@@ -5,7 +5,7 @@ Notes are rows of `Piece.notes`.
 
 import numpy as np
 
-from models.music_transformer.tokens import DRUMS, FAMILIES, TICKS, Ints
+from models.generation.tokenizer import DRUMS, FAMILIES, TICKS, Ints
 
 MELODY = FAMILIES.index("melody")
 _SCALE = (0, 2, 4, 5, 7, 9, 11)

@@ -1,0 +1,1 @@
+"""How well the Music Transformer continues and accompanies."""

@@ -1,0 +1,1 @@
+"""Training the Music Transformer: corpus, windows, loop."""
