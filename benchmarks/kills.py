@@ -19,7 +19,7 @@ from uuid import UUID
 from prefect.client.orchestration import SyncPrefectClient
 
 from models.audio.encode import write_wav
-from models.example_song import example_song
+from models.synthesis.example_song import example_song
 from tests.postgres import PROGRAMS, Postgres, postgres
 from tests.service import FINAL, ROOT, Service, free_port
 

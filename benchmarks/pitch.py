@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from models.analysis.f0 import F0, PitchSettings, track_f0
 from models.core.types import Wave
-from models.example_song import example_song
+from models.synthesis.example_song import example_song
 
 LOW, HIGH, HOP_S = 60.0, 1100.0, 0.01
 

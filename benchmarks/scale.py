@@ -25,7 +25,7 @@ from uuid import UUID
 import psutil
 
 from models.audio.encode import write_wav
-from models.example_song import example_song
+from models.synthesis.example_song import example_song
 from tests.service import ROOT, Service
 
 

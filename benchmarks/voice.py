@@ -66,8 +66,8 @@ def prepare(folder: Path, name: str, seconds: float) -> None:
 
     from models.audio.encode import write_wav
     from models.core import registry
-    from models.example_song import example_song
     from models.so_vits_svc.voices import card, find_voice
+    from models.synthesis.example_song import example_song
 
     voice = find_voice(name)
     described = card(voice)

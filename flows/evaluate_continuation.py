@@ -85,9 +85,9 @@ def spread(items: Sequence[Any], most: int) -> list[Any]:
 
 def own_songs() -> Material:
     """The example song in several keys and playings; they are alike, so `markov` and `other_song` nearly know them."""
-    from models.example_song.composition import compose
     from models.generation.quantize import lay
     from models.symbolic.score_ops import without
+    from models.synthesis.example_song.composition import compose
 
     sheets = [compose(seed, 60.0) for seed in range(OWN_SONGS)]
     pieces = [lay(without(s.score, "backing_vocals"), s.grid, s.score.end_s)[0].piece for s in sheets]

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models.core.types import Score, Track, Wave
-from models.example_song import ExampleSong, example_song
 from models.separation.checkpoints import load, separator_path
 from models.separation.separate import SplitSettings, split
 from models.separation.stems import STEMS, check_sources, four_stems
+from models.synthesis.example_song import ExampleSong, example_song
 from models.transcription.evaluation.pieces import Piece, pieces, rendered
 
 if TYPE_CHECKING:

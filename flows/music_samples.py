@@ -34,12 +34,12 @@ RATE = 44_100
 def play_on(name: str, tracks: tuple[str, ...], out: Path, transformer: str) -> None:
     """One continuation: MIDI of the song and the new bars, sound from the bars that lead into these."""
     from models.core import registry
-    from models.example_song.composition import compose
     from models.generation import PlaySettings, extend
     from models.generation.generate import BAND
     from models.generation.network import load
     from models.symbolic.beat_map import carried_on
     from models.symbolic.score_ops import joined
+    from models.synthesis.example_song.composition import compose
 
     seed = int(name.split("_")[1])
     sheet = compose(seed, 30.0)
@@ -57,10 +57,10 @@ def play_on(name: str, tracks: tuple[str, ...], out: Path, transformer: str) -> 
 def accompany_melody(name: str, kept: tuple[str, ...], out: Path, transformer: str) -> None:
     """One accompaniment: the song's melody and what is kept of it over the new band."""
     from models.core import registry
-    from models.example_song.composition import compose
     from models.generation import PlaySettings, accompany
     from models.generation.network import load
     from models.symbolic.score_ops import joined, with_track
+    from models.synthesis.example_song.composition import compose
 
     seed = int(name.split("_")[1])
     sheet = compose(seed, 30.0)
@@ -77,8 +77,8 @@ def _write(score: Score, grid: Grid, start_s: float, end_s: float, path: Path) -
     import numpy as np
     import soundfile
 
-    from models.rendering import RenderSettings, render
     from models.symbolic.midi import to_midi
+    from models.synthesis.soundfont import RenderSettings, render
 
     path.with_suffix(".mid").write_bytes(to_midi(score, grid))
     sound = np.concatenate(list(render(score, int((end_s + 1.5) * RATE), RATE, RenderSettings())), axis=1)

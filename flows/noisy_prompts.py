@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from models.core.types import Grid, Samples, Score, Track, Wave
-from models.example_song.singer import Singer, sing_line
 from models.generation.evaluation import continuation
 from models.generation.evaluation.continuation import Trial
 from models.generation.evaluation.metrics import MELODY
@@ -16,6 +15,7 @@ from models.generation.tokenizer import Piece, cut
 from models.generation.training.corpus import BANDS, Entry
 from models.generation.training.transcription_noise import Heard, load_heard, save_heard
 from models.generation.training.windows import Arranging, Windows
+from models.synthesis.example_song.singer import Singer, sing_line
 
 RATE = 44_100
 LEVELS_DB = {"drums": -20.0, "bass": -22.0, "other": -22.0, "melody": -19.0}
@@ -98,7 +98,7 @@ def mixed(score: Score, seed: int) -> Wave:
 
 
 def _struck(track: Track, frames: int) -> Samples:
-    from models.rendering import RenderSettings, render
+    from models.synthesis.soundfont import RenderSettings, render
 
     return np.concatenate(list(render(Score((track,)), frames, RATE, RenderSettings())), axis=1)
 

@@ -15,11 +15,11 @@ from models.core.errors import BadInput, unknown_name
 from models.generation import PlaySettings
 from models.mastering import MasterSettings
 from models.mixing import MixSettings
-from models.rendering import RenderSettings
 from models.separation.lead_backing import PartingSettings
 from models.separation.separate import SplitSettings
 from models.so_vits_svc import DEFAULT_VOICE
 from models.so_vits_svc.convert import RevoiceSettings
+from models.synthesis.soundfont import RenderSettings
 from models.transcription.transcribe import ScoreSettings
 
 Backing = Literal["generated", "transcribed", "original"]

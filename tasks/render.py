@@ -5,8 +5,8 @@ from typing import Any
 
 from models.core.registry import file_digest
 from models.core.types import Clip, Score
-from models.rendering import RenderSettings
-from models.rendering import render as played
+from models.synthesis.soundfont import RenderSettings
+from models.synthesis.soundfont import render as played
 from tasks.caching import stage
 from tasks.progress import stage_watch
 from tasks.store import Store

@@ -60,7 +60,7 @@ def example(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> E
     """The example song remixed with every default but a short outro, on the CPU."""
     from flows.remix import remix
     from models.audio.encode import write_wav
-    from models.example_song import example_song
+    from models.synthesis.example_song import example_song
     from tasks import caching
 
     folder = tmp_path_factory.mktemp("example")

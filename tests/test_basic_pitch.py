@@ -6,7 +6,7 @@ import soundfile
 
 from models.core.progress import Watch
 from models.core.types import Note, Samples, Score, Track, Wave
-from models.rendering import RenderSettings, render
+from models.synthesis.soundfont import RenderSettings, render
 from models.transcription.basic_pitch.decode import BASS, OTHER, transcribe
 from models.transcription.basic_pitch.network import RATE, posteriors
 from models.transcription.basic_pitch.note_filter import InSong

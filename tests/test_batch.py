@@ -10,7 +10,7 @@ from flows.batch import Outcome, batch_remix, outcomes
 from flows.settings import Choices
 from models.audio.encode import write_wav
 from models.core.errors import BadInput
-from models.example_song import example_song
+from models.synthesis.example_song import example_song
 from tasks import folders
 from tests.hostile import sound
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from models.audio.encode import write_wav
-from models.example_song import example_song
+from models.synthesis.example_song import example_song
 from tests.postgres import PROGRAMS, postgres
 from tests.service import REMIX, ROOT, Service, free_port
 

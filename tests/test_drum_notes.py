@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from models.core.types import Note, Score, Track, Wave
-from models.example_song import example_song
-from models.rendering import RenderSettings, render
+from models.synthesis.example_song import example_song
+from models.synthesis.soundfont import RenderSettings, render
 from models.transcription.drums import DrumSettings, drum_notes
 from models.transcription.evaluation.metrics import drum_onsets
 

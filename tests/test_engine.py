@@ -22,10 +22,10 @@ from prefect.states import Failed
 from models.core.errors import BadInput, Cancelled
 from models.core.progress import Watch
 from models.core.types import Clip
-from models.example_song import example_song
 from models.separation.separate import SplitSettings
 from models.so_vits_svc.convert import Voice, load_voice
 from models.so_vits_svc.voices import find_voice
+from models.synthesis.example_song import example_song
 from tasks import resident
 from tasks.caching import can_pass, stage
 from tasks.engine import _Call, _outcome, take_turns

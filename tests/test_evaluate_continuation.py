@@ -9,7 +9,6 @@ from flows import evaluate_continuation as evaluating
 from flows import noisy_prompts
 from models.core import registry
 from models.core.errors import BadInput
-from models.example_song.composition import compose
 from models.generation import sampling
 from models.generation.chords import chord_number
 from models.generation.evaluation import continuation, metrics
@@ -19,6 +18,7 @@ from models.generation.tokenizer import FAMILIES, TICKS
 from models.generation.training.transcription_noise import Heard
 from models.symbolic.midi import to_midi
 from models.symbolic.score_ops import without
+from models.synthesis.example_song.composition import compose
 
 NO_CHORDS = np.zeros((0, 3), np.int64)
 FIGURES = {

@@ -8,7 +8,7 @@ from scipy.signal import find_peaks
 
 from models.core.errors import BadInput
 from models.core.types import Wave
-from models.example_song import ExampleSong, example_song
+from models.synthesis.example_song import ExampleSong, example_song
 
 RATE = 44100
 

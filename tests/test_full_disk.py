@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from models.audio.encode import write_wav
-from models.example_song import example_song
+from models.synthesis.example_song import example_song
 from tests.service import service
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(1200)]

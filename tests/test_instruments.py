@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from models.core.types import Note, Score, Track, Wave
-from models.rendering import RenderSettings, render
+from models.synthesis.soundfont import RenderSettings, render
 from models.transcription.program_choice import auto_program
 
 RATE = 44_100

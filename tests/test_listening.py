@@ -11,7 +11,7 @@ from models.analysis.beat_tracker.network import BeatTracker, load
 from models.core import registry
 from models.core.progress import Watch
 from models.core.types import Grid, Note, Score, Track, Wave
-from models.rendering import RenderSettings, render
+from models.synthesis.soundfont import RenderSettings, render
 
 RATE = 22_050
 SETTINGS = ListenSettings()

@@ -3,7 +3,7 @@ import pytest
 
 from models.analysis.f0 import F0, PitchSettings, track_f0
 from models.core.types import Note, Wave
-from models.example_song import ExampleSong, example_song
+from models.synthesis.example_song import ExampleSong, example_song
 from models.transcription.basic_pitch.network import posteriors
 from models.transcription.basic_pitch.note_filter import InSong
 from models.transcription.evaluation.metrics import note_onsets

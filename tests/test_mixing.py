@@ -12,8 +12,8 @@ from models.balance import Pair, balance, sections_of
 from models.core.errors import BadInput, Cancelled
 from models.core.progress import Watch
 from models.core.types import Samples, Wave
-from models.example_song import ExampleSong, example_song
 from models.mixing import MixSettings, Original, Part, mix, mix_buses
+from models.synthesis.example_song import ExampleSong, example_song
 
 RATE = 44100
 PLAIN = MixSettings(

@@ -10,7 +10,6 @@ from flows import noisy_prompts
 from flows.train_music_transformer import fit
 from models.core.errors import BadInput, Cancelled
 from models.core.progress import Watch
-from models.example_song.composition import compose
 from models.generation import tokenizer
 from models.generation.evaluation import metrics
 from models.generation.network import Batch, Config, MusicTransformer, load, save
@@ -21,6 +20,7 @@ from models.generation.training.training import Recipe, Trainer, event_losses, i
 from models.generation.training.transcription_noise import Heard
 from models.generation.training.windows import Arranging, Windows
 from models.symbolic.midi import to_midi
+from models.synthesis.example_song.composition import compose
 
 BASS, PIANO, MELODY = (FAMILIES.index(f) for f in ("bass", "piano", "melody"))
 BEATS = (0, 12, 24, 36)

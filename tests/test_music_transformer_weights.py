@@ -4,7 +4,6 @@ import pytest
 
 from flows.evaluate_continuation import own_songs
 from models.core import registry
-from models.example_song.composition import compose
 from models.generation import PlaySettings, accompany, extend
 from models.generation.chords import shift_of_key
 from models.generation.evaluation.likelihood import chances
@@ -12,6 +11,7 @@ from models.generation.evaluation.markov import Markov
 from models.generation.network import MusicTransformer, load
 from models.generation.tokenizer import cut
 from models.symbolic.beat_map import carried_on
+from models.synthesis.example_song.composition import compose
 
 pytestmark = pytest.mark.weights
 

@@ -18,7 +18,6 @@ from models.analysis.beat_tracker.inference import hear
 from models.audio.encode import write_wav
 from models.core.registry import find, verified
 from models.core.types import Samples, Wave
-from models.example_song import example_song
 from models.generation import PlaySettings, accompany, extend
 from models.generation import network as music_transformer
 from models.separation import overlap_add
@@ -29,6 +28,7 @@ from models.separation.separate import SplitSettings, split
 from models.so_vits_svc.convert import RevoiceSettings, convert, load_voice
 from models.so_vits_svc.voices import find_voice
 from models.symbolic.beat_map import carried_on
+from models.synthesis.example_song import example_song
 from tasks.engine import _Call, _for_several, take_turns
 from tasks.networks import NETWORKS, Networks
 from tasks.store import Store

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from models.audio.encode import write_wav
-from models.example_song import example_song
+from models.synthesis.example_song import example_song
 from tests.service import ROOT, Service
 
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", (ROOT / "docs" / "operating.md").read_text(), re.MULTILINE | re.DOTALL)

@@ -3,7 +3,7 @@ import pytest
 
 from models.core.errors import BadInput
 from models.core.types import Note, Score, Track
-from models.rendering import RenderSettings, render
+from models.synthesis.soundfont import RenderSettings, render
 
 RATE = 44_100
 PLAIN = RenderSettings()

@@ -1,7 +1,7 @@
 import numpy as np
 
-from models.example_song import example_song
 from models.separation.evaluation.songs import own_song
+from models.synthesis.example_song import example_song
 
 
 def test_the_first_is_the_example_song_taken_apart():

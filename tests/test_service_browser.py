@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from models.audio.encode import write_wav
-from models.example_song import example_song
+from models.synthesis.example_song import example_song
 from tests.chromium import Tab, chromium
 from tests.service import Service, service
 

@@ -9,7 +9,7 @@ from flows.cli.playing import playing
 from flows.settings import StageSettings, options, with_options
 from models.core.errors import BadInput
 from models.core.validation import MOST_SEED
-from models.rendering import shipped_soundfont
+from models.synthesis.soundfont import shipped_soundfont
 
 
 def test_options_are_put_where_they_belong_with_their_types():

@@ -6,7 +6,6 @@ import torch
 
 from models.analysis.f0 import F0, track_f0
 from models.core.types import Wave
-from models.example_song import example_song
 from models.so_vits_svc import meters
 from models.so_vits_svc.content import debug_config, fresh_encoder
 from models.so_vits_svc.convert import RevoiceSettings, load_voice
@@ -14,6 +13,7 @@ from models.so_vits_svc.evaluation import Ear, Figures, Sung, SungClip, means, m
 from models.so_vits_svc.meters import embedding, likeness, opinion
 from models.so_vits_svc.phones import PHONES
 from models.so_vits_svc.voices import Range, find_voice
+from models.synthesis.example_song import example_song
 
 RATE = 22_050
 

@@ -7,9 +7,9 @@ import pytest
 from flows import stages
 from models.core.errors import BadInput
 from models.core.types import Note, Score, Track
-from models.example_song.composition import compose
 from models.so_vits_svc.voices import Consent
 from models.symbolic.midi import to_midi
+from models.synthesis.example_song.composition import compose
 
 
 @pytest.fixture

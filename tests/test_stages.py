@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from models.audio.decode import Tags
 from models.audio.encode import write_wav
-from models.example_song import example_song
+from models.synthesis.example_song import example_song
 
 pytestmark = pytest.mark.weights
 

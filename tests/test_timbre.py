@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from models.example_song import example_song
 from models.so_vits_svc.timbre import BANDS, Timbre, spectrum
+from models.synthesis.example_song import example_song
 
 RATE = 22_050
 

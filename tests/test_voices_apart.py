@@ -4,8 +4,8 @@ import numpy as np
 
 from models.analysis.f0 import F0, PitchSettings, sung_s, track_f0
 from models.core.types import Wave
-from models.example_song.song import example_song
 from models.separation.lead_backing import Company, PartingSettings, company, kept_together
+from models.synthesis.example_song.song import example_song
 
 RATE = 44100
 

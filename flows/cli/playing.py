@@ -25,7 +25,7 @@ def playing(instruments: list[str] | None, soundfont: Path | None) -> list[str]:
     >>> playing(["other=Electric Piano", "bass=auto"], None)
     ['render.instruments=[["other", "Electric Piano"], ["bass", "auto"]]']
     """
-    from models.rendering import AUTO, check_soundfont, program_of
+    from models.synthesis.soundfont import AUTO, check_soundfont, program_of
 
     pairs = []
     for text in instruments or []:

@@ -119,10 +119,10 @@ def _example() -> Path:
     from models.core.registry import home
     from tasks.fingerprint import code_digest
 
-    song = home() / "example" / code_digest("models.example_song")[:16] / "example song.wav"
+    song = home() / "example" / code_digest("models.synthesis.example_song")[:16] / "example song.wav"
     if not song.exists():
         from models.audio.encode import write_wav
-        from models.example_song import example_song
+        from models.synthesis.example_song import example_song
 
         song.parent.mkdir(parents=True, exist_ok=True)
         write_wav(example_song(seed=0).mix, song)

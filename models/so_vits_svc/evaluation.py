@@ -18,10 +18,10 @@ from safetensors.torch import load_file
 
 from models.analysis.f0 import F0, track_f0
 from models.core.types import Samples, Wave
-from models.example_song.song import example_song
 from models.so_vits_svc.content import CONTENT_RATE, Encoder, content
 from models.so_vits_svc.convert import RevoiceSettings, Voice, auto_key, convert
 from models.so_vits_svc.meters import embedding, likeness, opinion
+from models.synthesis.example_song.song import example_song
 
 Floats = NDArray[np.float32]
 

@@ -15,7 +15,7 @@ from models.audio.framing import levels_db, magnitudes
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Note, Score, Source, Track, Wave
 from models.core.validation import check_ranges
-from models.rendering import RenderSettings, render
+from models.synthesis.soundfont import RenderSettings, render
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.core.types import Note, Score, Source, Track
-from models.rendering import RenderSettings, render
 from models.symbolic.general_midi import program_named
+from models.synthesis.soundfont import RenderSettings, render
 
 Floats = NDArray[np.float32]
 

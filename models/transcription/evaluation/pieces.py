@@ -15,9 +15,9 @@ import pretty_midi
 
 from models.core.errors import BadInput
 from models.core.types import Grid, Note, Score, Track, Wave
-from models.example_song.singer import Singer, sing_line
-from models.rendering import RenderSettings, render
 from models.symbolic.beat_map import beats_to_seconds
+from models.synthesis.example_song.singer import Singer, sing_line
+from models.synthesis.soundfont import RenderSettings, render
 
 RATE = 44_100
 _BASS_TOP = 50

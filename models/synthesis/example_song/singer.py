@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.signal.windows import hann
 
 from models.core.types import Note, Samples
-from models.example_song.composition import SAMPLE_RATE, SungNote
+from models.synthesis.example_song.composition import SAMPLE_RATE, SungNote
 
 Mono = NDArray[np.float64]
 HOP = 192

@@ -8,9 +8,9 @@ from scipy.signal import oaconvolve
 
 from models.audio.reverb import room
 from models.core.types import Grid, Samples, Score, Wave
-from models.example_song.composition import SAMPLE_RATE, Composition, compose
-from models.example_song.instruments import PANS, bass_guitar, drum_kit, electric_piano, play, plucked_string
-from models.example_song.singer import PitchContour, Singer, sing
+from models.synthesis.example_song.composition import SAMPLE_RATE, Composition, compose
+from models.synthesis.example_song.instruments import PANS, bass_guitar, drum_kit, electric_piano, play, plucked_string
+from models.synthesis.example_song.singer import PitchContour, Singer, sing
 
 Stereo = NDArray[np.float64]
 LEVELS_DB = {"drums": -19.0, "bass": -21.5, "other": -23.5, "lead_vocals": -18.5, "backing_vocals": -26.0}

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.signal import butter, sosfilt
 
 from models.core.types import Note
-from models.example_song import composition as paper
-from models.example_song.composition import SAMPLE_RATE
+from models.synthesis.example_song import composition as paper
+from models.synthesis.example_song.composition import SAMPLE_RATE
 
 Mono = NDArray[np.float64]
 Voice = Callable[[int, float, int], Mono]
