@@ -60,7 +60,7 @@ def pyin(audio: Wave) -> F0:
 
 
 def crepe(audio: Wave, size: str = "tiny") -> F0:
-    import models.so_vits_svc.torchaudio_on_cpu  # noqa: F401  (or torchcrepe's import fails)
+    import models.conversion.torchaudio_shim  # noqa: F401  (or torchcrepe's import fails)
 
     import torch  # isort: skip
     import torchcrepe  # isort: skip

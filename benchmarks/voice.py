@@ -25,11 +25,11 @@ def ours(folder: Path, name: str, pitch: str) -> float:
     import numpy as np
     import soundfile
 
+    from models.conversion.convert import RevoiceSettings, convert, load_voice
+    from models.conversion.voices.registry import find_voice
     from models.core.types import Wave
-    from models.so_vits_svc.convert import RevoiceSettings, convert, load_voice
-    from models.so_vits_svc.voices import find_voice
 
-    import models.so_vits_svc.singing  # isort: skip  # noqa: F401  (its imports are not the core)
+    import models.conversion.engines.so_vits  # isort: skip  # noqa: F401  (its imports are not the core)
 
     samples, rate = soundfile.read(folder / "sung.wav", dtype="float32", always_2d=True)
     start = time.perf_counter()
@@ -40,7 +40,7 @@ def ours(folder: Path, name: str, pitch: str) -> float:
 
 
 def theirs(folder: Path, name: str, pitch: str) -> float:
-    import models.so_vits_svc.torchaudio_on_cpu  # noqa: F401  (or the fork's import fails)
+    import models.conversion.torchaudio_shim  # noqa: F401  (or the fork's import fails)
 
     from so_vits_svc_fork.inference.main import infer  # isort: skip
 
@@ -65,8 +65,8 @@ def prepare(folder: Path, name: str, seconds: float) -> None:
     from safetensors.torch import load_file, save_file
 
     from models.audio.encode import write_wav
+    from models.conversion.voices.registry import card, find_voice
     from models.core import registry
-    from models.so_vits_svc.voices import card, find_voice
     from models.synthesis.example_song import example_song
 
     voice = find_voice(name)

@@ -6,9 +6,9 @@ import numpy as np
 
 from flows.settings import Choices
 from models.analysis.f0 import F0
+from models.conversion.convert import key_for, notes_outside
+from models.conversion.voices.registry import card, consent, find_voice, note_name
 from models.core.types import Clip, Contour, Grid, Score, Stems, Voices
-from models.so_vits_svc.convert import key_for, notes_outside
-from models.so_vits_svc.voices import card, consent, find_voice, note_name
 from models.symbolic.score_ops import transposed
 from tasks.credits import Singer
 from tasks.revoice import revoice

@@ -12,10 +12,10 @@ from pydantic import Field
 
 from flows.collecting import collected
 from flows.serving import honest
+from models.conversion.training.settings import FullTraining
 from models.core.errors import BadInput
 from models.core.registry import find, home
 from models.core.validation import MOST_SEED
-from models.so_vits_svc.training import FullTraining
 from tasks.folders import find_folder
 
 Limit = Annotated[float, Field(ge=0)]
@@ -106,9 +106,9 @@ def train_voice_named(
     """
     from flows.train_user_voice import CONTENTVEC, NO_BASE, full_voice
     from flows.train_voice import train_voice
-    from models.so_vits_svc.installing import add_voice, check_name
-    from models.so_vits_svc.training import VoiceTraining
-    from models.so_vits_svc.voices import Consent, check_record
+    from models.conversion.training.settings import VoiceTraining
+    from models.conversion.voices.install import add_voice, check_name
+    from models.conversion.voices.registry import Consent, check_record
 
     check_name(name)
     record = Consent(who, given_by, date.today(), use, ground, check, until)

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from models.conversion.content import load_encoder
+from models.conversion.convert import RevoiceSettings, load_voice
+from models.conversion.evaluation.voice import Ear, Figures, SungClip, example_clip, means, measure
+from models.conversion.voices.registry import card, find_voice
 from models.core import registry
 from models.core.errors import BadInput
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Wave
-from models.so_vits_svc.content import load_encoder
-from models.so_vits_svc.convert import RevoiceSettings, load_voice
-from models.so_vits_svc.evaluation import Ear, Figures, SungClip, example_clip, means, measure
-from models.so_vits_svc.voices import card, find_voice
 
 BASELINES = ("source", "world", "knn")
 """The rows beside the voice: the clip as it is, and the voices that need no training."""

@@ -14,10 +14,10 @@ from pydantic import Field
 
 from flows.serving import honest
 from flows.settings import StageSettings
+from models.conversion import DEFAULT_VOICE
+from models.conversion.voices.registry import find_voice
 from models.core import registry
 from models.core.registry import home
-from models.so_vits_svc import DEFAULT_VOICE
-from models.so_vits_svc.voices import find_voice
 from tasks.folders import find_folder
 
 Kind = Literal["separation", "transcription", "grid", "continuation", "voice", "pipeline"]

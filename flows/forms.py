@@ -8,12 +8,12 @@ from pydantic import Field
 from flows.casting import KEEP_SINGER, SAME
 from flows.remix import singers_of
 from flows.settings import Backing, Choices, Device, StageSettings, with_options
+from models.conversion import DEFAULT_VOICE
+from models.conversion.voices.registry import consent, find_voice, voices
 from models.core import registry
 from models.core.errors import BadInput, unknown_name
 from models.core.registry import home
 from models.core.validation import MOST_SEED
-from models.so_vits_svc import DEFAULT_VOICE
-from models.so_vits_svc.voices import consent, find_voice, voices
 from tasks.separate import ALL_LEAD
 
 BUILT_IN = "built-in"

@@ -16,6 +16,9 @@ from flows.devices import in_precision, resolved
 from flows.separators import known, usable
 from flows.settings import DEFAULTS, Backing, Choices, Device, StageSettings
 from models.audio.decode import decode
+from models.conversion import DEFAULT_VOICE
+from models.conversion.convert import engine_module
+from models.conversion.voices.registry import consent, find_voice, voice_digest
 from models.core import registry
 from models.core.errors import BadInput
 from models.core.types import Band, Clip, Grid, Remixed, Score, Song, Stems, Take
@@ -23,9 +26,6 @@ from models.core.validation import MOST_SEED
 from models.core.writable import check_writable
 from models.generation import shortcomings
 from models.separation.checkpoints import network_modules, separator_digest, separator_path
-from models.so_vits_svc import DEFAULT_VOICE
-from models.so_vits_svc.convert import engine_module
-from models.so_vits_svc.voices import consent, find_voice, voice_digest
 from models.symbolic.score_ops import joined, with_track, without
 from tasks.appraise import appraise
 from tasks.credits import Credits

@@ -11,14 +11,14 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from models.analysis.analyse import ListenSettings
 from models.analysis.f0 import PitchSettings
+from models.conversion import DEFAULT_VOICE
+from models.conversion.convert import RevoiceSettings
 from models.core.errors import BadInput, unknown_name
 from models.generation import PlaySettings
 from models.mastering import MasterSettings
 from models.mixing import MixSettings
 from models.separation.lead_backing import PartingSettings
 from models.separation.separate import SplitSettings
-from models.so_vits_svc import DEFAULT_VOICE
-from models.so_vits_svc.convert import RevoiceSettings
 from models.synthesis.soundfont import RenderSettings
 from models.transcription.transcribe import ScoreSettings
 

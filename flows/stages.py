@@ -10,12 +10,12 @@ from flows.separators import usable
 from flows.settings import DEFAULTS, Device, StageSettings
 from models.audio.decode import read_tags
 from models.audio.encode import write_bytes, write_flac, write_wav
+from models.conversion import DEFAULT_VOICE
+from models.conversion.voices.registry import consent, find_voice
 from models.core.errors import BadInput
 from models.core.types import Clip, Grid, Mix, Score, Stems, Take, Voices
 from models.core.writable import check_file_writable, check_writable
 from models.generation import shortcomings
-from models.so_vits_svc import DEFAULT_VOICE
-from models.so_vits_svc.voices import consent, find_voice
 from models.symbolic.midi import from_midi, to_midi
 from models.symbolic.score_ops import joined
 from tasks.credits import CONVERTED

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from prefect import flow, get_run_logger, task
 
+from models.conversion.training.settings import EncoderTraining
 from models.core.malloc import keep_freed
-from models.so_vits_svc.training import EncoderTraining
 
 RECORDINGS = (".flac", ".wav", ".ogg", ".opus", ".mp3")
 
@@ -25,7 +25,7 @@ def gather(data: Path, work: Path, hours: float, seed: int, leave_out: tuple[str
     """Synthesise `hours` of labelled speech and cut the recordings into pieces; done once a work folder."""
     import soundfile
 
-    from models.so_vits_svc import encoder_corpus
+    from models.conversion.training import content_dataset
 
     folder = work / "corpus"
     if (folder / "clips.json").is_file():
@@ -36,9 +36,9 @@ def gather(data: Path, work: Path, hours: float, seed: int, leave_out: tuple[str
     def pieces() -> Iterator[NDArray[np.int16]]:
         for path in chosen:
             samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-            yield from encoder_corpus.sounding(encoder_corpus.Recording(samples.mean(axis=1), rate))
+            yield from content_dataset.sounding(content_dataset.Recording(samples.mean(axis=1), rate))
 
-    encoder_corpus.write(folder, encoder_corpus.spoken(3600 * hours, seed), pieces())
+    content_dataset.write(folder, content_dataset.spoken(3600 * hours, seed), pieces())
     return folder
 
 
@@ -48,7 +48,8 @@ def fit(corpus: Path, work: Path, settings: EncoderTraining) -> Path:
     import torch
     from safetensors.torch import save_file
 
-    from models.so_vits_svc import content, encoder_corpus, encoder_training
+    from models.conversion import content
+    from models.conversion.training import content_dataset, content_encoder
 
     torch.set_num_threads(1)
     encoder = content.fresh_encoder(content.small_config(), settings.seed)
@@ -59,8 +60,8 @@ def fit(corpus: Path, work: Path, settings: EncoderTraining) -> Path:
         with open(work / "losses.jsonl", "a") as file:
             file.write(json.dumps(row) + "\n")
 
-    loaded = encoder_corpus.read(corpus)
-    heads = encoder_training.train(encoder, loaded, settings, work, report)
+    loaded = content_dataset.read(corpus)
+    heads = content_encoder.train(encoder, loaded, settings, work, report)
     folder = work / "encoder"
     folder.mkdir(exist_ok=True)
     save_file({k: v.half().contiguous() for k, v in encoder.state_dict().items()}, folder / "model.safetensors")

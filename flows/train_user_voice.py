@@ -9,11 +9,11 @@ from flows.settings import Device
 from flows.train_voice import FULL, train_voice
 from flows.voice_examining import ENCODER
 from flows.voice_material import SMALL, MaterialSettings, gather, sifted
+from models.conversion.training.recordings import SiftSettings
+from models.conversion.training.settings import FullTraining, VoiceTraining
+from models.conversion.voices.registry import consent, find_voice
 from models.core.errors import BadInput
 from models.core.registry import find, verified
-from models.so_vits_svc.recordings import SiftSettings
-from models.so_vits_svc.training import FullTraining, VoiceTraining
-from models.so_vits_svc.voices import consent, find_voice
 
 CONTENTVEC = "contentvec"
 """The content encoder that the fork's base checkpoints were trained with; it is fetched."""
@@ -85,7 +85,7 @@ def full_voice(
 
 def start_folder(base: str) -> Path | None:
     """The folder of base checkpoints that is meant, or None for none; raises `BadInput` where there is no such."""
-    from models.so_vits_svc.base_checkpoints import base_pair, fetched_base
+    from models.conversion.training.base_checkpoints import base_pair, fetched_base
 
     if base == NO_BASE:
         return None
@@ -100,11 +100,11 @@ def keep_moments(work: Path, name: str, seed: int) -> Path:
     import numpy as np
 
     from models.analysis.f0 import PitchSettings, track_f0
+    from models.conversion.content import load_encoder
+    from models.conversion.engines.knn import POOL, pool_of
+    from models.conversion.training.voice_dataset import range_of
+    from models.conversion.voices.registry import Card, write_card
     from models.core.types import Wave
-    from models.so_vits_svc.content import load_encoder
-    from models.so_vits_svc.knn import POOL, pool_of
-    from models.so_vits_svc.voice_corpus import range_of
-    from models.so_vits_svc.voices import Card, write_card
 
     found = sifted(work)
     pieces = [Wave(np.load(path)[None], SMALL.rate) for path in sorted((work / "audio").glob("piece-*.npy"))]

@@ -28,14 +28,14 @@ from flows.voice_material import (
     sifted,
     utterances_in,
 )
+from models.conversion.training.recordings import SiftSettings
+from models.conversion.training.settings import FullTraining, VoiceTraining
 from models.core.malloc import keep_freed
-from models.so_vits_svc.recordings import SiftSettings
-from models.so_vits_svc.training import FullTraining, VoiceTraining
 from tasks.progress import stage_watch
 
 if TYPE_CHECKING:
-    from models.so_vits_svc.voice_corpus import Utterance
-    from models.so_vits_svc.voices import Card
+    from models.conversion.training.voice_dataset import Utterance
+    from models.conversion.voices.registry import Card
 
 Training = VoiceTraining | FullTraining
 """How a voice is trained, by which its size is told."""
@@ -59,7 +59,7 @@ def fit(
     """Train from the last checkpoint, examined as it goes; the voice of the best examination goes to `work/voice`."""
     import torch
 
-    from models.so_vits_svc.voices import write_card
+    from models.conversion.voices.registry import write_card
 
     torch.set_num_threads(1)
     utterances, folder, ended = utterances_in(heard), work / "voice", work / "enough"
@@ -84,16 +84,16 @@ def fit(
 
 def _config(settings: Training, name: str, width: int) -> dict[str, Any]:
     """The fork's config of a voice that hears so many numbers a frame."""
-    from models.so_vits_svc import full_voice, small_voice
+    from models.conversion.training import full_size_voice, small_voice
 
     if isinstance(settings, FullTraining):
-        return full_voice.full_config(name, width, settings)
+        return full_size_voice.full_config(name, width, settings)
     return small_voice.small_config(name, width)
 
 
 def _card(name: str, settings: Training, utterances: "list[Utterance]", encoder: Path, work: Path) -> "Card":
-    from models.so_vits_svc.voice_corpus import range_of
-    from models.so_vits_svc.voices import Card
+    from models.conversion.training.voice_dataset import range_of
+    from models.conversion.voices.registry import Card
 
     framing, known = framing_of(settings), sifted(work)
     return Card(
@@ -113,7 +113,7 @@ def _card(name: str, settings: Training, utterances: "list[Utterance]", encoder:
 def _checks(settings: Training, pieces: int) -> Checks:
     """When the voice is examined."""
     if isinstance(settings, FullTraining):
-        from models.so_vits_svc.full_training import steps_an_epoch
+        from models.conversion.training.full_size import steps_an_epoch
 
         epoch = steps_an_epoch(pieces, settings)
         return Checks(settings.check_every * epoch, settings.epochs * epoch, settings.patience)
@@ -128,7 +128,8 @@ def _fit_small(
     start_from: Path | None,
     enough: Callable[[Any, int], bool],
 ) -> None:
-    from models.so_vits_svc import small_voice, voice_training
+    from models.conversion.training import small_voice
+    from models.conversion.training import voice as voice_training
 
     network = small_voice.fresh(config, settings.seed)
     if start_from is not None:
@@ -147,15 +148,15 @@ def _fit_full(
     device: str,
     enough: Callable[[Any, int], bool],
 ) -> None:
-    from models.so_vits_svc import full_training, full_voice
+    from models.conversion.training import full_size, full_size_voice
 
-    generator, judge = full_voice.fresh(config, settings.seed)
+    generator, judge = full_size_voice.fresh(config, settings.seed)
     if not (work / "checkpoint.pt").is_file():
         if start_from is not None:
-            full_voice.start_from(generator, judge, start_from)
+            full_size_voice.start_from(generator, judge, start_from)
         enough(generator, 0)
     watch, report = stage_watch("train"), partial(append, work / "losses.jsonl")
-    full_training.train(generator, judge, utterances, config, settings, work, report, watch, device, enough)
+    full_size.train(generator, judge, utterances, config, settings, work, report, watch, device, enough)
 
 
 def framing_of(settings: Training) -> Framing:

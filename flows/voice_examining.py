@@ -12,9 +12,9 @@ from models.core.registry import SHIPPED, find
 from tasks.training_page import show_check, show_curves
 
 if TYPE_CHECKING:
-    from models.so_vits_svc.evaluation import Ear
-    from models.so_vits_svc.examining import Examiner
-    from models.so_vits_svc.voices import Card
+    from models.conversion.evaluation.checkpoint import Examiner
+    from models.conversion.evaluation.voice import Ear
+    from models.conversion.voices.registry import Card
 
 ENCODER = "hubert-small"
 """The content encoder that is shipped."""
@@ -39,7 +39,7 @@ def examinations(
     from safetensors.torch import save_file
 
     from models.audio.encode import write_wav
-    from models.so_vits_svc import networks
+    from models.conversion.engines import so_vits_network
 
     examiner = _examiner(work, config, card, encoder, device)
     for folder in ("samples", "voice"):
@@ -49,13 +49,15 @@ def examinations(
         scores = [row["score"] for row in rows if row["step"]]
         return len(scores) > checks.patience and max(scores[-checks.patience :]) < max(scores)
 
-    def enough(network: networks.Network, step: int) -> bool:
+    def enough(network: so_vits_network.Network, step: int) -> bool:
         rows = rows_in(work / "examined.jsonl")
         if step in [row["step"] for row in rows]:
             return no_better(rows)
         if step % checks.every and step != checks.last:
             return False
-        state = {k: v.detach().cpu() for k, v in network.state_dict().items() if not k.startswith(networks.UNUSED)}
+        state = {
+            k: v.detach().cpu() for k, v in network.state_dict().items() if not k.startswith(so_vits_network.UNUSED)
+        }
         with torch.no_grad():
             verdict = examiner.examine(state)
         write_wav(verdict.sample, sample := work / "samples" / f"{step:06d}.wav")
@@ -76,10 +78,10 @@ def _examiner(work: Path, config: dict[str, Any], card: "Card", encoder: Path, d
     """What sings the example song and the pieces held out, and measures them."""
     import numpy as np
 
+    from models.conversion.content import load_encoder
+    from models.conversion.evaluation.checkpoint import Examiner
+    from models.conversion.evaluation.voice import SungClip, example_clip
     from models.core.types import Wave
-    from models.so_vits_svc.content import load_encoder
-    from models.so_vits_svc.evaluation import SungClip, example_clip
-    from models.so_vits_svc.examining import Examiner
 
     rate = int(config["data"]["sampling_rate"])
     held = [SungClip(p.stem, Wave(np.load(p)[None], rate)) for p in sorted((work / "audio").glob("held-*.npy"))]
@@ -90,8 +92,8 @@ def _examiner(work: Path, config: dict[str, Any], card: "Card", encoder: Path, d
 
 def _ear(encoder: Path) -> "Ear":
     """What tells words apart: the encoder where it was taught phones, otherwise the shipped one, which was."""
-    from models.so_vits_svc.content import load_encoder
-    from models.so_vits_svc.evaluation import Ear
+    from models.conversion.content import load_encoder
+    from models.conversion.evaluation.voice import Ear
 
     taught = encoder if (encoder / "phones.safetensors").is_file() else shipped_encoder()
     return Ear.load(taught, load_encoder(taught, "cpu"))

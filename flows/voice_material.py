@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import task
 
+from models.conversion.training.recordings import DEFAULT, Sifted, SiftSettings
 from models.core.errors import BadInput
 from models.core.progress import Watch
-from models.so_vits_svc.recordings import DEFAULT, Sifted, SiftSettings
 from tasks.progress import stage_watch
 
 if TYPE_CHECKING:
+    from models.conversion.training.voice_dataset import Utterance
     from models.core.types import Wave
-    from models.so_vits_svc.voice_corpus import Utterance
 
 RECORDINGS = (".flac", ".wav", ".ogg", ".opus", ".mp3", ".m4a", ".aiff")
 LEAST_S = 20.0
@@ -57,7 +57,7 @@ SMALL = Framing(22_050, 256)
 @task
 def gather(recordings: Path, work: Path, material: MaterialSettings, seed: int, rate: int) -> Path:
     """Sift the recordings at a rate and make `sung` sung versions of each piece; done once a work folder."""
-    from models.so_vits_svc.recordings import sift
+    from models.conversion.training.recordings import sift
 
     watch = stage_watch("gather")
     paths = sorted(p for p in recordings.rglob("*") if p.suffix.lower() in RECORDINGS)
@@ -83,7 +83,7 @@ def _keep(found: Sifted, folder: Path, material: MaterialSettings, seed: int, ra
     """Write the pieces that are used, with their sung versions, and those held out."""
     import numpy as np
 
-    from models.so_vits_svc.voice_corpus import sung_version
+    from models.conversion.training.voice_dataset import sung_version
 
     folder.mkdir(parents=True, exist_ok=True)
     rng, used = np.random.default_rng(seed), 0.0
@@ -104,7 +104,7 @@ def _describe(found: Sifted, path: Path, rate: int) -> None:
     """Write what `sifted` reads."""
     import numpy as np
 
-    from models.so_vits_svc.timbre import spectrum
+    from models.conversion.ltas_eq import spectrum
 
     colour = np.mean([spectrum(piece.audio.samples[0], rate) for piece in found.pieces], axis=0)
     told = {"account": _account(found), "kept_s": found.kept_s, "dropped_s": found.dropped_s, "rate": rate}
@@ -145,9 +145,9 @@ def listen(audio: Path, encoder: Path, work: Path, perturbed: int, seed: int, fr
     import numpy as np
     import torch
 
+    from models.conversion.content import load_encoder
+    from models.conversion.training import voice_dataset
     from models.core.registry import file_digest
-    from models.so_vits_svc import voice_corpus
-    from models.so_vits_svc.content import load_encoder
 
     target = work / f"heard-{file_digest(encoder / 'model.safetensors')[:12]}.pt"
     if target.exists():
@@ -159,7 +159,7 @@ def listen(audio: Path, encoder: Path, work: Path, perturbed: int, seed: int, fr
     for index, path in enumerate(paths):
         watch.at(index / len(paths))
         rng = np.random.default_rng([seed, index])
-        one = voice_corpus.utterance(np.load(path), framing.rate, framing.hop, heard, perturbed, rng)
+        one = voice_dataset.utterance(np.load(path), framing.rate, framing.hop, heard, perturbed, rng)
         found.append((path.stem, torch.from_numpy(one.audio).to(kept), torch.from_numpy(one.f0_hz), list(one.contents)))
     torch.save(found, target.with_suffix(".part"))
     target.with_suffix(".part").replace(target)
@@ -170,7 +170,7 @@ def utterances_in(heard: Path) -> "list[Utterance]":
     """What `listen` wrote."""
     import torch
 
-    from models.so_vits_svc.voice_corpus import Utterance
+    from models.conversion.training.voice_dataset import Utterance
 
     loaded = torch.load(heard, weights_only=True)
     return [Utterance(a.float().numpy(), f0.numpy(), tuple(c)) for _, a, f0, c in loaded]

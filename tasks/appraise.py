@@ -6,12 +6,12 @@ import numpy as np
 
 from models.analysis.f0 import F0
 from models.audio.mixture import Placed, Summed
+from models.conversion.metrics import embedding, likeness
+from models.conversion.voices.registry import card, find_voice, voice_digest
 from models.core.types import Contour, Remixed, Take
 from models.report.numbers import measure, word
 from models.report.pictures import draw
 from models.report.records import Drawings, Figure, Numbers, ReportInput, StageRun
-from models.so_vits_svc.meters import embedding, likeness
-from models.so_vits_svc.voices import card, find_voice, voice_digest
 from tasks.caching import stage
 from tasks.progress import stage_watch
 from tasks.store import Store

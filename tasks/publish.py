@@ -19,12 +19,12 @@ from prefect.cache_policies import NO_CACHE
 
 from models.audio.decode import Tags, read_tags
 from models.audio.encode import write_bytes, write_flac, write_mp3, write_wav
+from models.conversion.voices.registry import consent, find_voice
 from models.core.errors import BadInput
 from models.core.registry import file_digest
 from models.core.types import Clip, Grid, Remixed, Score
 from models.report.page import page
 from models.report.records import StageRun as ReportedStage
-from models.so_vits_svc.voices import consent, find_voice
 from models.symbolic.midi import to_midi
 from tasks.appraise import Appraisal, report_input
 from tasks.caching import unsearched

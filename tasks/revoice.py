@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from models.conversion.convert import RevoiceSettings, convert, engine_module, load_voice
+from models.conversion.voices.registry import consent, consent_digest, encoder_digest, find_voice, voice_digest
 from models.core.types import Clip
-from models.so_vits_svc.convert import RevoiceSettings, convert, engine_module, load_voice
-from models.so_vits_svc.voices import consent, consent_digest, encoder_digest, find_voice, voice_digest
 from tasks.caching import stage
 from tasks.networks import NETWORKS
 from tasks.progress import stage_watch

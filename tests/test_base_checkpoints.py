@@ -8,25 +8,26 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from models.conversion.engines import so_vits_network
+from models.conversion.training import full_size_voice
+from models.conversion.training.base_checkpoints import base_pair, take_base
 from models.core.errors import BadInput
-from models.so_vits_svc import full_voice, networks
-from models.so_vits_svc.base_checkpoints import base_pair, take_base
 
-Nets = tuple[networks.Network, networks.Network]
+Nets = tuple[so_vits_network.Network, so_vits_network.Network]
 
 
 @pytest.fixture(autouse=True)
 def small_discriminators(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(full_voice, "MultiPeriodDiscriminator", lambda spectral: torch.nn.Conv1d(1, 4, 15))
+    monkeypatch.setattr(full_size_voice, "MultiPeriodDiscriminator", lambda spectral: torch.nn.Conv1d(1, 4, 15))
 
 
 def config_of() -> dict[str, Any]:
-    return full_voice.debug_config(16)
+    return full_size_voice.debug_config(16)
 
 
 def a_base(folder: Path, config: dict[str, Any], seed: int = 1, safe: bool = False) -> Nets:
     """Networks with weights in the layout of published checkpoints."""
-    nets = full_voice.fresh(config, seed)
+    nets = full_size_voice.fresh(config, seed)
     folder.mkdir(parents=True, exist_ok=True)
     for letter, net in zip("GD", nets, strict=True):
         if safe:
@@ -39,8 +40,8 @@ def a_base(folder: Path, config: dict[str, Any], seed: int = 1, safe: bool = Fal
 
 @pytest.mark.parametrize("safe", [False, True])
 def test_base_checkpoints_are_the_first_weights(tmp_path: Path, safe: bool) -> None:
-    base, ours = a_base(tmp_path, config_of(), safe=safe), full_voice.fresh(config_of(), 0)
-    full_voice.start_from(*ours, tmp_path)
+    base, ours = a_base(tmp_path, config_of(), safe=safe), full_size_voice.fresh(config_of(), 0)
+    full_size_voice.start_from(*ours, tmp_path)
     for one, other in zip(base, ours, strict=True):
         state = other.state_dict()
         assert all(torch.equal(tensor, state[name]) for name, tensor in one.state_dict().items())
@@ -62,17 +63,17 @@ def test_the_last_of_several_pairs_is_taken_whatever_stands_before_its_letter(tm
 def test_a_base_that_describes_speakers_more_widely_still_serves(tmp_path: Path) -> None:
     wide = config_of()
     wide["model"]["gin_channels"], wide["model"]["n_speakers"] = 12, 3
-    base, ours = a_base(tmp_path, wide), full_voice.fresh(config_of(), 0)
-    full_voice.start_from(*ours, tmp_path)
+    base, ours = a_base(tmp_path, wide), full_size_voice.fresh(config_of(), 0)
+    full_size_voice.start_from(*ours, tmp_path)
     assert torch.equal(base[0].pre.weight, ours[0].pre.weight)
     assert ours[0].emb_g.weight.shape == (1, 4)
 
 
 def test_a_wrong_base_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    a_base(tmp_path / "narrow", full_voice.debug_config(8))
-    ours = full_voice.fresh(config_of(), 0)
+    a_base(tmp_path / "narrow", full_size_voice.debug_config(8))
+    ours = full_size_voice.fresh(config_of(), 0)
     with pytest.raises(BadInput, match=r"G_0\.pth is no base for this voice: pre\.weight is 8 x 8 x 5, and 8 x 16 x 5"):
-        full_voice.start_from(*ours, tmp_path / "narrow")
+        full_size_voice.start_from(*ours, tmp_path / "narrow")
     a_base(tmp_path / "swapped", config_of())
     with pytest.raises(BadInput, match=r"D_0\.pth is no base for this voice: .* is missing"):
         take_base(ours[0], tmp_path / "swapped" / "D_0.pth")
@@ -89,7 +90,7 @@ def test_a_base_that_could_run_code_is_refused(tmp_path: Path) -> None:
         def __reduce__(self) -> tuple[Any, ...]:
             return (print, ("ran",))
 
-    ours = full_voice.fresh(config_of(), 0)
+    ours = full_size_voice.fresh(config_of(), 0)
     (tmp_path / "G_0.pth").write_bytes(pickle.dumps({"model": Trap()}))
     with pytest.raises(BadInput):
         take_base(ours[0], tmp_path / "G_0.pth")

@@ -7,8 +7,8 @@ import pytest
 
 from flows.casting import cast, moved, notes_on_voice
 from flows.settings import Choices, StageSettings
+from models.conversion.convert import RevoiceSettings
 from models.core.types import Contour, Grid, Note, Score, Track
-from models.so_vits_svc.convert import RevoiceSettings
 from tasks.store import Store
 from tasks.transpose import transpose
 

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from models.core.errors import BadInput
-from models.so_vits_svc.convert import load_voice
-from models.so_vits_svc.voices import (
+from models.conversion.convert import load_voice
+from models.conversion.voices.registry import (
     Card,
     Consent,
     Range,
@@ -22,6 +21,7 @@ from models.so_vits_svc.voices import (
     write_card,
     write_consent,
 )
+from models.core.errors import BadInput
 
 RECORD = Consent(
     who="Ada Example",

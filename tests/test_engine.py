@@ -19,12 +19,12 @@ import numpy as np
 import pytest
 from prefect.states import Failed
 
+from models.conversion.convert import Voice, load_voice
+from models.conversion.voices.registry import find_voice
 from models.core.errors import BadInput, Cancelled
 from models.core.progress import Watch
 from models.core.types import Clip
 from models.separation.separate import SplitSettings
-from models.so_vits_svc.convert import Voice, load_voice
-from models.so_vits_svc.voices import find_voice
 from models.synthesis.example_song import example_song
 from tasks import resident
 from tasks.caching import can_pass, stage

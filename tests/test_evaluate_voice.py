@@ -7,9 +7,9 @@ import soundfile
 from typer.testing import CliRunner
 
 from flows.evaluate_voice import clips_of, loudest
+from models.conversion.evaluation.voice import example_clip
 from models.core.errors import BadInput
 from models.core.types import Wave
-from models.so_vits_svc.evaluation import example_clip
 
 RATE = 8000
 

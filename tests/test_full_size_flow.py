@@ -17,18 +17,21 @@ from flows import chores, train_voice, voice_examining
 from flows.train_user_voice import NO_BASE, full_voice, start_folder, user_voice
 from flows.train_voice import CURVES, Framing, fit
 from flows.voice_material import SMALL, gather, same_as_before, sifted
+from models.conversion.convert import RevoiceSettings, Voice
+from models.conversion.engines.so_vits import SovitsVoice
+from models.conversion.evaluation import voice as evaluation
+from models.conversion.evaluation.voice import SungClip, sung_by
+from models.conversion.training import full_size as full_training
+from models.conversion.training import full_size_voice as full_size
+from models.conversion.training import small_voice
+from models.conversion.training.base_checkpoints import KIND
+from models.conversion.training.settings import FullTraining, VoiceTraining
+from models.conversion.voices import revocation
+from models.conversion.voices.install import add_voice
+from models.conversion.voices.registry import Consent, card, consent, find_voice
 from models.core import registry
 from models.core.errors import BadInput
 from models.core.types import Wave
-from models.so_vits_svc import evaluation, full_training, revoking, small_voice
-from models.so_vits_svc import full_voice as full_size
-from models.so_vits_svc.base_checkpoints import KIND
-from models.so_vits_svc.convert import RevoiceSettings, Voice
-from models.so_vits_svc.evaluation import SungClip, sung_by
-from models.so_vits_svc.installing import add_voice
-from models.so_vits_svc.singing import SovitsVoice
-from models.so_vits_svc.training import FullTraining, VoiceTraining
-from models.so_vits_svc.voices import Consent, card, consent, find_voice
 from tasks.training_page import show_check, show_curves
 
 RECORD = Consent("Ada", "Ada", date(2026, 1, 31), "my own songs", "permission", "a letter")
@@ -220,7 +223,7 @@ def test_what_is_not_fetched_and_what_cannot_be_is_said_first(home: Path, tmp_pa
 
 
 def test_no_voice_is_trained_on_from_one_that_was_revoked(home: Path, tmp_path: Path) -> None:
-    revoking.revoke("lj")
+    revocation.revoke("lj")
     with pytest.raises(BadInput, match="'lj' is refused: its consent was revoked"):
         user_voice.fn("ada", tmp_path, tmp_path / "work")
     assert not (tmp_path / "work").exists()
@@ -294,7 +297,7 @@ def test_checks_and_curves_are_on_the_runs_page(prefect_server: None, tmp_path: 
 
 
 def test_the_framing_of_each_size_is_its_configurations() -> None:
-    from models.so_vits_svc.small_voice import small_config
+    from models.conversion.training.small_voice import small_config
 
     for framing, config in ((SMALL, small_config("x")), (train_voice.FULL, full_size.full_config("x"))):
         assert framing == Framing(config["data"]["sampling_rate"], config["data"]["hop_length"])

@@ -16,6 +16,8 @@ import tasks.separate
 from models.analysis.beat_tracker import network as beat_tracker
 from models.analysis.beat_tracker.inference import hear
 from models.audio.encode import write_wav
+from models.conversion.convert import RevoiceSettings, convert, load_voice
+from models.conversion.voices.registry import find_voice
 from models.core.registry import find, verified
 from models.core.types import Samples, Wave
 from models.generation import PlaySettings, accompany, extend
@@ -25,8 +27,6 @@ from models.separation.batching import packed
 from models.separation.checkpoints import load as load_separator
 from models.separation.checkpoints import separator_path
 from models.separation.separate import SplitSettings, split
-from models.so_vits_svc.convert import RevoiceSettings, convert, load_voice
-from models.so_vits_svc.voices import find_voice
 from models.symbolic.beat_map import carried_on
 from models.synthesis.example_song import example_song
 from tasks.engine import _Call, _for_several, take_turns

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
+from models.conversion.voices import revocation
 from models.core.errors import BadInput
-from models.so_vits_svc import revoking
 from tasks import publish
 from tasks.credits import Credits, Singer
 from tasks.publish import published
@@ -29,7 +29,7 @@ def publishing(out: Path, *singers: Singer) -> None:
 def test_a_remix_is_not_published_once_any_singers_consent_is_gone(home: Path, tmp_path: Path, gone: str) -> None:
     with pytest.raises(BadInput, match="no song"):  # whoever may sing, the song is looked at next
         publishing(tmp_path, LJ, WORLD)
-    revoking.revoke(gone)
+    revocation.revoke(gone)
     with pytest.raises(BadInput, match=f"'{gone}' is refused: its consent was revoked"):
         publishing(tmp_path, LJ, WORLD)
     with pytest.raises(BadInput, match="no song"):

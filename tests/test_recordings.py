@@ -8,11 +8,11 @@ import pytest
 import soundfile
 
 from flows.voice_material import MaterialSettings, gather, sifted
+from models.conversion.metrics import Opinion
+from models.conversion.training import recordings
+from models.conversion.training.recordings import SiftSettings, clipped_share, cut, denoised, sift
 from models.core.errors import BadInput
 from models.core.types import Wave
-from models.so_vits_svc import recordings
-from models.so_vits_svc.meters import Opinion
-from models.so_vits_svc.recordings import SiftSettings, clipped_share, cut, denoised, sift
 
 RATE = 16_000
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "voice"

@@ -16,8 +16,8 @@ import soundfile
 
 from models.audio.decode import Tags
 from models.audio.encode import write_flac, write_mp3, write_wav
+from models.conversion import DEFAULT_VOICE
 from models.core.types import Wave
-from models.so_vits_svc import DEFAULT_VOICE
 from models.synthesis.example_song import example_song
 from tests.conftest import EXAMPLE_S, Example
 

@@ -123,9 +123,9 @@ def test_the_largest_seed_has_room_for_what_is_made_of_it_and_a_larger_one_is_re
     from flows.cli.commands import app
     from flows.forms import Form
     from flows.remix import check
-    from models.so_vits_svc.training import VoiceTraining
-    from models.so_vits_svc.voice_corpus import Utterance
-    from models.so_vits_svc.voice_training import draw
+    from models.conversion.training.settings import VoiceTraining
+    from models.conversion.training.voice import draw
+    from models.conversion.training.voice_dataset import Utterance
 
     settings = VoiceTraining(seed=MOST_SEED, batch=1, context=24, window=16)
     piece = Utterance(np.zeros(30 * 256, np.float32), np.full(30, 220, np.float32), (torch.zeros(30, 4),))

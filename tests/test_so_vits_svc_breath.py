@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.so_vits_svc.breath import breathed
+from models.conversion.engines.unvoiced_noise import breathed
 
 RATE, HOP = 22050, 256
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from models.analysis.f0 import F0, PitchSettings, track_f0
+from models.conversion.convert import RevoiceSettings, Voice, convert, key_for, load_voice, notes_outside
+from models.conversion.phrases import envelope, level_contour, phrases, sounding, with_contour
+from models.conversion.voices.registry import Card, Range, find_voice
 from models.core.errors import BadInput, Cancelled
 from models.core.progress import Watch
 from models.core.types import Samples, Wave
-from models.so_vits_svc.convert import RevoiceSettings, Voice, convert, key_for, load_voice, notes_outside
-from models.so_vits_svc.phrases import envelope, level_contour, phrases, sounding, with_contour
-from models.so_vits_svc.voices import Card, Range, find_voice
 
 RATE = 16_000
 NOTHING = Card("nobody", "test", "MIT", Range(0, ()))

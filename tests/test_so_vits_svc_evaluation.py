@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from models.analysis.f0 import F0, track_f0
+from models.conversion import metrics
+from models.conversion.content import debug_config, fresh_encoder
+from models.conversion.convert import RevoiceSettings, load_voice
+from models.conversion.evaluation.voice import Ear, Figures, Sung, SungClip, means, measure, measured, sung_by
+from models.conversion.metrics import embedding, likeness, opinion
+from models.conversion.training.phones import PHONES
+from models.conversion.voices.registry import Range, find_voice
 from models.core.types import Wave
-from models.so_vits_svc import meters
-from models.so_vits_svc.content import debug_config, fresh_encoder
-from models.so_vits_svc.convert import RevoiceSettings, load_voice
-from models.so_vits_svc.evaluation import Ear, Figures, Sung, SungClip, means, measure, measured, sung_by
-from models.so_vits_svc.meters import embedding, likeness, opinion
-from models.so_vits_svc.phones import PHONES
-from models.so_vits_svc.voices import Range, find_voice
 from models.synthesis.example_song import example_song
 
 RATE = 22_050
@@ -95,14 +95,14 @@ def test_means_come_with_an_interval_that_holds_them() -> None:
 
 def test_a_long_recording_is_embedded_by_the_minute_as_it_would_be_whole(monkeypatch):
     heard = example_song(0, 40.0).stems["lead_vocals"]
-    whole = meters.embedding(heard)
+    whole = metrics.embedding(heard)
     asked = []
-    network = meters._speaker_network()
+    network = metrics._speaker_network()
     embed = network.embed_utterance
     monkeypatch.setattr(network, "embed_utterance", lambda piece, **kw: asked.append(len(piece)) or embed(piece, **kw))
-    monkeypatch.setattr(meters, "_PIECE_S", 8)
-    by_piece = meters.embedding(heard)
+    monkeypatch.setattr(metrics, "_PIECE_S", 8)
+    by_piece = metrics.embedding(heard)
     assert max(asked) <= 8 * 16_000
     assert len(asked) > 1
     assert np.linalg.norm(by_piece) == pytest.approx(1, abs=1e-5)
-    assert meters.likeness(by_piece, whole) > 0.99
+    assert metrics.likeness(by_piece, whole) > 0.99

@@ -13,19 +13,20 @@ import torch
 from safetensors.torch import save_file
 
 from flows.train_voice import FULL
+from models.conversion.content import debug_config, fresh_encoder
+from models.conversion.engines import so_vits_network
+from models.conversion.engines.so_vits import SovitsVoice
+from models.conversion.training import full_size, full_size_voice
+from models.conversion.training.settings import FullTraining
+from models.conversion.training.voice_dataset import Utterance
+from models.conversion.voices.registry import Card, Range
 from models.core.errors import BadInput
 from models.core.progress import Watch
-from models.so_vits_svc import full_training, full_voice, networks
-from models.so_vits_svc.content import debug_config, fresh_encoder
-from models.so_vits_svc.singing import SovitsVoice
-from models.so_vits_svc.training import FullTraining
-from models.so_vits_svc.voice_corpus import Utterance
-from models.so_vits_svc.voices import Card, Range
 
 TINY = FullTraining(
     epochs=12, batch_size=2, segment_size=2048, learning_rate=1e-3, checkpoint_every=5, check_every=3, patience=2
 )
-Nets = tuple[networks.Network, networks.Network]
+Nets = tuple[so_vits_network.Network, so_vits_network.Network]
 
 
 def utterances(pieces: int = 4, rate: int = 22_050, hop: int = 256, width: int = 16) -> list[Utterance]:
@@ -63,11 +64,11 @@ def small_discriminators(request: pytest.FixtureRequest, monkeypatch: pytest.Mon
         def forward(self, real: torch.Tensor, sung: torch.Tensor) -> Any:
             return self.compare(self, real, sung)
 
-    monkeypatch.setattr(full_voice, "MultiPeriodDiscriminator", Fewer)
+    monkeypatch.setattr(full_size_voice, "MultiPeriodDiscriminator", Fewer)
 
 
 def config_of(settings: FullTraining = TINY) -> dict[str, Any]:
-    return full_voice.debug_config(16, settings)
+    return full_size_voice.debug_config(16, settings)
 
 
 class Killed(Exception):
@@ -78,11 +79,11 @@ def run(
     folder: Path,
     settings: FullTraining = TINY,
     kill_at: int = -1,
-    enough: Callable[[networks.Network, int], bool] = lambda network, step: False,
+    enough: Callable[[so_vits_network.Network, int], bool] = lambda network, step: False,
 ) -> tuple[Nets, list[dict[str, float]], list[int]]:
     """Train tiny networks; killed before the step `kill_at`. Returns them, what was reported, and the steps made."""
-    nets, heard, made = full_voice.fresh(config_of(settings), 0), [], []  # type: ignore[var-annotated]
-    last = settings.epochs * full_training.steps_an_epoch(4, settings)
+    nets, heard, made = full_size_voice.fresh(config_of(settings), 0), [], []  # type: ignore[var-annotated]
+    last = settings.epochs * full_size.steps_an_epoch(4, settings)
 
     def watched(fraction: float) -> None:
         step = round(fraction * last)
@@ -90,7 +91,7 @@ def run(
             raise Killed
         made.append(step)
 
-    full_training.train(
+    full_size.train(
         *nets, utterances(), config_of(settings), settings, folder, heard.append, Watch(watched), enough=enough
     )
     return nets, heard, made
@@ -99,7 +100,7 @@ def run(
 def test_the_configuration_is_the_forks_own_template() -> None:
     package = Path(so_vits_svc_fork.__file__).parent
     template = json.loads((package / "preprocessing/config_templates/so-vits-svc-4.0v1.json").read_text())
-    ours = full_voice.full_config("ada")
+    ours = full_size_voice.full_config("ada")
     lists, addresses = {"training_files", "validation_files"}, {"pretrained"}
     assert ours["model"] == {key: value for key, value in template["model"].items() if key not in addresses}
     assert ours["data"] == {key: value for key, value in template["data"].items() if key not in lists}
@@ -112,21 +113,21 @@ def test_the_configuration_is_the_forks_own_template() -> None:
 
 def test_settings_reach_the_configuration() -> None:
     settings = replace(TINY, batch_size=3, segment_size=8192, learning_rate=2e-4, beta1=0.7, epochs=9)
-    section = full_voice.full_config("ada", settings=settings)["train"]
+    section = full_size_voice.full_config("ada", settings=settings)["train"]
     assert (section["batch_size"], section["segment_size"], section["epochs"]) == (3, 8192, 9)
     assert (section["learning_rate"], section["betas"]) == (2e-4, [0.7, 0.99])
-    assert networks.build(full_voice.debug_config(16, settings)).segment_size == 8192 // 256
+    assert so_vits_network.build(full_size_voice.debug_config(16, settings)).segment_size == 8192 // 256
 
 
 def test_an_epoch_hears_every_piece_once_in_an_order_of_its_own() -> None:
     material, settings = utterances(5), replace(TINY, batch_size=2)
     epochs = []
     for epoch in range(2):
-        batches = [full_training.draw(material, settings, 3 * epoch + place, 256) for place in range(3)]
+        batches = [full_size.draw(material, settings, 3 * epoch + place, 256) for place in range(3)]
         epochs.append([int(n) for batch in batches for n in batch.frames])
     assert [sorted(order) for order in epochs] == [[60, 68, 76, 84, 92]] * 2
     assert epochs[0] != epochs[1]
-    batch = full_training.draw(material, settings, 0, 256)
+    batch = full_size.draw(material, settings, 0, 256)
     assert batch.content.shape == (2, 16, int(batch.frames.max()))
     assert batch.audio.shape == (2, int(batch.frames.max()) * 256)
     assert (batch.f0[0, : batch.frames[0]] > 0).all()
@@ -171,7 +172,7 @@ def test_a_kill_while_writing_leaves_the_last_checkpoint(tmp_path: Path, monkeyp
         raise Killed
 
     with monkeypatch.context() as broken:
-        broken.setattr(full_training.torch, "save", half)
+        broken.setattr(full_size.torch, "save", half)
         with pytest.raises(Killed):
             run(tmp_path)
     _, _, made = run(tmp_path)
@@ -181,7 +182,7 @@ def test_a_kill_while_writing_leaves_the_last_checkpoint(tmp_path: Path, monkeyp
 def test_it_stops_when_it_gets_no_better_and_stays_stopped(tmp_path: Path) -> None:
     asked: list[int] = []
 
-    def enough(network: networks.Network, step: int) -> bool:
+    def enough(network: so_vits_network.Network, step: int) -> bool:
         asked.append(step)
         return step >= 12
 
@@ -199,18 +200,20 @@ def test_training_leaves_the_global_random_state_alone(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_is_a_clear_sentence(tmp_path: Path) -> None:
-    nets = full_voice.fresh(config_of(), 0)
+    nets = full_size_voice.fresh(config_of(), 0)
     nets[0].pre.weight.data.fill_(float("nan"))
     with pytest.raises(BadInput, match="came apart at step 0"):
-        full_training.train(*nets, utterances(), config_of(), TINY, tmp_path, lambda row: None)
+        full_size.train(*nets, utterances(), config_of(), TINY, tmp_path, lambda row: None)
 
 
 def test_what_was_trained_sings_by_the_usual_path(tmp_path: Path) -> None:
     (generator, _), _, _ = run(tmp_path, replace(TINY, epochs=1))
-    state = {k: v.half().contiguous() for k, v in generator.state_dict().items() if not k.startswith(networks.UNUSED)}
+    state = {
+        k: v.half().contiguous() for k, v in generator.state_dict().items() if not k.startswith(so_vits_network.UNUSED)
+    }
     save_file(state, tmp_path / "model.safetensors")
     card = Card("ada", "so-vits-svc", "MIT", Range(60, (1.0,)), unvoiced_f0="interpolated")
-    loaded = networks.load(tmp_path / "model.safetensors", config_of())
+    loaded = so_vits_network.load(tmp_path / "model.safetensors", config_of())
     voice = SovitsVoice(loaded, config_of(), fresh_encoder(debug_config(), 0).eval(), card, "cpu")
     hz = np.full(40, 220, np.float32)
     sung = voice.sing(np.zeros(40 * 256, np.float32), hz, hz, 0.3, 0)
@@ -220,14 +223,14 @@ def test_what_was_trained_sings_by_the_usual_path(tmp_path: Path) -> None:
 
 def test_the_losses_are_those_of_the_forks_own_step(tmp_path: Path) -> None:
     """Mel frames of a segment cut from a whole recording's, times 45, as its trainer computes them."""
-    (generator, judge), batch = full_voice.fresh(config_of(), 0), full_training.draw(utterances(), TINY, 0, 256)
+    (generator, judge), batch = full_size_voice.fresh(config_of(), 0), full_size.draw(utterances(), TINY, 0, 256)
     from so_vits_svc_fork.hparams import HParams
     from so_vits_svc_fork.modules import mel_processing
 
     mel_processing.mel_basis.clear()
     shape = HParams(**config_of())
-    session = full_training.Session.begin(generator, judge, TINY)
-    found, sung, wanted = full_training._losses(session, batch, shape)
+    session = full_size.Session.begin(generator, judge, TINY)
+    found, sung, wanted = full_size._losses(session, batch, shape)
     parts = {name: float(value.detach()) for name, value in found.items()}
     assert parts["total"] == pytest.approx(sum(value for name, value in parts.items() if name != "total"), rel=1e-5)
     ours, theirs = (mel_processing.mel_spectrogram_torch(audio[:, 0], shape) for audio in (sung, wanted))
@@ -240,13 +243,13 @@ def test_the_losses_are_those_of_the_forks_own_step(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_one_step_of_the_true_size_on_a_cpu(tmp_path: Path) -> None:
     settings = FullTraining(epochs=1, batch_size=1, checkpoint_every=10)
-    config = full_voice.full_config("ada", settings=settings)
-    nets = full_voice.fresh(config, 0)
+    config = full_size_voice.full_config("ada", settings=settings)
+    nets = full_size_voice.fresh(config, 0)
     sizes = [sum(p.numel() for p in net.parameters()) / 1e6 for net in nets]
     assert sizes == pytest.approx([45.6, 46.7], abs=0.1)
     before = nets[0].dec.conv_post.weight_v.detach().clone()
     heard: list[dict[str, float]] = []
-    material = utterances(1, FULL.rate, FULL.hop, full_voice.CONTENT_WIDTH)
-    full_training.train(*nets, material, config, settings, tmp_path, heard.append)
+    material = utterances(1, FULL.rate, FULL.hop, full_size_voice.CONTENT_WIDTH)
+    full_size.train(*nets, material, config, settings, tmp_path, heard.append)
     assert all(np.isfinite(value) for value in heard[0].values())
     assert not torch.equal(before, nets[0].dec.conv_post.weight_v)

@@ -13,15 +13,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from models.conversion.content import debug_config as debug_encoder_config
+from models.conversion.content import fresh_encoder
+from models.conversion.convert import load_voice
+from models.conversion.training.small_voice import debug_config, fresh
+from models.conversion.voices import revocation
+from models.conversion.voices.install import add_voice, check_name, own_folders, remove_voice
+from models.conversion.voices.registry import Consent, broken_voices, card, consent, find_voice, voices
 from models.core import registry
 from models.core.errors import BadInput
-from models.so_vits_svc import revoking
-from models.so_vits_svc.content import debug_config as debug_encoder_config
-from models.so_vits_svc.content import fresh_encoder
-from models.so_vits_svc.convert import load_voice
-from models.so_vits_svc.installing import add_voice, check_name, own_folders, remove_voice
-from models.so_vits_svc.small_voice import debug_config, fresh
-from models.so_vits_svc.voices import Consent, broken_voices, card, consent, find_voice, voices
 
 RECORD = Consent("Ada Example", "Ada Example", date(2026, 1, 31), "my own songs", "permission", "a letter")
 
@@ -206,7 +206,7 @@ def test_a_voice_whose_card_is_gone_is_known_as_broken_and_can_be_removed(checkp
 def test_what_is_revoked_sings_no_more_until_a_new_record_is_given(checkpoint: Path) -> None:
     folder = add_voice("ada", checkpoint, RECORD)
     record = (folder / "consent.toml").read_bytes()
-    revoking.revoke("ada", date(2026, 5, 1))
+    revocation.revoke("ada", date(2026, 5, 1))
     with pytest.raises(BadInput, match="revoked on 2026-05-01"):
         consent(folder)
     with pytest.raises(BadInput, match="already"):
@@ -221,7 +221,7 @@ def test_what_is_revoked_sings_no_more_until_a_new_record_is_given(checkpoint: P
 
 def test_a_shipped_voice_is_revoked_for_this_home_alone_and_sings_again_by_a_new_record(home: Path) -> None:
     shipped = find_voice("world")
-    revoking.revoke("world")
+    revocation.revoke("world")
     for ask in (consent, lambda f: load_voice(f, "cpu")):
         with pytest.raises(BadInput, match="revoked"):
             ask(shipped)
@@ -238,7 +238,7 @@ def test_a_shipped_voice_is_revoked_for_this_home_alone_and_sings_again_by_a_new
 
 @pytest.mark.parametrize("note", ["", "5", '{"given_since": 3}', "nothing"])
 def test_a_damaged_note_still_revokes(home: Path, note: str) -> None:
-    revoking.revoke("world")
+    revocation.revoke("world")
     (home / "voices" / ".revoked" / "world.json").write_text(note)
     with pytest.raises(BadInput, match="revoked on an unknown day"):
         consent(find_voice("world"))

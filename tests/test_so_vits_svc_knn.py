@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from models.analysis.f0 import PitchSettings, track_f0
+from models.conversion.content import debug_config, fresh_encoder
+from models.conversion.convert import RevoiceSettings, Voice, convert
+from models.conversion.engines.knn import KnnVoice, Pool, pool_of
+from models.conversion.voices.registry import Card, Range
 from models.core.errors import BadInput
 from models.core.types import Wave
-from models.so_vits_svc.content import debug_config, fresh_encoder
-from models.so_vits_svc.convert import RevoiceSettings, Voice, convert
-from models.so_vits_svc.knn import KnnVoice, Pool, pool_of
-from models.so_vits_svc.voices import Card, Range
 
 RATE = 24_000
 

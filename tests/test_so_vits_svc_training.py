@@ -8,15 +8,17 @@ import pytest
 import torch
 
 from models.analysis.f0 import PitchSettings, track_f0
+from models.conversion import phrases
+from models.conversion.content import CONTENT_RATE, debug_config, fresh_encoder
+from models.conversion.training import content_encoder, losses, small_voice
+from models.conversion.training import voice as voice_training
+from models.conversion.training.content_dataset import Recording, read, sounding, write
+from models.conversion.training.content_encoder import Corpus
+from models.conversion.training.perturbation import Perturbation, perturbed, sped
+from models.conversion.training.phones import ARPABET, PHONES, Segment, classes, frame_labels
+from models.conversion.training.settings import EncoderTraining, VoiceTraining
+from models.conversion.training.voice_dataset import Utterance, range_of, sung_version, utterance
 from models.core.types import Wave
-from models.so_vits_svc import encoder_training, phrases, small_voice, spectral, voice_training
-from models.so_vits_svc.content import CONTENT_RATE, debug_config, fresh_encoder
-from models.so_vits_svc.encoder_corpus import Recording, read, sounding, write
-from models.so_vits_svc.encoder_training import Corpus
-from models.so_vits_svc.perturbation import Perturbation, perturbed, sped
-from models.so_vits_svc.phones import ARPABET, PHONES, Segment, classes, frame_labels
-from models.so_vits_svc.training import EncoderTraining, VoiceTraining
-from models.so_vits_svc.voice_corpus import Utterance, range_of, sung_version, utterance
 
 STILL = Perturbation(1.0, 1.0, np.zeros(8, np.float32), 90.0, 0.0, 0.0)
 
@@ -97,7 +99,7 @@ def train_encoder(steps: int, folder: Path) -> tuple[dict[str, torch.Tensor], li
     encoder = fresh_encoder(debug_config(), 0)
     heard: list[dict[str, float]] = []
     settings = EncoderTraining(steps=60, batch=4, span_s=0.5, warmup=5, learning_rate=5e-3, checkpoint_every=30)
-    encoder_training.train(encoder, a_corpus(), replace(settings, steps=steps), folder, heard.append)
+    content_encoder.train(encoder, a_corpus(), replace(settings, steps=steps), folder, heard.append)
     return dict(encoder.state_dict()), heard
 
 
@@ -115,7 +117,7 @@ def test_an_encoder_learns_and_goes_on_from_a_checkpoint_as_if_never_stopped(tmp
         raise Killed
 
     with pytest.raises(Killed):
-        encoder_training.train(again, a_corpus(), settings, tmp_path / "cut", kill)
+        content_encoder.train(again, a_corpus(), settings, tmp_path / "cut", kill)
     parts, _ = train_encoder(100, tmp_path / "cut")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
@@ -143,7 +145,7 @@ def test_training_puts_the_loudness_back_as_converting_does() -> None:
     swell = np.linspace(0.05, 1, 11_025).astype(np.float32)
     sung, wanted = rng.normal(0, 0.1, 11_025).astype(np.float32), swell * vowel(220, (700, 1200), 0.5, 22_050)
     ours = phrases.with_contour(sung, wanted, 22_050)
-    theirs = spectral.with_contour(torch.from_numpy(sung)[None], torch.from_numpy(wanted)[None], 22_050)[0].numpy()
+    theirs = losses.with_contour(torch.from_numpy(sung)[None], torch.from_numpy(wanted)[None], 22_050)[0].numpy()
     np.testing.assert_allclose(theirs, ours, atol=2e-4)
 
 

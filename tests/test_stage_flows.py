@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from flows import stages
+from models.conversion.voices.registry import Consent
 from models.core.errors import BadInput
 from models.core.types import Note, Score, Track
-from models.so_vits_svc.voices import Consent
 from models.symbolic.midi import to_midi
 from models.synthesis.example_song.composition import compose
 

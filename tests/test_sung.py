@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.conversion.convert import RevoiceSettings
+from models.conversion.voices import revocation
+from models.conversion.voices.install import add_voice, remove_voice
+from models.conversion.voices.registry import Consent, find_voice, write_consent
 from models.core.errors import BadInput
 from models.core.types import Clip
-from models.so_vits_svc import revoking
-from models.so_vits_svc.convert import RevoiceSettings
-from models.so_vits_svc.installing import add_voice, remove_voice
-from models.so_vits_svc.voices import Consent, find_voice, write_consent
 from tasks import sung
 from tasks.revoice import revoice
 from tasks.store import Store
@@ -57,7 +57,7 @@ def test_what_was_sung_under_one_record_is_not_reused_under_another(home: Path, 
     assert revoice.key(inputs) == first
     write_consent(replace(RECORD, use="any songs"), folder)
     assert revoice.key(inputs) != first
-    revoking.revoke("ada")
+    revocation.revoke("ada")
     with pytest.raises(BadInput, match="revoked"):
         revoice.key(inputs)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.so_vits_svc.timbre import BANDS, Timbre, spectrum
+from models.conversion.ltas_eq import BANDS, Timbre, spectrum
 from models.synthesis.example_song import example_song
 
 RATE = 22_050

@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.commands import app
+from models.conversion.voices.registry import Consent, check_record, find_voice, voices
 from models.core.errors import BadInput
-from models.so_vits_svc.voices import Consent, check_record, find_voice, voices
 from tasks import sung
 
 CONSENT = {"--who": "Ada", "--given-by": "Ada", "--ground": "permission", "--use": "my songs", "--check": "a letter"}

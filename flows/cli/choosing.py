@@ -21,7 +21,7 @@ from flows.cli.remixing import (
     Under,
     Voice,
 )
-from models.so_vits_svc import DEFAULT_VOICE
+from models.conversion import DEFAULT_VOICE
 
 Separator = Annotated[str, typer.Option(help="The network that takes songs apart.")]
 Soundfont = Annotated[str, typer.Option(help="`built-in`, or the name of a file in the service's folder soundfonts.")]

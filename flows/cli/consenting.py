@@ -9,7 +9,7 @@ import typer
 from models.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from models.so_vits_svc.voices import Consent
+    from models.conversion.voices.registry import Consent
 
 Who = Annotated[str, typer.Option(help="Whose voice it is.")]
 GivenBy = Annotated[str, typer.Option(help="Who allowed it.")]
@@ -32,7 +32,7 @@ def consent_of(answers: dict[str, str], until: datetime | None) -> "Consent":
 
     Raises `BadInput` where it lacks a word, stands on no known ground or has ended.
     """
-    from models.so_vits_svc.voices import Consent, check_record
+    from models.conversion.voices.registry import Consent, check_record
 
     for key, question in _QUESTIONS.items():
         if not answers[key] and sys.stdin.isatty():

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.cli.remixing import AsJson, Device, On, Options, Seed, console
-from models.so_vits_svc import DEFAULT_VOICE
+from models.conversion import DEFAULT_VOICE
 
 
 def add_to(app: typer.Typer) -> None:

@@ -14,9 +14,9 @@ from rich.table import Table
 
 from flows.cli.playing import Instruments, Soundfont, playing
 from flows.spreading import spread
+from models.conversion import DEFAULT_VOICE
 from models.core.errors import BadInput
 from models.core.validation import MOST_SEED
-from models.so_vits_svc import DEFAULT_VOICE
 
 if TYPE_CHECKING:
     from tasks.publish import Remix

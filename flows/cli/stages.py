@@ -22,7 +22,7 @@ from flows.cli.remixing import (
 )
 from flows.cli.writing import Density, Follow, Temperature, TopP, Tracks, writing
 from flows.spreading import spread
-from models.so_vits_svc import DEFAULT_VOICE
+from models.conversion import DEFAULT_VOICE
 
 Song = Annotated[Path, typer.Argument(help="An audio file.")]
 Midi = Annotated[Path, typer.Argument(help="A MIDI file.")]

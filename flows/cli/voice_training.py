@@ -10,8 +10,8 @@ import typer
 
 from flows.cli.consenting import Check, GivenBy, Ground, Until, Use, Who, consent_of
 from flows.cli.remixing import Device, Seed, console
+from models.conversion.training.settings import FullTraining
 from models.core.errors import BadInput
-from models.so_vits_svc.training import FullTraining
 
 IN_TUNE = 0.92
 """The share within 50 cents from which on a voice is thought in tune."""
@@ -87,8 +87,8 @@ def train(
     _check_options(engine, size, steps, given | beginnings)
     answers = {"who": who, "given_by": given_by, "ground": ground, "use": use, "check": check}
     from flows.cli.server import server
+    from models.conversion.voices.install import add_voice, check_name
     from models.core.registry import home
-    from models.so_vits_svc.installing import add_voice, check_name
 
     check_name(name)
     if not folder.is_dir():
@@ -127,7 +127,7 @@ def _check_options(engine: str, size: Size, steps: int, given: Mapping[str, Any]
 def _tell(made: Path, work: Path) -> None:
     """Say what was heard, where curves and samples are, and whether the voice is in tune."""
     from flows.voice_material import sifted
-    from models.so_vits_svc.voices import card
+    from models.conversion.voices.registry import card
 
     console.print(sifted(work)["account"], highlight=False, markup=False)
     console.print(f"Curves, samples and measures of the training lie in {work}.", highlight=False)

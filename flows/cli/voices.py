@@ -26,7 +26,7 @@ def add_to(app: typer.Typer) -> None:
 
 def list_(as_json: AsJson = False) -> None:
     """Name every installed voice, on what ground it may be used, and whether its record of consent holds."""
-    from models.so_vits_svc.voices import broken_voices, voices
+    from models.conversion.voices.registry import broken_voices, voices
 
     rows = [{"voice": name, **_standing(name, folder)} for name, folder in (voices() | broken_voices()).items()]
     show_rows(rows, as_json)
@@ -34,8 +34,8 @@ def list_(as_json: AsJson = False) -> None:
 
 def _standing(name: str, folder: Path) -> dict[str, str]:
     """What a voice is called, and on what ground it may be used or why not."""
-    from models.so_vits_svc.revoking import revoked_on
-    from models.so_vits_svc.voices import card, consent
+    from models.conversion.voices.registry import card, consent
+    from models.conversion.voices.revocation import revoked_on
 
     try:
         title = card(folder).title
@@ -50,7 +50,7 @@ def _standing(name: str, folder: Path) -> dict[str, str]:
 
 def show(name: Name, as_json: AsJson = False) -> None:
     """Tell all that is known of a voice: range, material, measures, licence and record of consent."""
-    from models.so_vits_svc.voices import card, consent, find_voice
+    from models.conversion.voices.registry import card, consent, find_voice
 
     folder = find_voice(name)
     described = card(folder)
@@ -82,7 +82,7 @@ def add(
     ] = None,
 ) -> None:
     """Take in a voice trained elsewhere, with its record of consent; without one it is refused."""
-    from models.so_vits_svc.installing import add_voice, check_name
+    from models.conversion.voices.install import add_voice, check_name
 
     check_name(name)
     answers = {"who": who, "given_by": given_by, "ground": ground, "use": use, "check": check}
@@ -96,7 +96,7 @@ def remove(
     ] = False,
 ) -> None:
     """Delete a voice of yours, what it was trained in, and every kept result that holds it."""
-    from models.so_vits_svc.installing import own_folders, remove_voice
+    from models.conversion.voices.install import own_folders, remove_voice
     from tasks.sung import forget, kept
 
     if not own_folders(name) and not kept(name):
@@ -113,13 +113,13 @@ def revoke(name: Name) -> None:
     Only a new record of consent undoes it: `remix voices add NAME FOLDER`, after `remove` where the voice is yours. For
     a shipped one FOLDER is the one that `remix voices show NAME` tells.
     """
-    from models.so_vits_svc import revoking
-    from models.so_vits_svc.voices import broken_voices, find_voice
+    from models.conversion.voices import revocation
+    from models.conversion.voices.registry import broken_voices, find_voice
     from tasks.sung import forget, kept
 
     if name not in broken_voices() and not kept(name):
         find_voice(name)
     if Path(name).name != name or name.startswith("."):
         raise BadInput(f"{name!r} is no name of a voice.")
-    revoking.revoke(name)
+    revocation.revoke(name)
     console.print(f"{name} sings no more, and {forget(name)} kept results are gone.", highlight=False)

@@ -9,11 +9,11 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from models.conversion.content import CONTENT_RATE
+from models.conversion.training.content_encoder import Corpus
+from models.conversion.training.phones import LABEL_HOP_S, frame_labels
+from models.conversion.training.synthetic_speech import speak
 from models.core.progress import UNWATCHED, Watch
-from models.so_vits_svc.content import CONTENT_RATE
-from models.so_vits_svc.encoder_training import Corpus
-from models.so_vits_svc.phones import LABEL_HOP_S, frame_labels
-from models.so_vits_svc.speaking import speak
 
 _LABEL = int(LABEL_HOP_S * CONTENT_RATE)
 HELD_OUT_EVERY = 50

@@ -16,8 +16,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from models.conversion.training.phones import ARPABET, Segment
 from models.core.errors import BadInput
-from models.so_vits_svc.phones import ARPABET, Segment
 
 ESPEAK_LANGUAGES = ("en-us", "en", "es", "it", "de", "fr", "pt-br", "nl", "ko", "hi", "pl", "tr", "sv", "fi")
 ESPEAK_VARIANTS = ("", "+f1", "+f2", "+f3", "+f4", "+f5", "+m1", "+m2", "+m3", "+m4", "+m5", "+m6", "+m7")

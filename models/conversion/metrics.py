@@ -12,8 +12,8 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from models.conversion.phrases import LEVEL_HOP_S, level_contour, sounding
 from models.core.types import Source, Wave
-from models.so_vits_svc.phrases import LEVEL_HOP_S, level_contour, sounding
 
 Floats = NDArray[np.float32]
 

@@ -1,7 +1,7 @@
 """How well a voice sings: pitch, voicing, likeness, naturalness, words and speed, on clips of known or tracked pitch.
 
 Rows to compare with are the source as it is, `world` and `knn`. Likeness and naturalness are by the meters of
-`models.so_vits_svc.meters`; words are the share of frames whose phone, told by the content encoder's own phone head, is
+`models.conversion.metrics`; words are the share of frames whose phone, told by the content encoder's own phone head, is
 the source's, which compares rows and says little by itself.
 """
 
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from models.analysis.f0 import F0, track_f0
+from models.conversion.content import CONTENT_RATE, Encoder, content
+from models.conversion.convert import RevoiceSettings, Voice, auto_key, convert
+from models.conversion.metrics import embedding, likeness, opinion
 from models.core.types import Samples, Wave
-from models.so_vits_svc.content import CONTENT_RATE, Encoder, content
-from models.so_vits_svc.convert import RevoiceSettings, Voice, auto_key, convert
-from models.so_vits_svc.meters import embedding, likeness, opinion
 from models.synthesis.example_song.song import example_song
 
 Floats = NDArray[np.float32]

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.so_vits_svc.content import CONTENT_RATE
+from models.conversion.content import CONTENT_RATE
 
 _FFT, _HOP = 1024, 256
 _LIFTER = 28

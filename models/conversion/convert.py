@@ -15,18 +15,18 @@ import soxr
 from numpy.typing import NDArray
 
 from models.analysis.f0 import F0, PitchSettings, track_f0
+from models.conversion.ltas_eq import Timbre
+from models.conversion.phrases import LEVEL_HOP_S, Phrase, level_contour, phrases, sounding, with_contour
+from models.conversion.voices.registry import Card, Range, card, consent
 from models.core.errors import BadInput
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Samples, Source
 from models.core.validation import check_ranges
-from models.so_vits_svc.phrases import LEVEL_HOP_S, Phrase, level_contour, phrases, sounding, with_contour
-from models.so_vits_svc.timbre import Timbre
-from models.so_vits_svc.voices import Card, Range, card, consent
 
 ENGINES = {
-    "world": ("models.so_vits_svc.world", "WorldVoice"),
-    "so-vits-svc": ("models.so_vits_svc.singing", "SovitsVoice"),
-    "knn": ("models.so_vits_svc.knn", "KnnVoice"),
+    "world": ("models.conversion.engines.world", "WorldVoice"),
+    "so-vits-svc": ("models.conversion.engines.so_vits", "SovitsVoice"),
+    "knn": ("models.conversion.engines.knn", "KnnVoice"),
 }
 """Module and class of each engine, by the name that a voice's card gives it; only the engine wanted is imported."""
 

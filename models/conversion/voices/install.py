@@ -6,10 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from models.core.errors import BadInput
-from models.core.registry import find, home
-from models.so_vits_svc.revoking import revoked_on
-from models.so_vits_svc.voices import (
+from models.conversion.voices.registry import (
     Card,
     Consent,
     Range,
@@ -20,6 +17,9 @@ from models.so_vits_svc.voices import (
     write_card,
     write_consent,
 )
+from models.conversion.voices.revocation import revoked_on
+from models.core.errors import BadInput
+from models.core.registry import find, home
 
 _SIZES = {128: "hubert-small", 256: "contentvec", 768: "contentvec"}
 """The content encoder that a voice was trained with, by the numbers a frame that it wants."""
@@ -55,14 +55,14 @@ def add_voice(name: str, given: Path, record: Consent, speaker: str | None = Non
 
 def _try(folder: Path) -> None:
     """Load a voice once; where its content encoder is not fetched yet, its weights alone."""
-    from models.so_vits_svc.convert import load_voice
+    from models.conversion.convert import load_voice
 
     described = card(folder)
     if described.engine == "so-vits-svc" and not find("content_encoder", described.content_encoder).path.is_file():
-        from models.so_vits_svc import networks
-        from models.so_vits_svc.singing import generator
+        from models.conversion.engines import so_vits_network
+        from models.conversion.engines.so_vits import generator
 
-        generator(folder, described, networks.read_config(folder / "config.json"))
+        generator(folder, described, so_vits_network.read_config(folder / "config.json"))
     else:
         load_voice(folder, "cpu")
 
@@ -132,7 +132,7 @@ def _weights(given: Path) -> Path:
 
 def _card(name: str, given: Path, weights: Path, speaker: str | None) -> Card:
     """The given card with the name of the weights, or one made from the config."""
-    from models.so_vits_svc.networks import read_config
+    from models.conversion.engines.so_vits_network import read_config
 
     config = read_config(given / "config.json")
     if (given / "voice.json").is_file():

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from models.conversion.engines import so_vits_network
 from models.core.errors import BadInput
-from models.so_vits_svc import networks
 
 
 def small_config(speaker: str, ssl_dim: int = 128) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def debug_config(ssl_dim: int = 16) -> dict[str, Any]:
     return config
 
 
-def fresh(config: dict[str, Any], seed: int) -> networks.Network:
+def fresh(config: dict[str, Any], seed: int) -> so_vits_network.Network:
     """An untrained generator, started so that a short training suffices.
 
     Its source module makes a pulse, rich in harmonics, of the sine it is given. The pitch embedding is small and smooth
@@ -72,7 +72,7 @@ def fresh(config: dict[str, Any], seed: int) -> networks.Network:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = networks.build(config)
+        network = so_vits_network.build(config)
     source, prior = network.dec.m_source.l_linear, network.enc_p
     pitches, width = prior.f0_emb.weight.shape
     phase = torch.linspace(0, np.pi, pitches)[:, None] * torch.arange(width) / 8
@@ -89,13 +89,13 @@ def fresh(config: dict[str, Any], seed: int) -> networks.Network:
     return network
 
 
-def take_weights(network: networks.Network, folder: Path) -> None:
+def take_weights(network: so_vits_network.Network, folder: Path) -> None:
     """Give a network in training the weights of a voice of its size; raises `BadInput` where they do not fit."""
     state = {name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()}
     try:
         missing, unknown = network.load_state_dict(state, strict=False)
     except RuntimeError as error:
         raise BadInput(f"The voice in {folder} is of another size: {str(error).splitlines()[-1].strip()}") from error
-    lacking = [name for name in missing if not name.startswith(networks.UNUSED)]
+    lacking = [name for name in missing if not name.startswith(so_vits_network.UNUSED)]
     if lacking or unknown:
         raise BadInput(f"The voice in {folder} is of another size: it differs at {(lacking + unknown)[0]!r}.")

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.conversion.content import CONTENT_RATE, Encoder, content
+from models.conversion.training.perturbation import Perturbation, perturbed, sped
+from models.conversion.training.phones import LABEL_HOP_S, PHONES
+from models.conversion.training.settings import EncoderTraining
 from models.core.progress import UNWATCHED, Watch
-from models.so_vits_svc.content import CONTENT_RATE, Encoder, content
-from models.so_vits_svc.perturbation import Perturbation, perturbed, sped
-from models.so_vits_svc.phones import LABEL_HOP_S, PHONES
-from models.so_vits_svc.training import EncoderTraining
 
 _MELS = 40
 _FRAME_S = 0.02

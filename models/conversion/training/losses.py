@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.so_vits_svc.encoder_training import mel_filters
+from models.conversion.training.content_encoder import mel_filters
 
 MELS = 80
 RESOLUTIONS = ((512, 128), (1024, 256), (2048, 512))

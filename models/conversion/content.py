@@ -14,9 +14,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from models.conversion import torchaudio_shim as _torchaudio_on_cpu  # noqa: F401  (before transformers)
 from models.core.device import placed
 from models.core.errors import BadInput
-from models.so_vits_svc import torchaudio_on_cpu as _torchaudio_on_cpu  # noqa: F401  (before transformers)
 
 from transformers import HubertConfig, HubertModel  # isort: skip
 

@@ -18,11 +18,11 @@ from safetensors.numpy import load_file, save_file
 from scipy.ndimage import uniform_filter1d
 
 from models.analysis.f0 import PitchSettings, track_f0
+from models.conversion.content import CONTENT_RATE, Encoder, content, content_at, frame_geometry, load_encoder
+from models.conversion.voices.registry import Card
 from models.core import registry
 from models.core.errors import BadInput
 from models.core.types import Wave
-from models.so_vits_svc.content import CONTENT_RATE, Encoder, content, content_at, frame_geometry, load_encoder
-from models.so_vits_svc.voices import Card
 
 Floats = NDArray[np.float32]
 

@@ -14,9 +14,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from models.conversion.engines.so_vits_network import Network
 from models.core import registry
 from models.core.errors import BadInput
-from models.so_vits_svc.networks import Network
 
 KIND = "base_checkpoint"
 """Of the manifest's rows that can be fetched."""

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.conversion.content import Encoder
+from models.conversion.convert import RevoiceSettings, Voice
+from models.conversion.engines.so_vits import SovitsVoice
+from models.conversion.engines.so_vits_network import with_weights
+from models.conversion.evaluation.voice import Ear, Figures, SungClip, measured, sung_by
+from models.conversion.voices.registry import Card
 from models.core.types import Wave
-from models.so_vits_svc.content import Encoder
-from models.so_vits_svc.convert import RevoiceSettings, Voice
-from models.so_vits_svc.evaluation import Ear, Figures, SungClip, measured, sung_by
-from models.so_vits_svc.networks import with_weights
-from models.so_vits_svc.singing import SovitsVoice
-from models.so_vits_svc.voices import Card
 
 Floats = NDArray[np.float32]
 

@@ -16,24 +16,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.conversion.engines import so_vits_network
+from models.conversion.training.losses import MELS, Judge, log_mel, spectral_loss, with_contour
+from models.conversion.training.settings import VoiceTraining
+from models.conversion.training.voice_dataset import Utterance
 from models.core.progress import UNWATCHED, Watch
-from models.so_vits_svc import networks
-from models.so_vits_svc.spectral import MELS, Judge, log_mel, spectral_loss, with_contour
-from models.so_vits_svc.training import VoiceTraining
-from models.so_vits_svc.voice_corpus import Utterance
 
 
-def hop_of(network: networks.Network) -> int:
+def hop_of(network: so_vits_network.Network) -> int:
     """How many samples a frame makes."""
     return int(np.prod(network.upsample_rates))
 
 
-def synthesise(network: networks.Network, z: Tensor, f0: Tensor, rng: torch.Generator) -> Tensor:
+def synthesise(network: so_vits_network.Network, z: Tensor, f0: Tensor, rng: torch.Generator) -> Tensor:
     """What the network sings of latents and pitch, the first speaker's. Shapes: (B, d', T), (B, T) -> (B, N)."""
     speaker = torch.zeros(len(f0), 1, dtype=torch.long, device=f0.device)
     harmonics = network.dec.m_source.l_linear.in_features
-    sines = networks.excitation(f0.cpu(), hop_of(network), int(network.sampling_rate), harmonics, rng).to(f0.device)
-    return networks.decode(network.dec, z, sines, network.emb_g(speaker).transpose(1, 2))
+    sines = so_vits_network.excitation(f0.cpu(), hop_of(network), int(network.sampling_rate), harmonics, rng).to(
+        f0.device
+    )
+    return so_vits_network.decode(network.dec, z, sines, network.emb_g(speaker).transpose(1, 2))
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ _SAVED = ("network", "reader", "judge", "optimiser", "judging")
 class _Session:
     """Everything that a checkpoint holds."""
 
-    network: networks.Network
+    network: so_vits_network.Network
     reader: nn.Module
     judge: Judge
     optimiser: torch.optim.Optimizer
@@ -99,14 +101,14 @@ class _Session:
 
 
 def train(
-    network: networks.Network,
+    network: so_vits_network.Network,
     utterances: Sequence[Utterance],
     settings: VoiceTraining,
     folder: Path,
     report: Callable[[dict[str, float]], None],
     watch: Watch = UNWATCHED,
     device: str = "cpu",
-    enough: Callable[[networks.Network, int], bool] = lambda network, step: False,
+    enough: Callable[[so_vits_network.Network, int], bool] = lambda network, step: False,
 ) -> None:
     """Train in place, from the last checkpoint in `folder` if there is one; `report` hears the mean losses.
 
@@ -116,7 +118,7 @@ def train(
     network.to(device).train()
     reader, judge = _fresh_aids(int(network.inter_channels), settings.seed)
     reader, judge = reader.to(device), judge.to(device)
-    used = [p for name, p in network.named_parameters() if not name.startswith(networks.UNUSED)]
+    used = [p for name, p in network.named_parameters() if not name.startswith(so_vits_network.UNUSED)]
     used += list(reader.parameters())
     session = _Session(
         network,
@@ -163,7 +165,7 @@ def _step(
     batch, rng = draw(utterances, settings, int(network.inter_channels), session.step, hop)
     f0, wanted = batch.f0.to(device), batch.audio.to(device)
     speaker = torch.zeros(len(f0), 1, dtype=torch.long, device=device)
-    z = networks.latents(network, batch.content.to(device), f0, f0 > 0, speaker, batch.noise.to(device))
+    z = so_vits_network.latents(network, batch.content.to(device), f0, f0 > 0, speaker, batch.noise.to(device))
     read = (session.reader(z) - log_mel(wanted, rate, hop)).abs().mean()
     total, losses = read, {"read": read}
     if session.step >= settings.decoded_from:

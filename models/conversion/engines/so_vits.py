@@ -9,12 +9,7 @@ import soxr
 import torch
 from numpy.typing import NDArray
 
-from models.core import registry
-from models.core.device import placed
-from models.core.errors import BadInput
-from models.so_vits_svc import networks
-from models.so_vits_svc.breath import breathed
-from models.so_vits_svc.content import (
+from models.conversion.content import (
     CONTENT_RATE,
     Encoder,
     content,
@@ -23,27 +18,34 @@ from models.so_vits_svc.content import (
     frame_geometry,
     load_encoder,
 )
-from models.so_vits_svc.voices import Card
+from models.conversion.engines import so_vits_network
+from models.conversion.engines.unvoiced_noise import breathed
+from models.conversion.voices.registry import Card
+from models.core import registry
+from models.core.device import placed
+from models.core.errors import BadInput
 
 
 class SovitsVoice:
     """The generator and its content encoder on a device."""
 
-    def __init__(self, network: networks.Network, config: dict[str, Any], encoder: Encoder, card: Card, device: str):
+    def __init__(
+        self, network: so_vits_network.Network, config: dict[str, Any], encoder: Encoder, card: Card, device: str
+    ):
         self.card, self.device = card, device
         self.sample_rate = int(config["data"]["sampling_rate"])
         self.hop = int(config["data"]["hop_length"])
         self.network = placed(network, device)
-        self.encoder, self.projected = encoder, networks.wants_projection(config)
+        self.encoder, self.projected = encoder, so_vits_network.wants_projection(config)
 
     @classmethod
     def load(cls, folder: Path, card: Card, device: str) -> "SovitsVoice":
         """The voice in a folder; raises `BadInput` when its files do not fit each other or cannot sing."""
-        config = networks.read_config(folder / "config.json")
+        config = so_vits_network.read_config(folder / "config.json")
         network = generator(folder, card, config)
         weights = registry.verified(registry.find("content_encoder", card.content_encoder))
         encoder = load_encoder(weights.parent, device)
-        wanted, given = network.pre.in_channels, content_width(encoder, networks.wants_projection(config))
+        wanted, given = network.pre.in_channels, content_width(encoder, so_vits_network.wants_projection(config))
         if given != wanted:
             raise BadInput(
                 f"The voice {folder.name!r} wants content of {wanted} numbers a frame, "
@@ -70,7 +72,7 @@ class SovitsVoice:
         states = self._content(audio, frames)
         noise = torch.randn(1, self.network.inter_channels, frames, generator=rng) * noise_scale
         speaker = torch.tensor([[self.card.speaker]], device=self.device)
-        z = networks.latents(
+        z = so_vits_network.latents(
             self.network,
             states.T[None],
             f0[None].to(self.device),
@@ -80,9 +82,9 @@ class SovitsVoice:
         )
         harmonics = self.network.dec.m_source.l_linear.in_features
         source_rate = int(self.network.sampling_rate)  # 44,100 where the config's model states none, as in the fork
-        sines = networks.excitation(f0[None], self.hop, source_rate, harmonics, rng).to(self.device)
+        sines = so_vits_network.excitation(f0[None], self.hop, source_rate, harmonics, rng).to(self.device)
         timbre = self.network.emb_g(speaker).transpose(1, 2)
-        sung = networks.decode_in_windows(self.network.dec, z, sines, timbre)[0].cpu().numpy()
+        sung = so_vits_network.decode_in_windows(self.network.dec, z, sines, timbre)[0].cpu().numpy()
         if self.card.unvoiced_f0 == "zero":
             sung = breathed(sung, sung_hz > 0, self.hop, self.sample_rate, seed)
         return np.asarray(np.pad(sung, (0, max(len(audio) - len(sung), 0)))[: len(audio)], np.float32)
@@ -97,11 +99,11 @@ class SovitsVoice:
         return content_at(states, times, step)
 
 
-def generator(folder: Path, card: Card, config: dict[str, Any]) -> networks.Network:
+def generator(folder: Path, card: Card, config: dict[str, Any]) -> so_vits_network.Network:
     """The network of the voice in a folder; raises `BadInput` where it, its config and its card do not fit."""
     if config["model"].get("type_", "hifi-gan") != "hifi-gan":
         raise BadInput(f"The voice {folder.name!r} has a decoder for speech, without pitch: it cannot sing.")
-    network = networks.load(folder / card.weights, config)
+    network = so_vits_network.load(folder / card.weights, config)
     speakers, hop = network.emb_g.num_embeddings, math.prod(network.dec.h["upsample_rates"])
     if card.speaker >= speakers:
         raise BadInput(f"The voice {folder.name!r} has speakers 0 to {speakers - 1}; its card names {card.speaker}.")

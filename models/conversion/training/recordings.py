@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import istft, stft
 
+from models.conversion.metrics import embedding, likeness, opinion
+from models.conversion.phrases import LEVEL_HOP_S, level_contour, phrases, sounding
 from models.core.errors import BadInput
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Wave
-from models.so_vits_svc.meters import embedding, likeness, opinion
-from models.so_vits_svc.phrases import LEVEL_HOP_S, level_contour, phrases, sounding
 
 Floats = NDArray[np.float32]
 

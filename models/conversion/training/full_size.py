@@ -21,12 +21,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from models.conversion.engines import so_vits_network
+from models.conversion.engines.so_vits import interpolated
+from models.conversion.training.settings import FullTraining
+from models.conversion.training.voice_dataset import Utterance
 from models.core.errors import BadInput
 from models.core.progress import UNWATCHED, Watch
-from models.so_vits_svc import networks
-from models.so_vits_svc.singing import interpolated
-from models.so_vits_svc.training import FullTraining
-from models.so_vits_svc.voice_corpus import Utterance
 
 from so_vits_svc_fork.hparams import HParams  # isort: skip  # after networks
 from so_vits_svc_fork.modules import commons, losses, mel_processing  # isort: skip
@@ -90,14 +90,14 @@ _SAVED = ("generator", "judge", "optimiser", "judging")
 class Session:
     """Everything that a checkpoint holds: both networks, both optimisers, and how many steps were made."""
 
-    generator: networks.Network
-    judge: networks.Network
+    generator: so_vits_network.Network
+    judge: so_vits_network.Network
     optimiser: torch.optim.Optimizer
     judging: torch.optim.Optimizer
     step: int = 0
 
     @staticmethod
-    def begin(generator: networks.Network, judge: networks.Network, settings: FullTraining) -> "Session":
+    def begin(generator: so_vits_network.Network, judge: so_vits_network.Network, settings: FullTraining) -> "Session":
         """Nothing learned yet."""
         betas, decay = (settings.beta1, settings.beta2), settings.weight_decay
         optimiser, judging = (
@@ -125,8 +125,8 @@ class Session:
 
 
 def train(
-    generator: networks.Network,
-    judge: networks.Network,
+    generator: so_vits_network.Network,
+    judge: so_vits_network.Network,
     utterances: Sequence[Utterance],
     config: dict[str, Any],
     settings: FullTraining,
@@ -134,7 +134,7 @@ def train(
     report: Callable[[dict[str, float]], None],
     watch: Watch = UNWATCHED,
     device: str = "cpu",
-    enough: Callable[[networks.Network, int], bool] = lambda network, step: False,
+    enough: Callable[[so_vits_network.Network, int], bool] = lambda network, step: False,
 ) -> None:
     """Train both in place, from the last checkpoint in `folder` if there is one; `report` hears the mean losses.
 

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.weight_norm import WeightNorm
 
+from models.conversion import torchaudio_shim as _torchaudio_on_cpu  # noqa: F401  (before the fork)
 from models.core.errors import BadInput
-from models.so_vits_svc import torchaudio_on_cpu as _torchaudio_on_cpu  # noqa: F401  (before the fork)
 
 _handlers, _level = logging.root.handlers[:], logging.root.level
 from so_vits_svc_fork.f0 import f0_to_coarse  # noqa: E402

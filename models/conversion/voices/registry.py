@@ -16,9 +16,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from models.conversion.voices import revocation
 from models.core.errors import BadInput, unknown_name
 from models.core.registry import SHIPPED, file_digest, find, home
-from models.so_vits_svc import revoking
 from models.symbolic.harmony import ROOTS
 
 _CARD = "voice.json"
@@ -105,7 +105,7 @@ def voices() -> dict[str, Path]:
     """
     shipped = shipped_voices()
     own = {folder.name: folder for folder in _folders(user_folder())}
-    return shipped | {name: own[name] for name in own if name not in shipped or revoking.revoked_on(name)}
+    return shipped | {name: own[name] for name in own if name not in shipped or revocation.revoked_on(name)}
 
 
 def shipped_voices() -> dict[str, Path]:
@@ -175,8 +175,8 @@ def consent(folder: Path, today: date | None = None) -> Consent:
     """A voice's record of consent; raises `BadInput` when it is missing, incomplete, altered, revoked or expired."""
     record = _record(folder)
     name = folder.name
-    if not revoking.holds(name, file_digest(folder / _RECORD)):
-        raise BadInput(f"The voice {name!r} is refused: its consent was revoked on {revoking.revoked_on(name)}.")
+    if not revocation.holds(name, file_digest(folder / _RECORD)):
+        raise BadInput(f"The voice {name!r} is refused: its consent was revoked on {revocation.revoked_on(name)}.")
     seal = record.pop("seal", None)
     unknown = set(record) - {entry.name for entry in fields(Consent)}
     if unknown:
@@ -237,7 +237,7 @@ def write_consent(given: Consent, folder: Path) -> None:
             lines.append(f"{entry.name} = {value.isoformat() if isinstance(value, date) else _toml_text(value)}")
     lines.append(f'seal = "{consent_seal(given, folder)}"')
     (folder / _RECORD).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    revoking.given_anew(folder.name, file_digest(folder / _RECORD))
+    revocation.given_anew(folder.name, file_digest(folder / _RECORD))
     consent(folder, given.on)
 
 

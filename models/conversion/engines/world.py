@@ -10,7 +10,7 @@ import numpy as np
 import pyworld
 from numpy.typing import NDArray
 
-from models.so_vits_svc.voices import Card
+from models.conversion.voices.registry import Card
 
 WORLD_RATE = 24_000
 _HOP_S = 0.005

@@ -16,10 +16,10 @@ from scipy.ndimage import uniform_filter1d
 from torch import Tensor
 
 from models.analysis.f0 import PitchSettings, track_f0
+from models.conversion.content import CONTENT_RATE, Encoder, content, content_at, frame_geometry
+from models.conversion.training.perturbation import Perturbation, perturbed, sped
+from models.conversion.voices.registry import Range
 from models.core.types import Wave
-from models.so_vits_svc.content import CONTENT_RATE, Encoder, content, content_at, frame_geometry
-from models.so_vits_svc.perturbation import Perturbation, perturbed, sped
-from models.so_vits_svc.voices import Range
 
 Floats = NDArray[np.float32]
 

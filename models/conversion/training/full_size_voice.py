@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 
-from models.so_vits_svc import networks, small_voice
-from models.so_vits_svc.base_checkpoints import base_pair, take_base
-from models.so_vits_svc.training import FullTraining
+from models.conversion.engines import so_vits_network
+from models.conversion.training import small_voice
+from models.conversion.training.base_checkpoints import base_pair, take_base
+from models.conversion.training.settings import FullTraining
 
 from so_vits_svc_fork.modules.descriminators import MultiPeriodDiscriminator  # isort: skip  # after networks
 
@@ -85,14 +86,14 @@ def training_section(settings: FullTraining) -> dict[str, Any]:
     }
 
 
-def fresh(config: dict[str, Any], seed: int) -> tuple[networks.Network, networks.Network]:
+def fresh(config: dict[str, Any], seed: int) -> tuple[so_vits_network.Network, so_vits_network.Network]:
     """An untrained generator and its discriminators (46.7 M parameters at any size of the generator)."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return networks.build(config), MultiPeriodDiscriminator(False)
+        return so_vits_network.build(config), MultiPeriodDiscriminator(False)
 
 
-def start_from(generator: networks.Network, judge: networks.Network, folder: Path) -> None:
+def start_from(generator: so_vits_network.Network, judge: so_vits_network.Network, folder: Path) -> None:
     """Give both the weights of the base checkpoints in a folder; raises `BadInput` where these do not fit."""
     pair = base_pair(folder)
     take_base(generator, pair.generator)

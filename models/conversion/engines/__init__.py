@@ -1,0 +1,1 @@
+"""The voice conversion engines, a file each: so-vits-svc, kNN, WORLD."""

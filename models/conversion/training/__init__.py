@@ -1,0 +1,1 @@
+"""Training voices and the content encoder."""
