@@ -15,8 +15,8 @@ from models.conversion import DEFAULT_VOICE
 from models.conversion.convert import RevoiceSettings
 from models.core.errors import BadInput, unknown_name
 from models.generation import PlaySettings
-from models.mastering import MasterSettings
-from models.mixing import MixSettings
+from models.mixing.mastering import MasterSettings
+from models.mixing.mixer import MixSettings
 from models.separation.lead_backing import PartingSettings
 from models.separation.separate import SplitSettings
 from models.synthesis.soundfont import RenderSettings

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from models.audio.loudness import measure
-from models.balance import sections_of
 from models.core.types import Band, Clip, Mix, Stems, Take, Voices
-from models.mastering import MasterSettings, master, plan_master
-from models.mixing import MixSettings, Original, Part, mix
+from models.mixing.mastering import MasterSettings, master, plan_master
+from models.mixing.mixer import MixSettings, Original, Part, mix
+from models.mixing.section_balance import sections_of
 from tasks.caching import stage
 from tasks.progress import stage_watch
 from tasks.store import Store

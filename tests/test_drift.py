@@ -3,7 +3,7 @@
 import numpy as np
 
 from models.core.types import Grid, Note, Score, Track, Wave
-from models.mixing import MixSettings, Original, Part, mix_buses
+from models.mixing.mixer import MixSettings, Original, Part, mix_buses
 from models.symbolic.beat_map import beats_to_seconds
 from models.symbolic.midi import from_midi, to_midi
 from models.synthesis.soundfont import RenderSettings, render

@@ -12,7 +12,7 @@ from models.audio.loudness import measure
 from models.core.errors import Cancelled
 from models.core.progress import Watch
 from models.core.types import Samples, Wave
-from models.mastering import MasterPlan, MasterSettings, master, plan_master
+from models.mixing.mastering import MasterPlan, MasterSettings, master, plan_master
 from models.synthesis.example_song import example_song
 from tests.test_loudness import ffmpeg_reading
 

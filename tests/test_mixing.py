@@ -8,11 +8,11 @@ import pyloudnorm
 import pytest
 from numpy.typing import NDArray
 
-from models.balance import Pair, balance, sections_of
 from models.core.errors import BadInput, Cancelled
 from models.core.progress import Watch
 from models.core.types import Samples, Wave
-from models.mixing import MixSettings, Original, Part, mix, mix_buses
+from models.mixing.mixer import MixSettings, Original, Part, mix, mix_buses
+from models.mixing.section_balance import Pair, balance, sections_of
 from models.synthesis.example_song import ExampleSong, example_song
 
 RATE = 44100

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from models.audio.loudness import BLOCK, SILENCE_LUFS, PowerCurve
 from models.core.progress import Watch
 from models.core.types import Samples, Source
-from models.dynamics import Curve, active_level, step_frames
-from models.effects import sides
+from models.mixing.dynamics import Curve, active_level, step_frames
+from models.mixing.effects import sides
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from models.audio.loudness import BLOCK, PEAK_REACH, SILENCE_LUFS, Loudness, Lou
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Samples, Source
 from models.core.validation import check_ranges
-from models.dynamics import exponential_release
+from models.mixing.dynamics import exponential_release
 
 __all__ = ["Loudness", "MasterPlan", "MasterSettings", "master", "measure", "plan_master"]
 

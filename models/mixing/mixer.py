@@ -16,17 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import butter
 
-from models import dynamics
 from models.audio.loudness import BLOCK, PowerCurve
 from models.audio.reverb import room
-from models.balance import Pair, balance, bounds_of
 from models.core.errors import BadInput
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Samples, Source
 from models.core.validation import check_ranges
-from models.dynamics import STEPS_PER_TENTH, Curve, gain_between, step_frames
-from models.effects import Room, Taps, high_pass, widened, zero_phase
-from models.placing import Part, levelled, placed, powers_of
+from models.mixing import dynamics
+from models.mixing.dynamics import STEPS_PER_TENTH, Curve, gain_between, step_frames
+from models.mixing.effects import Room, Taps, high_pass, widened, zero_phase
+from models.mixing.parts import Part, levelled, placed, powers_of
+from models.mixing.section_balance import Pair, balance, bounds_of
 
 __all__ = ["Buses", "MixSettings", "Original", "Part", "mix", "mix_buses"]
 

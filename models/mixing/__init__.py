@@ -1,0 +1,1 @@
+"""Parts into a track: gains, effects, balance, mastering."""
