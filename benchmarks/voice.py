@@ -89,7 +89,7 @@ def late_ms(folder: Path, file: str) -> float | None:
 
     from models.core.progress import UNWATCHED
     from models.core.types import Wave
-    from models.report.signals import onset_lags
+    from models.report.audio_metrics import onset_lags
 
     def read(path: Path) -> Wave:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)

@@ -9,9 +9,9 @@ from models.audio.mixture import Placed, Summed
 from models.conversion.metrics import embedding, likeness
 from models.conversion.voices.registry import card, find_voice, voice_digest
 from models.core.types import Contour, Remixed, Take
-from models.report.numbers import measure, word
-from models.report.pictures import draw
-from models.report.records import Drawings, Figure, Numbers, ReportInput, StageRun
+from models.report.metrics import measure, word
+from models.report.plots import draw
+from models.report.types import Drawings, Figure, Numbers, ReportInput, StageRun
 from tasks.caching import stage
 from tasks.progress import stage_watch
 from tasks.store import Store

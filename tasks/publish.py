@@ -24,7 +24,7 @@ from models.core.errors import BadInput
 from models.core.registry import file_digest
 from models.core.types import Clip, Grid, Remixed, Score
 from models.report.page import page
-from models.report.records import StageRun as ReportedStage
+from models.report.types import StageRun as ReportedStage
 from models.symbolic.midi import to_midi
 from tasks.appraise import Appraisal, report_input
 from tasks.caching import unsearched

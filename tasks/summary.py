@@ -14,8 +14,8 @@ from prefect.artifacts import (
 )
 from prefect.runtime import deployment, flow_run
 
-from models.report.pictures import summary_pictures
-from models.report.records import Numbers, ReportInput
+from models.report.plots import summary_pictures
+from models.report.types import Numbers, ReportInput
 from tasks.remixes import address_of
 
 _PLAIN = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_[]<>"})

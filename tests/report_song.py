@@ -6,7 +6,7 @@ import numpy as np
 
 from models.analysis.f0 import F0
 from models.core.types import Grid, Note, Samples, Score, Track, Wave
-from models.report.records import ReportInput, StageRun
+from models.report.types import ReportInput, StageRun
 
 RATE = 16_000
 

@@ -9,9 +9,9 @@ import pytest
 import soundfile
 
 from models.core.types import Wave
-from models.report.numbers import measure
+from models.report.metrics import measure
 from models.report.page import page
-from models.report.records import StageRun
+from models.report.types import StageRun
 from tests.chromium import Tab, chromium
 from tests.report_song import RATE, melody, noise, remix
 

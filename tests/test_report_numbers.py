@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from models.analysis.f0 import F0
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Samples, Score, Wave
-from models.report import music, signals
-from models.report.numbers import measure
-from models.report.records import Figure, ReportInput
+from models.report import audio_metrics, score_metrics
+from models.report.metrics import measure
+from models.report.types import Figure, ReportInput
 from tests.report_song import RATE, grid, melody, noise, remix
 
 
@@ -31,8 +31,8 @@ def figure(data: ReportInput, name: str) -> Figure:
 
 def test_stems_that_add_up_null_and_a_missing_one_shows() -> None:
     song = remix()
-    assert signals.null_test_db(song.original, list(song.stems.values()), UNWATCHED) < -90
-    alone = signals.null_test_db(song.original, [song.stems["other"]], UNWATCHED)
+    assert audio_metrics.null_test_db(song.original, list(song.stems.values()), UNWATCHED) < -90
+    alone = audio_metrics.null_test_db(song.original, [song.stems["other"]], UNWATCHED)
     assert alone == pytest.approx(-3, abs=0.2)  # half the power is missing
 
 
@@ -47,26 +47,26 @@ def test_vocals_given_whole_and_in_parts_are_counted_once() -> None:
 def test_vocal_residue_is_the_level_of_the_leak(leak_db: float) -> None:
     lead, band = noise(40, 1), noise(40, 2)
     leaky = Wave(band + np.float32(10 ** (leak_db / 20)) * np.roll(lead, 5, axis=1), RATE)
-    assert signals.vocal_residue_db(Wave(lead, RATE), leaky, UNWATCHED) == pytest.approx(leak_db, abs=1.0)
+    assert audio_metrics.vocal_residue_db(Wave(lead, RATE), leaky, UNWATCHED) == pytest.approx(leak_db, abs=1.0)
 
 
 def test_independent_backing_has_no_vocal_residue() -> None:
-    assert signals.vocal_residue_db(Wave(noise(40, 1), RATE), Wave(noise(40, 2), RATE), UNWATCHED) < -30
+    assert audio_metrics.vocal_residue_db(Wave(noise(40, 1), RATE), Wave(noise(40, 2), RATE), UNWATCHED) < -30
 
 
 def test_cross_correlation_is_that_of_the_whole_signals() -> None:
-    rate = signals.CORRELATION_RATE
+    rate = audio_metrics.CORRELATION_RATE
     x, y = noise(27, 3, rate)[0], noise(31, 4, rate)[0]
     y[20 * rate :] += x[7 * rate : 18 * rate]  # 13 s late: outside the lags that are looked at
     y[: 5 * rate] += 0.5 * x[rate : 6 * rate]
-    lags, values = signals.cross_correlation(Wave(x[None], rate), Wave(y[None], rate), UNWATCHED)
+    lags, values = audio_metrics.cross_correlation(Wave(x[None], rate), Wave(y[None], rate), UNWATCHED)
     scale = np.linalg.norm(x) * np.linalg.norm(y)
     for lag in (-rate, 0, 40_001):
         shifted = y[max(lag, 0) : lag + len(x)]
         there = x[max(-lag, 0) : max(-lag, 0) + len(shifted)]
         assert values[np.argmin(np.abs(lags - lag / rate))] == pytest.approx(float(there @ shifted) / scale, abs=1e-4)
     assert lags[np.argmax(np.abs(values))] == pytest.approx(-1.0)
-    curve = signals.lag_power(lags, values)
+    curve = audio_metrics.lag_power(lags, values)
     assert curve.x[int(np.argmax(curve.y))] == pytest.approx(-1.0, abs=0.06)
 
 
@@ -81,7 +81,7 @@ def test_an_inverted_late_copy_is_found_whole() -> None:
 @pytest.mark.parametrize("rate", [44_100, 8000])
 def test_a_full_scale_sine_reads_0_db_in_its_band(rate: int) -> None:
     sine = np.sin(2 * np.pi * 1000 * np.arange(10 * rate) / rate).astype(np.float32)
-    curve = signals.spectrum(Wave(sine[None], rate), "sine", UNWATCHED)
+    curve = audio_metrics.spectrum(Wave(sine[None], rate), "sine", UNWATCHED)
     levels = dict(zip(curve.x, curve.y, strict=True))
     assert levels[1000.0] == pytest.approx(0.0, abs=0.3)
     assert max(level for hertz, level in levels.items() if not 700 < hertz < 1400) < -45
@@ -91,7 +91,7 @@ def test_a_full_scale_sine_reads_0_db_in_its_band(rate: int) -> None:
 def test_late_onsets_and_a_drifting_tempo_are_told_apart() -> None:
     times = np.cumsum(np.random.default_rng(0).uniform(0.2, 0.5, 150)) + 0.5
     song = clicks(times, 60)
-    _, lags = signals.onset_lags(song, clicks(times + 0.012, 60), UNWATCHED)
+    _, lags = audio_metrics.onset_lags(song, clicks(times + 0.012, 60), UNWATCHED)
     assert np.allclose(1000 * lags, 12, atol=1)
     data = remix(original=song, mix=clicks(times * 1.0005, 60), stems={}, revoiced=None)
     assert figure(data, "Onset drift").value == pytest.approx(1000 * 0.0005 * 36, abs=3)
@@ -109,7 +109,7 @@ def test_a_band_that_plays_other_things_on_the_same_beats_is_still_timed() -> No
 
 def test_unrelated_music_has_no_timing() -> None:
     times = np.random.default_rng(4).uniform(0.5, 58, (2, 120))
-    _, lags = signals.onset_lags(clicks(np.sort(times[0]), 60), clicks(np.sort(times[1]), 60), UNWATCHED)
+    _, lags = audio_metrics.onset_lags(clicks(np.sort(times[0]), 60), clicks(np.sort(times[1]), 60), UNWATCHED)
     assert len(lags) == 0
 
 
@@ -146,12 +146,12 @@ def test_notes_in_key_in_chord_and_shared_are_counted() -> None:
 
 
 def test_groove_tells_another_rhythm_apart() -> None:
-    bars = music.bar_rhythms(melody([60] * 32), grid())
+    bars = score_metrics.bar_rhythms(melody([60] * 32), grid())
     assert bars.shape == (8, 16)
     assert bars.sum() == 32
-    other = music.bar_rhythms(melody([60] * 64, step_s=0.25), grid())
-    assert music.groove_consistency(bars, bars) == 1.0
-    assert music.groove_consistency(bars, other) == pytest.approx(0.75)
+    other = score_metrics.bar_rhythms(melody([60] * 64, step_s=0.25), grid())
+    assert score_metrics.groove_consistency(bars, bars) == 1.0
+    assert score_metrics.groove_consistency(bars, other) == pytest.approx(0.75)
 
 
 def test_what_cannot_be_measured_is_left_out() -> None:
@@ -210,7 +210,7 @@ def test_hard_splices_are_heard_as_seams_and_smooth_singing_is_not() -> None:
     spliced = sung.copy()
     for start in (10.0, 20.0, 33.3):  # 20 s is where two blocks meet
         spliced[round(start * rate) :] += 0.2
-    found = signals.clicks_s(Wave(spliced[None], rate), UNWATCHED)
+    found = audio_metrics.clicks_s(Wave(spliced[None], rate), UNWATCHED)
     assert np.allclose(found, [10.0, 20.0, 33.3], atol=2e-4)
     seams = figure(remix(revoiced=Wave(spliced[None], rate)), "Seams")
     assert (seams.value, seams.word) == (3.0, "look here")

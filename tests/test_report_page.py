@@ -13,10 +13,10 @@ from PIL import Image
 
 from models.core.types import Grid, Note, Samples, Score, Track, Wave
 from models.report import dag
-from models.report.numbers import measure
+from models.report.metrics import measure
 from models.report.page import page
-from models.report.pictures import draw, peaks, spectrogram, summary_pictures
-from models.report.records import Numbers, ReportInput, StageRun
+from models.report.plots import draw, peaks, spectrogram, summary_pictures
+from models.report.types import Numbers, ReportInput, StageRun
 from tests.report_song import RATE, melody, noise, remix
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from models.report.records import Curve, Numbers
+from models.report.types import Curve, Numbers
 from tasks import summary
 from tasks.remixes import remixes_folder
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from models.report.records import StageRun
+from models.report.types import StageRun
 
 Place = tuple[str, int]
 """A task's name and a layer: the task itself in its own layer, a line that starts from it in a later one."""

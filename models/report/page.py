@@ -11,10 +11,10 @@ from markupsafe import Markup
 
 from models.analysis.f0 import F0
 from models.core.types import Grid, Score, Track
-from models.report import dag, music
-from models.report.numbers import clock
-from models.report.pictures import draw
-from models.report.records import WORDS, Drawings, Numbers, Outline, ReportInput, Spectrogram
+from models.report import dag, score_metrics
+from models.report.metrics import clock
+from models.report.plots import draw
+from models.report.types import WORDS, Drawings, Numbers, Outline, ReportInput, Spectrogram
 
 _HERE = Path(__file__).parent
 _SCRIPTS = ("players.js", "drawing.js", "page.js")
@@ -55,7 +55,7 @@ def page(data: ReportInput, numbers: Numbers, drawings: Drawings | None = None) 
     return rooms.get_template("page.html.j2").render(
         data=data,
         song=song,
-        key=music.key_name(data.grid.key),
+        key=score_metrics.key_name(data.grid.key),
         length=clock(song["songSeconds"]),
         groups=[(group, [f for f in numbers.figures if f.group == group]) for group in groups],
         counts=[(word, sum(f.word == word for f in numbers.figures)) for word in WORDS],
@@ -87,7 +87,7 @@ def _song(data: ReportInput, numbers: Numbers, drawings: Drawings) -> dict[str, 
         "beats": _ms(data.grid.beats_s),
         "downbeats": _ms(data.grid.downbeats_s),
         "chords": _chords(data.grid),
-        "noteNames": music.note_names(data.grid.key),
+        "noteNames": score_metrics.note_names(data.grid.key),
         "f0": [
             {"label": label, "hue": hue, **_pitch(track)}
             for label, hue, track in (
@@ -159,7 +159,7 @@ def _chords(grid: Grid) -> list[list[Any]]:
     times = _ms(grid.beats_s)
     ends = [*times[1:], 2 * times[-1] - times[-2]] if len(times) > 1 else times
     for start, end, label in zip(times, ends, grid.chords, strict=False):
-        name = music.written(label, grid.key)
+        name = score_metrics.written(label, grid.key)
         if runs and runs[-1][2] == name:
             runs[-1][1] = end
         else:

@@ -13,7 +13,7 @@ from PIL import Image
 from models.audio.framing import mono_blocks, overlapping
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Score, Source
-from models.report.records import Drawings, Outline, ReportInput, Spectrogram
+from models.report.types import Drawings, Outline, ReportInput, Spectrogram
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

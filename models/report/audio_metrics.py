@@ -10,7 +10,7 @@ from scipy.ndimage import uniform_filter1d
 from models.audio.framing import Mono, mono_blocks, overlapping
 from models.core.progress import Watch
 from models.core.types import Source
-from models.report.records import Curve
+from models.report.types import Curve
 
 Floats = NDArray[np.float64]
 

@@ -6,16 +6,16 @@ import numpy as np
 
 from models.analysis.f0 import F0
 from models.core.progress import UNWATCHED, Watch
-from models.report import music, signals
-from models.report.records import WORDS, Figure, Numbers, ReportInput
+from models.report import audio_metrics, score_metrics
+from models.report.types import WORDS, Figure, Numbers, ReportInput
 
 
 def measure(data: ReportInput, watch: Watch = UNWATCHED) -> Numbers:
     """All numbers of a remix. The audio is read in blocks, so memory does not grow with the song's length."""
-    lags_s, correlation = signals.cross_correlation(data.original, data.mix, watch.span(0.0, 0.2))
+    lags_s, correlation = audio_metrics.cross_correlation(data.original, data.mix, watch.span(0.0, 0.2))
     spectra = (
-        signals.spectrum(data.original, "song", watch.span(0.2, 0.3)),
-        signals.spectrum(data.mix, "remix", watch.span(0.3, 0.4)),
+        audio_metrics.spectrum(data.original, "song", watch.span(0.2, 0.3)),
+        audio_metrics.spectrum(data.mix, "remix", watch.span(0.3, 0.4)),
     )
     figures = [
         *_level(data),
@@ -26,7 +26,7 @@ def measure(data: ReportInput, watch: Watch = UNWATCHED) -> Numbers:
     figures += [*data.measured, *_notes(data), *_timing(data, watch.span(0.7, 1.0))]
     figures += _founding(lags_s, correlation, *(np.asarray(curve.y) for curve in spectra))
     watch.at(1.0)
-    return Numbers(tuple(figures), signals.lag_power(lags_s, correlation), spectra)
+    return Numbers(tuple(figures), audio_metrics.lag_power(lags_s, correlation), spectra)
 
 
 def word(value: float, good: float, fair: float) -> str:
@@ -64,7 +64,7 @@ def _level(data: ReportInput) -> Iterator[Figure]:
 def _separation(data: ReportInput, watch: Watch) -> Iterator[Figure]:
     stems = data.summands
     if stems and all(stem.sample_rate == data.original.sample_rate for stem in stems):
-        left = signals.null_test_db(data.original, stems, watch.span(0, 0.5))
+        left = audio_metrics.null_test_db(data.original, stems, watch.span(0, 0.5))
         yield Figure(
             "Stem-sum null test", left, "dB", word(left, -30, -15),
             "What is left of the song when all its stems are taken away; lower means that nothing was lost.",
@@ -72,7 +72,7 @@ def _separation(data: ReportInput, watch: Watch) -> Iterator[Figure]:
         )  # fmt: skip
     singers = data.stems.get("vocals", data.lead)
     if singers is not None:
-        residue = signals.vocal_residue_db(singers, data.backing, watch.span(0.5, 1))
+        residue = audio_metrics.vocal_residue_db(singers, data.backing, watch.span(0.5, 1))
         yield Figure(
             "Vocal residue", residue, "dB", word(residue, -20, -12),
             "How much of the old singing still sounds in the band, against the singing alone; lower is cleaner.",
@@ -112,7 +112,7 @@ def _voice(data: ReportInput) -> Iterator[Figure]:
 def _seams(data: ReportInput, watch: Watch) -> Iterator[Figure]:
     if data.revoiced is None:
         return
-    times = signals.clicks_s(data.revoiced, watch)
+    times = audio_metrics.clicks_s(data.revoiced, watch)
     minutes = max(data.revoiced.frames / data.revoiced.sample_rate / 60, 1.0)
     first = f" The first is at {clock(float(times[0]))}." if len(times) else ""
     yield Figure(
@@ -130,30 +130,30 @@ def _aligned(one: F0, other: F0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _notes(data: ReportInput) -> Iterator[Figure]:
-    made, heard = music.pitched(data.extended), music.pitched(data.score)
+    made, heard = score_metrics.pitched(data.extended), score_metrics.pitched(data.score)
     if len(data.grid.beats_s) < 2:
         return
     if made:
-        inside = music.in_key_ratio(made, data.grid.key)
+        inside = score_metrics.in_key_ratio(made, data.grid.key)
         yield Figure(
             "In key", 100 * inside, "%", word(inside, 0.95, 0.85),
-            f"Generated notes that belong to {music.key_name(data.grid.key) or 'the key'}.", "Music",
+            f"Generated notes that belong to {score_metrics.key_name(data.grid.key) or 'the key'}.", "Music",
         )  # fmt: skip
     if made and heard:
-        shared = music.pitch_class_overlap(made, heard)
+        shared = score_metrics.pitch_class_overlap(made, heard)
         yield Figure(
             "Pitch-class overlap", 100 * shared, "%", word(shared, 0.8, 0.65),
             "How alike the generated and the transcribed bars are in the notes that they use.", "Music",
         )  # fmt: skip
-    new, old = music.bar_rhythms(data.extended, data.grid), music.bar_rhythms(data.score, data.grid)
+    new, old = score_metrics.bar_rhythms(data.extended, data.grid), score_metrics.bar_rhythms(data.score, data.grid)
     if len(new) and len(old):
-        groove, own = music.groove_consistency(new, old), music.groove_consistency(old, old)
+        groove, own = score_metrics.groove_consistency(new, old), score_metrics.groove_consistency(old, old)
         yield Figure(
             "Groove consistency", groove, "", word(groove, own - 0.03, own - 0.1),
             f"How alike the rhythms of generated and transcribed bars are; the song's own bars reach {own:.2f}.",
             "Music",
         )  # fmt: skip
-    fit = music.chord_fit(made, data.grid)
+    fit = score_metrics.chord_fit(made, data.grid)
     if fit is not None:
         yield Figure(
             "Chord fit", 100 * fit, "%", word(fit, 0.65, 0.5),
@@ -162,7 +162,7 @@ def _notes(data: ReportInput) -> Iterator[Figure]:
 
 
 def _timing(data: ReportInput, watch: Watch) -> Iterator[Figure]:
-    times, lags = signals.onset_lags(data.original, data.mix, watch.span(0, 0.5))
+    times, lags = audio_metrics.onset_lags(data.original, data.mix, watch.span(0, 0.5))
     if len(lags):
         late = 1000 * float(np.median(lags))
         yield Figure(
@@ -177,7 +177,7 @@ def _timing(data: ReportInput, watch: Watch) -> Iterator[Figure]:
             f"How far the remix moves away from the song's beat over {times[-1] - times[0]:.0f} s.", "Timing",
         )  # fmt: skip
     if data.lead is not None and data.revoiced is not None:
-        _, lags = signals.onset_lags(data.lead, data.revoiced, watch.span(0.5, 1))
+        _, lags = audio_metrics.onset_lags(data.lead, data.revoiced, watch.span(0.5, 1))
         if len(lags):
             late = 1000 * float(np.median(lags))
             yield Figure(
@@ -187,7 +187,10 @@ def _timing(data: ReportInput, watch: Watch) -> Iterator[Figure]:
 
 
 def _founding(
-    lags_s: signals.Floats, values: signals.Floats, song_db: signals.Floats, remix_db: signals.Floats
+    lags_s: audio_metrics.Floats,
+    values: audio_metrics.Floats,
+    song_db: audio_metrics.Floats,
+    remix_db: audio_metrics.Floats,
 ) -> Iterator[Figure]:
     best = int(np.argmax(np.abs(values)))
     strength = float(abs(values[best]))
@@ -204,7 +207,7 @@ def _founding(
         "Song and remix",
     )  # fmt: skip
     bands = min(len(song_db), len(remix_db))
-    audible = np.maximum(song_db[:bands], remix_db[:bands]) > signals.FLOOR_DB + 20
+    audible = np.maximum(song_db[:bands], remix_db[:bands]) > audio_metrics.FLOOR_DB + 20
     if audible.any():
         apart = (remix_db[:bands] - song_db[:bands])[audible]
         spread = float(np.mean(np.abs(apart - np.median(apart))))
