@@ -11,9 +11,9 @@ from prefect.runtime import flow_run
 
 from models.core.registry import home
 from models.core.types import Clip
-from tasks.caching import stage
-from tasks.in_use import alone, claim_run, in_use
-from tasks.store import Store
+from tasks.cache.caching import stage
+from tasks.cache.in_use import alone, claim_run, in_use
+from tasks.cache.store import Store
 
 claim_run()
 

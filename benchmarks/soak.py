@@ -77,7 +77,7 @@ def files(folder: Path, count: int, seed: int) -> dict[str, Any]:
 
 def decoding(path: Path) -> tuple[str, float]:
     """What became of a file, and how many seconds that took."""
-    from tasks.uploads import decoded_apart
+    from tasks.runs.uploads import decoded_apart
 
     started = time.monotonic()
     try:

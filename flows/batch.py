@@ -24,9 +24,9 @@ from flows.serving import honest, marker_of, remix_song
 from flows.settings import Choices
 from flows.spreading import spread
 from models.core.errors import BadInput
-from tasks.folders import songs_in
-from tasks.remixes import remixed_by
-from tasks.uploads import Upload, decoded_apart, hand_in
+from tasks.runs.folders import songs_in
+from tasks.runs.remixes import remixed_by
+from tasks.runs.uploads import Upload, decoded_apart, hand_in
 
 POLL_S = 5.0
 
@@ -126,7 +126,7 @@ def outcomes(
 
 def _outcome(song: Path | str, choices: Choices, remix: Callable[[Upload], Outcome]) -> Outcome:
     """One song of a batch; whatever goes wrong with it is its outcome."""
-    from tasks.uploads import find_upload
+    from tasks.runs.uploads import find_upload
 
     name = song.name if isinstance(song, Path) else song[:12]
     try:

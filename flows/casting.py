@@ -10,9 +10,9 @@ from models.conversion.convert import key_for, notes_outside
 from models.conversion.voices.registry import card, consent, find_voice, note_name
 from models.core.types import Clip, Contour, Grid, Score, Stems, Voices
 from models.symbolic.score_ops import transposed
-from tasks.credits import Singer
-from tasks.revoice import revoice
-from tasks.transpose import transpose
+from tasks.runs.provenance import Singer
+from tasks.stages.convert import revoice
+from tasks.stages.transpose import transpose
 
 KEEP_SINGER = "none"
 """The voice that leaves a singer as they are."""

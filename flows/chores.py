@@ -16,7 +16,7 @@ from models.conversion.training.settings import FullTraining
 from models.core.errors import BadInput
 from models.core.registry import find, home
 from models.core.validation import MOST_SEED
-from tasks.folders import find_folder
+from tasks.runs.folders import find_folder
 
 Limit = Annotated[float, Field(ge=0)]
 Days = Annotated[int, Field(ge=0)]

@@ -6,8 +6,8 @@ from typing import Any
 def collected(limit_gb: float, remix_days: int, upload_days: int) -> list[dict[str, Any]]:
     """Collect, and tell what was removed and what is left of the cache, a row each."""
     import tasks.stages  # noqa: F401  # the declared types of all stages
-    from tasks.collecting import collect, stats
-    from tasks.collecting_shared import collect_shared
+    from tasks.cache.collecting import collect, stats
+    from tasks.cache.collecting_remote import collect_shared
 
     limit = round(limit_gb * 1e9)
     found: list[tuple[str, Any]] = []

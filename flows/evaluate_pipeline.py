@@ -16,7 +16,7 @@ from flows.settings import Device, StageSettings
 from models.audio.encode import write_wav
 from models.audio.ffmpeg import program
 from models.core.errors import BadInput
-from tasks.publish import Remix
+from tasks.runs.publish import Remix
 
 
 def evaluate_pipeline(

@@ -18,7 +18,7 @@ from models.conversion import DEFAULT_VOICE
 from models.conversion.voices.registry import find_voice
 from models.core import registry
 from models.core.registry import home
-from tasks.folders import find_folder
+from tasks.runs.folders import find_folder
 
 Kind = Literal["separation", "transcription", "grid", "continuation", "voice", "pipeline"]
 Data = Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9 _-]{0,63}$")]

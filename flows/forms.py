@@ -14,7 +14,7 @@ from models.core import registry
 from models.core.errors import BadInput, unknown_name
 from models.core.registry import home
 from models.core.validation import MOST_SEED
-from tasks.separate import ALL_LEAD
+from tasks.stages.separate import ALL_LEAD
 
 BUILT_IN = "built-in"
 """The SoundFont that comes with the project."""

@@ -19,9 +19,9 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 
 from models.core.errors import BadInput
-from tasks.in_use import is_at_work
-from tasks.remixes import forget_notes, old_remixes, remove_remix
-from tasks.uploads import old_uploads, remove_upload
+from tasks.cache.in_use import is_at_work
+from tasks.runs.remixes import forget_notes, old_remixes, remove_remix
+from tasks.runs.uploads import old_uploads, remove_upload
 
 PAGE = 200
 """How many runs, deployments or artifacts a server names at once."""

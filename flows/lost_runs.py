@@ -32,7 +32,7 @@ from prefect.states import Cancelled, Failed, Scheduled
 from prefect.types._datetime import now
 
 from flows.supervising import say
-from tasks.in_use import left
+from tasks.cache.in_use import left
 
 EVERY_S = 5.0
 LOST_AFTER_S = 75.0

@@ -27,20 +27,20 @@ from models.core.writable import check_writable
 from models.generation import shortcomings
 from models.separation.checkpoints import network_modules, separator_digest, separator_path
 from models.symbolic.score_ops import joined, with_track, without
-from tasks.appraise import appraise
-from tasks.credits import Credits
-from tasks.extend import accompany, extend
-from tasks.follow_pitch import follow_pitch
-from tasks.in_use import in_use
-from tasks.ingest import ingest
-from tasks.ledger import ledger
-from tasks.listen import listen
-from tasks.mixdown import mixdown
-from tasks.publish import Remix, publish
-from tasks.render import render
-from tasks.revoice import revoice
-from tasks.separate import ALL_LEAD, part_voices, separate
-from tasks.transcribe import transcribe
+from tasks.cache.in_use import in_use
+from tasks.runs.provenance import Credits
+from tasks.runs.publish import Remix, publish
+from tasks.runs.stage_log import ledger
+from tasks.stages.analyse import listen
+from tasks.stages.convert import revoice
+from tasks.stages.extend import accompany, extend
+from tasks.stages.ingest import ingest
+from tasks.stages.measure import appraise
+from tasks.stages.mix import mixdown
+from tasks.stages.render import render
+from tasks.stages.separate import ALL_LEAD, part_voices, separate
+from tasks.stages.track_f0 import follow_pitch
+from tasks.stages.transcribe import transcribe
 
 LEAST_SUNG_S, LEAST_SUNG = 3.0, 0.1
 """A song in which nobody sings so many seconds, nor that part of it, has no vocals."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from models.core.fetch import Unreachable, fetch
 from models.separation.checkpoints import SUFFIXES, separator_path, to_fetch
-from tasks.progress import stage_watch
+from tasks.runs.progress import stage_watch
 
 SHIPPED = "band-mask"
 

@@ -20,13 +20,13 @@ from flows.settings import Choices
 from flows.spreading import spread
 from models.core.errors import BadInput
 from models.core.registry import home
-from tasks.caching import stage_modules
-from tasks.fingerprint import code_digest, digest_of
-from tasks.in_use import alone, claim_run, in_use
-from tasks.remixes import is_run, manifests_last, note_remixed, remixed_by, remixes_folder, remixes_of
-from tasks.remote_store import StoreUnreachable, shared
-from tasks.resident import EngineLost
-from tasks.uploads import find_upload, take_in
+from tasks.cache.caching import stage_modules
+from tasks.cache.fingerprint import code_digest, digest_of
+from tasks.cache.in_use import alone, claim_run, in_use
+from tasks.cache.remote_store import StoreUnreachable, shared
+from tasks.engine.resident import EngineLost
+from tasks.runs.remixes import is_run, manifests_last, note_remixed, remixed_by, remixes_folder, remixes_of
+from tasks.runs.uploads import find_upload, take_in
 
 P = ParamSpec("P")
 
@@ -98,7 +98,7 @@ def marker_of(audio_sha256: str, choices: Choices) -> str:
     """The name of the note that a song's sound was remixed with these choices, by these weights and by this code."""
     separator = usable(choices.separator).separator
     weights = weights_used(replace(choices, separator=separator))
-    code = code_digest("flows.remix", "tasks.publish", *stage_modules(), *modules_by_name(choices, separator))
+    code = code_digest("flows.remix", "tasks.runs.publish", *stage_modules(), *modules_by_name(choices, separator))
     return digest_of([audio_sha256, asdict(replace(choices, device="auto")), weights, code])
 
 

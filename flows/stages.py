@@ -18,18 +18,18 @@ from models.core.writable import check_file_writable, check_writable
 from models.generation import shortcomings
 from models.symbolic.midi import from_midi, to_midi
 from models.symbolic.score_ops import joined
-from tasks.credits import CONVERTED
-from tasks.extend import extend
-from tasks.follow_pitch import follow_pitch
-from tasks.in_use import in_use
-from tasks.ingest import ingest
-from tasks.listen import listen
-from tasks.mixdown import mix_takes
-from tasks.render import SAMPLE_RATE, render
-from tasks.revoice import revoice
-from tasks.separate import part_voices, separate
-from tasks.store import Store
-from tasks.transcribe import transcribe
+from tasks.cache.in_use import in_use
+from tasks.cache.store import Store
+from tasks.runs.provenance import CONVERTED
+from tasks.stages.analyse import listen
+from tasks.stages.convert import revoice
+from tasks.stages.extend import extend
+from tasks.stages.ingest import ingest
+from tasks.stages.mix import mix_takes
+from tasks.stages.render import SAMPLE_RATE, render
+from tasks.stages.separate import part_voices, separate
+from tasks.stages.track_f0 import follow_pitch
+from tasks.stages.transcribe import transcribe
 
 _TAIL_S = 2.0
 

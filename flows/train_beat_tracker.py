@@ -31,7 +31,7 @@ def gather(midi: Path, fonts: list[Path], work: Path, songs: int, separator: str
     from models.core.registry import file_digest
     from models.separation.checkpoints import load, network_modules, separator_digest, separator_path
     from models.transcription.evaluation.pieces import pieces, rendered
-    from tasks.fingerprint import code_digest, digest_of
+    from tasks.cache.fingerprint import code_digest, digest_of
 
     network = load(separator_path(separator))
     loads = network_modules(separator_path(separator))

@@ -31,7 +31,7 @@ from flows.voice_material import (
 from models.conversion.training.recordings import SiftSettings
 from models.conversion.training.settings import FullTraining, VoiceTraining
 from models.core.malloc import keep_freed
-from tasks.progress import stage_watch
+from tasks.runs.progress import stage_watch
 
 if TYPE_CHECKING:
     from models.conversion.training.voice_dataset import Utterance

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from prefect import task
 
 from models.core.registry import SHIPPED, find
-from tasks.training_page import show_check, show_curves
+from tasks.runs.training_page import show_check, show_curves
 
 if TYPE_CHECKING:
     from models.conversion.evaluation.checkpoint import Examiner

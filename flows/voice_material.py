@@ -11,7 +11,7 @@ from prefect import task
 from models.conversion.training.recordings import DEFAULT, Sifted, SiftSettings
 from models.core.errors import BadInput
 from models.core.progress import Watch
-from tasks.progress import stage_watch
+from tasks.runs.progress import stage_watch
 
 if TYPE_CHECKING:
     from models.conversion.training.voice_dataset import Utterance

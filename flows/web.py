@@ -20,8 +20,8 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tasks.remixes import file_of
-from tasks.remote_store import StoreUnreachable
+from tasks.cache.remote_store import StoreUnreachable
+from tasks.runs.remixes import file_of
 
 TYPES = {
     ".html": "text/html; charset=utf-8",

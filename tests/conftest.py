@@ -61,7 +61,7 @@ def example(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> E
     from flows.remix import remix
     from models.audio.encode import write_wav
     from models.synthesis.example_song import example_song
-    from tasks import caching
+    from tasks.cache import caching
 
     folder = tmp_path_factory.mktemp("example")
     song, store, inputs = folder / "a song.wav", folder / "store", {}

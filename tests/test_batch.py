@@ -11,7 +11,7 @@ from flows.settings import Choices
 from models.audio.encode import write_wav
 from models.core.errors import BadInput
 from models.synthesis.example_song import example_song
-from tasks import folders
+from tasks.runs import folders
 from tests.hostile import sound
 
 pytestmark = pytest.mark.usefixtures("home", "prefect_server")

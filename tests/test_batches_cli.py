@@ -12,7 +12,7 @@ from prefect.exceptions import ObjectNotFound
 
 from flows.cli.batches import add
 from models.core.errors import BadInput
-from tasks.folders import folders
+from tasks.runs.folders import folders
 
 pytestmark = pytest.mark.usefixtures("home")
 NIGHTLY = "0 2 * * *"

@@ -13,12 +13,12 @@ from prefect.runtime import flow_run
 from prefect.utilities import collections
 
 from models.core.types import Clip, Take
-from tasks import caching
-from tasks.caching import results_folder, stage
-from tasks.collecting import collect, damaged, stats
-from tasks.in_use import in_use
-from tasks.ledger import ledger
-from tasks.store import Store
+from tasks.cache import caching
+from tasks.cache.caching import results_folder, stage
+from tasks.cache.collecting import collect, damaged, stats
+from tasks.cache.in_use import in_use
+from tasks.cache.store import Store
+from tasks.runs.stage_log import ledger
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "home")
 

@@ -9,8 +9,8 @@ from flows.casting import cast, moved, notes_on_voice
 from flows.settings import Choices, StageSettings
 from models.conversion.convert import RevoiceSettings
 from models.core.types import Contour, Grid, Note, Score, Track
-from tasks.store import Store
-from tasks.transpose import transpose
+from tasks.cache.store import Store
+from tasks.stages.transpose import transpose
 
 
 def contour(*pitches: float) -> Contour:

@@ -100,7 +100,7 @@ def test_the_example_song_is_made_anew_when_its_code_has_changed(tmp_path, monke
     first = _example()
     first.write_bytes(b"kept")
     assert _example().read_bytes() == b"kept"
-    monkeypatch.setattr("tasks.fingerprint.code_digest", lambda *modules: "another")
+    monkeypatch.setattr("tasks.cache.fingerprint.code_digest", lambda *modules: "another")
     assert _example() != first
     assert _example().name == first.name == "example song.wav"
     assert _example().stat().st_size > 1e6
@@ -160,7 +160,7 @@ def test_a_bag_of_networks_is_fetched_by_its_parts_and_here_when_they_are(tmp_pa
 def test_a_damaged_result_is_named_and_exits_as_damaged_weights_do(monkeypatch, capsys):
     from flows.cli import housekeeping
 
-    monkeypatch.setattr("tasks.collecting.damaged", lambda: ("render-1",))
+    monkeypatch.setattr("tasks.cache.collecting.damaged", lambda: ("render-1",))
     with pytest.raises(BadInput, match="1 of the kept results"):
         housekeeping.cache_verify()
     assert "render-1" in capsys.readouterr().out

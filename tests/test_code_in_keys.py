@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tasks import caching
 from tasks import stages as all_stages
-from tasks.fingerprint import ROOT, reachable
+from tasks.cache import caching
+from tasks.cache.fingerprint import ROOT, reachable
 from tests.conftest import Example
 
 pytestmark = pytest.mark.weights
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.weights
 WATCHED_STAGE = """
 import json, pickle, sys
 from pathlib import Path
-import tasks.caching, tasks.networks
+import tasks.cache.caching, tasks.engine.networks
 
 ours = lambda: {name for name in sys.modules if name.split(".")[0] in ("models", "tasks", "flows")}
 root = Path(tasks.__file__).resolve().parent.parent

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from models.core.types import Clip, Take
-from tasks import collecting_shared
-from tasks.caching import stage
-from tasks.collecting_shared import collect_shared
-from tasks.leases import Leases
-from tasks.store import Store
+from tasks.cache import collecting_remote
+from tasks.cache.caching import stage
+from tasks.cache.collecting_remote import collect_shared
+from tasks.cache.leases import Leases
+from tasks.cache.store import Store
 from tests.test_remote_store import s3, store  # noqa: F401  # fixtures
 
 EVERYTHING_IS_OLD = -3600.0
@@ -30,7 +30,7 @@ def result(letter: str) -> str:
 @pytest.fixture
 def filled(store, home, monkeypatch):  # noqa: F811
     """Clips a to d, of which an older result names a and b, a younger one b and c."""
-    monkeypatch.setattr(collecting_shared, "SPARED_S", EVERYTHING_IS_OLD)
+    monkeypatch.setattr(collecting_remote, "SPARED_S", EVERYTHING_IS_OLD)
     for letter in "abcd":
         store.write(blob(letter), bytes(SIZE))
     for name, letters in (("1", "ab"), ("2", "bc")):
@@ -74,7 +74,7 @@ def test_what_is_under_a_lease_or_was_written_lately_stays(filled, monkeypatch):
     assert kept(filled) == {result("2"), blob("b"), blob("c")}
     release()
     with monkeypatch.context() as usual:
-        usual.setattr(collecting_shared, "SPARED_S", 3600.0)
+        usual.setattr(collecting_remote, "SPARED_S", 3600.0)
         assert collect_shared(0).bytes == 0
     assert len(kept(filled)) == 3
     collect_shared(0)
@@ -110,7 +110,7 @@ def halved(audio: Clip) -> Take:
 def test_a_hit_counts_as_a_use_in_the_store_and_what_was_collected_there_is_put_back_whole(home, tmp_path, monkeypatch):
     from prefect import flow
 
-    from tasks import remote_store
+    from tasks.cache import remote_store
 
     monkeypatch.setenv("REMIX_STORE", f"file://{tmp_path}/shared")
     remote_store._opened.cache_clear()

@@ -9,7 +9,7 @@ from flows.devices import in_precision, resolved
 from flows.settings import StageSettings, with_options
 from models.core.errors import BadInput
 from models.separation import precision
-from tasks.separate import separate
+from tasks.stages.separate import separate
 
 
 def refused(name):

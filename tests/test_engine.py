@@ -26,13 +26,13 @@ from models.core.progress import Watch
 from models.core.types import Clip
 from models.separation.separate import SplitSettings
 from models.synthesis.example_song import example_song
-from tasks import resident
-from tasks.caching import can_pass, stage
-from tasks.engine import _Call, _outcome, take_turns
-from tasks.networks import Networks, bytes_in
-from tasks.remote_store import StoreUnreachable
-from tasks.separate import separate
-from tasks.store import Store
+from tasks.cache.caching import can_pass, stage
+from tasks.cache.remote_store import StoreUnreachable
+from tasks.cache.store import Store
+from tasks.engine import resident
+from tasks.engine.engine import _Call, _outcome, take_turns
+from tasks.engine.networks import Networks, bytes_in
+from tasks.stages.separate import separate
 
 
 @pytest.fixture

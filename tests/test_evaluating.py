@@ -15,7 +15,7 @@ from flows import (
     evaluate_voice,
 )
 from flows.evaluating import evaluate
-from tasks.folders import register
+from tasks.runs.folders import register
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "home")
 

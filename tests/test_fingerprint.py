@@ -5,8 +5,8 @@ import pytest
 
 from models.core.types import Clip, Take
 from tasks import stages
-from tasks.caching import STAGES
-from tasks.fingerprint import code_digest, digest_of, reachable, versions
+from tasks.cache.caching import STAGES
+from tasks.cache.fingerprint import code_digest, digest_of, reachable, versions
 
 
 @pytest.fixture

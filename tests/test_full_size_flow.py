@@ -32,7 +32,7 @@ from models.conversion.voices.registry import Consent, card, consent, find_voice
 from models.core import registry
 from models.core.errors import BadInput
 from models.core.types import Wave
-from tasks.training_page import show_check, show_curves
+from tasks.runs.training_page import show_check, show_curves
 
 RECORD = Consent("Ada", "Ada", date(2026, 1, 31), "my own songs", "permission", "a letter")
 SETTINGS = FullTraining(epochs=4, batch_size=2, segment_size=2048, checkpoint_every=3, check_every=1, patience=9)
@@ -241,7 +241,7 @@ def test_the_deployment_trains_either_size_from_registered_names(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from flows import train_user_voice
-    from tasks.folders import register
+    from tasks.runs.folders import register
 
     heard: dict[str, Any] = {}
     trained = tmp_path / "trained"

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from models.audio import decode as decoding
-from tasks import ingest as ingesting
-from tasks.collecting import collect
-from tasks.ingest import ingest, note_of, noted
-from tasks.store import Store
+from tasks.cache.collecting import collect
+from tasks.cache.store import Store
+from tasks.stages import ingest as ingesting
+from tasks.stages.ingest import ingest, note_of, noted
 from tests.hostile import sound
 
 pytestmark = pytest.mark.usefixtures("home")

@@ -23,10 +23,10 @@ from flows.cli import runs
 from flows.leftovers import clear_old, remove_run
 from flows.serving import keep_remix
 from models.core.errors import BadInput
-from tasks import remote_store
-from tasks.in_use import alone
-from tasks.remixes import remixed_by, remixes_folder
-from tasks.uploads import find_upload, hand_in
+from tasks.cache import remote_store
+from tasks.cache.in_use import alone
+from tasks.runs.remixes import remixed_by, remixes_folder
+from tasks.runs.uploads import find_upload, hand_in
 
 DAY_S = 86_400.0
 

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from flows.cli.live import shown
-from tasks import progress
+from tasks.runs import progress
 
 
 @pytest.mark.parametrize("terminal", [True, False])

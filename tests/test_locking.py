@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.locking import Flocks, LockManager
+from tasks.cache.locking import Flocks, LockManager
 
 
 def manager(folder: Path, acquired: list[str] | None = None) -> LockManager:

@@ -14,7 +14,7 @@ from prefect.states import Cancelling, Completed, Crashed, Failed, Pending, Runn
 from prefect.types._datetime import now
 
 from flows.lost_runs import EXCUSED_S, MOST_CRASHES, MOST_FAULTS, MOST_STARTS, Sweep, living_here
-from tasks.in_use import alone, left
+from tasks.cache.in_use import alone, left
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -153,7 +153,9 @@ def test_a_run_that_left_its_lock_is_taken_up_at_the_second_sweep(client, run_in
 
 def test_a_run_holds_its_lock_before_it_is_running_and_until_its_process_ends(tmp_path, monkeypatch):
     monkeypatch.setenv("REMIX_HOME", str(tmp_path))
-    program = "import flows.serving, sys; from tasks.in_use import alone\nwith alone('run-7'): print('in', flush=True)"
+    program = (
+        "import flows.serving, sys; from tasks.cache.in_use import alone\nwith alone('run-7'): print('in', flush=True)"
+    )
     program += "\nsys.stdin.read()"
     environment = os.environ | {"PREFECT__FLOW_RUN_ID": "7"}
     process = subprocess.Popen(

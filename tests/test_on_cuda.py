@@ -12,7 +12,7 @@ import soundfile
 import torch
 from demucs.apply import BagOfModels
 
-import tasks.separate
+import tasks.stages.separate
 from models.analysis.beat_tracker import network as beat_tracker
 from models.analysis.beat_tracker.inference import hear
 from models.audio.encode import write_wav
@@ -29,9 +29,9 @@ from models.separation.checkpoints import separator_path
 from models.separation.separate import SplitSettings, split
 from models.symbolic.beat_map import carried_on
 from models.synthesis.example_song import example_song
-from tasks.engine import _Call, _for_several, take_turns
-from tasks.networks import NETWORKS, Networks
-from tasks.store import Store
+from tasks.cache.store import Store
+from tasks.engine.engine import _Call, _for_several, take_turns
+from tasks.engine.networks import NETWORKS, Networks
 from tests.pretended_cuda import Memory, pretended_cuda
 from tests.test_beat_tracker import FEATURES
 from tests.test_demucs_split import song as noise
@@ -199,7 +199,7 @@ def test_songs_that_fit_one_by_one_only_are_separated_all_the_same(pretended):
 def test_the_engine_loads_a_separator_once_and_songs_that_wait_together_share_its_passes(tolerance, monkeypatch):
     loaded: list[str] = []
     networks = Networks(heard=[loaded.append], prepared=_for_several)
-    monkeypatch.setattr(tasks.separate, "NETWORKS", networks)
+    monkeypatch.setattr(tasks.stages.separate, "NETWORKS", networks)
     audio = Store().put([example_song(seconds=4.0).mix.samples], 44_100)
     wanted = {"audio": audio, "separator": "band-mask", "settings": SplitSettings(), "seed": 0, "device": "cuda"}
     calls: SimpleQueue[_Call] = SimpleQueue()
@@ -210,7 +210,7 @@ def test_the_engine_loads_a_separator_once_and_songs_that_wait_together_share_it
     threading.Thread(target=take_turns, args=(calls, None), daemon=True).start()
     found = [call.answer.result(timeout=120) for call in asked]
     assert loaded == ["band-mask"]
-    plain = tasks.separate.separate.fn(**wanted | {"device": "cpu"})
+    plain = tasks.stages.separate.separate.fn(**wanted | {"device": "cpu"})
     for stems in found:
         near(
             Store().source(stems.vocals).read(0, audio.frames),

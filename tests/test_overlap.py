@@ -12,9 +12,9 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 
 from models.core.types import Clip
-from tasks.caching import stage
-from tasks.engine import _answer, _Call, take_turns
-from tasks.store import Store
+from tasks.cache.caching import stage
+from tasks.cache.store import Store
+from tasks.engine.engine import _answer, _Call, take_turns
 
 LIMIT = "gpu of two songs"
 PATIENCE_S = 120.0

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from models.core.vanishing_files import bytes_of, present
-from tasks.collecting import collect, stats
-from tasks.in_use import in_use, oldest_start
-from tasks.remixes import old_remixes
-from tasks.uploads import old_uploads
+from tasks.cache.collecting import collect, stats
+from tasks.cache.in_use import in_use, oldest_start
+from tasks.runs.remixes import old_remixes
+from tasks.runs.uploads import old_uploads
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 
 from models.conversion.voices import revocation
 from models.core.errors import BadInput
-from tasks import publish
-from tasks.credits import Credits, Singer
-from tasks.publish import published
+from tasks.runs import publish
+from tasks.runs.provenance import Credits, Singer
+from tasks.runs.publish import published
 
 LJ, WORLD = Singer("lead", "lj", "public domain"), Singer("backing", "world", "no one's voice")
 

@@ -230,7 +230,7 @@ def test_an_instrumental_is_remixed_without_a_voice(tmp_path):
 KILLER = """
 import os, signal, sys
 from pathlib import Path
-import tasks.progress as progress
+import tasks.runs.progress as progress
 stage = sys.argv[3]
 def listener(name, fraction):
     print("at", name, flush=True)

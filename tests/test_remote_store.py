@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks import leases, remote_store
-from tasks.leases import Leases
-from tasks.locking import LockManager
-from tasks.remote_store import RemoteStore, StoreUnreachable, shared
+from tasks.cache import leases, remote_store
+from tasks.cache.leases import Leases
+from tasks.cache.locking import LockManager
+from tasks.cache.remote_store import RemoteStore, StoreUnreachable, shared
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 
@@ -150,9 +150,9 @@ MACHINE = """
 import sys
 import numpy as np
 from prefect import flow
-from tasks.caching import stage
+from tasks.cache.caching import stage
 from models.core.types import Clip, Take
-from tasks.store import Store
+from tasks.cache.store import Store
 
 @stage("numpy")
 def louder(audio: Clip, gain: float) -> Take:
@@ -212,8 +212,8 @@ def test_a_run_fails_plainly_when_the_store_goes_away_in_the_middle(tmp_path, mo
 
     from flows.serving import honest
     from models.core.types import Take
-    from tasks.caching import stage
-    from tasks.store import Store
+    from tasks.cache.caching import stage
+    from tasks.cache.store import Store
 
     monkeypatch.setenv("REMIX_STORE", f"file://{tmp_path}/shared")
     monkeypatch.setattr(remote_store.time, "sleep", lambda seconds: None)

@@ -7,9 +7,9 @@ from prefect.client.orchestration import get_client
 from flows.serving import honest
 from models.core.errors import BadInput
 from models.core.types import Take
-from tasks import caching
-from tasks.caching import stage
-from tasks.resident import EngineLost
+from tasks.cache import caching
+from tasks.cache.caching import stage
+from tasks.engine.resident import EngineLost
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "home")
 

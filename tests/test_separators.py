@@ -22,8 +22,8 @@ from models.core.types import Clip
 from models.separation.checkpoints import load, save, separator_path, to_fetch
 from models.separation.evaluation.songs import own_song
 from models.separation.networks.band_mask import BandMask
-from tasks.separate import separate
-from tasks.store import Store
+from tasks.cache.store import Store
+from tasks.stages.separate import separate
 
 SIX = ["drums", "bass", "other", "vocals", "guitar", "piano"]
 
@@ -152,7 +152,7 @@ def test_guitar_and_piano_are_parts_of_other(official):
 def test_each_part_of_other_is_written_down_for_itself(monkeypatch, tmp_path):
     from models.core.types import Contour, Part
     from models.transcription.transcribe import ScoreSettings
-    from tasks.transcribe import transcribe
+    from tasks.stages.transcribe import transcribe
 
     monkeypatch.setenv("REMIX_HOME", str(tmp_path))
     drums, bass, other, vocals = (Store().put([row], 44100) for row in own_song(0, 4.0))

@@ -3,7 +3,7 @@ import pytest
 
 from models.core.errors import BadInput
 from models.core.types import Samples, Wave
-from tasks.store import Damaged, Store
+from tasks.cache.store import Damaged, Store
 
 
 def noise(frames: int = 100_000, channels: int = 2) -> Samples:

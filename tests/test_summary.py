@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from models.report.types import Curve, Numbers
-from tasks import summary
-from tasks.remixes import remixes_folder
+from tasks.runs import summary
+from tasks.runs.remixes import remixes_folder
 
 EMPTY = Curve("", (), ())
 NUMBERS = Numbers((), EMPTY, (EMPTY, EMPTY))

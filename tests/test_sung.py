@@ -13,9 +13,9 @@ from models.conversion.voices.install import add_voice, remove_voice
 from models.conversion.voices.registry import Consent, find_voice, write_consent
 from models.core.errors import BadInput
 from models.core.types import Clip
-from tasks import sung
-from tasks.revoice import revoice
-from tasks.store import Store
+from tasks.cache import voice_results
+from tasks.cache.store import Store
+from tasks.stages.convert import revoice
 
 RECORD = Consent("Ada", "Ada", date(2026, 1, 31), "my own songs", "permission", "a letter")
 
@@ -35,16 +35,16 @@ def test_all_that_a_voice_sang_goes_with_it_and_the_rest_stays(home: Path) -> No
     lead, band, new, other = (a_clip(i) for i in range(4))
     mix, master = a_clip(4), a_clip(5)
     records = {key: keep(key, home) for key in ("revoice-1", "mixdown-1", "appraise-1", "revoice-2", "render-1")}
-    sung.mark("revoice-1", {"voice": "ada"}, [lead], [new])
-    sung.mark("mixdown-1", {}, [new, band], [mix])
-    sung.mark("appraise-1", {"made": mix}, [mix], [])
-    sung.mark("revoice-2", {"voice": "bob"}, [lead], [other])
-    sung.mark("render-1", {}, [], [master])
-    assert sung.forget("ada") == 3
+    voice_results.mark("revoice-1", {"voice": "ada"}, [lead], [new])
+    voice_results.mark("mixdown-1", {}, [new, band], [mix])
+    voice_results.mark("appraise-1", {"made": mix}, [mix], [])
+    voice_results.mark("revoice-2", {"voice": "bob"}, [lead], [other])
+    voice_results.mark("render-1", {}, [], [master])
+    assert voice_results.forget("ada") == 3
     assert {key for key, path in records.items() if path.exists()} == {"revoice-2", "render-1"}
     for clip, there in ((lead, True), (band, True), (other, True), (master, True), (new, False), (mix, False)):
         assert Store().path(clip).exists() is there
-    assert sung.forget("ada") == 0
+    assert voice_results.forget("ada") == 0
 
 
 def test_what_was_sung_under_one_record_is_not_reused_under_another(home: Path, tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from models.core.errors import BadInput
-from tasks import folders, remote_store, uploads
-from tasks.remote_store import RemoteStore, StoreUnreachable
-from tasks.uploads import decoded_apart, file_name, find_upload, hand_in
+from tasks.cache import remote_store
+from tasks.cache.remote_store import RemoteStore, StoreUnreachable
+from tasks.runs import folders, uploads
+from tasks.runs.uploads import decoded_apart, file_name, find_upload, hand_in
 from tests.hostile import NO_SONGS, WAYS, malformed, sound, web_site
 
 pytestmark = pytest.mark.usefixtures("home")

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from flows.cli.commands import app
 from models.conversion.voices.registry import Consent, check_record, find_voice, voices
 from models.core.errors import BadInput
-from tasks import sung
+from tasks.cache import voice_results
 
 CONSENT = {"--who": "Ada", "--given-by": "Ada", "--ground": "permission", "--use": "my songs", "--check": "a letter"}
 
@@ -51,7 +51,7 @@ def test_a_voice_is_added_shown_and_removed_with_what_it_sang(given: Path, home:
     record = home / "results" / "revoice-1"
     record.parent.mkdir()
     record.write_text("{}")
-    sung.mark("revoice-1", {"voice": "ada"}, [], [])
+    voice_results.mark("revoice-1", {"voice": "ada"}, [], [])
     remix("remove", "ada")
     assert "ada" not in voices()
     assert not record.exists()
@@ -61,7 +61,7 @@ def a_kept_result(home: Path, voice: str) -> Path:
     record = home / "results" / "revoice-1"
     record.parent.mkdir(exist_ok=True, parents=True)
     record.write_text("{}")
-    sung.mark("revoice-1", {"voice": voice}, [], [])
+    voice_results.mark("revoice-1", {"voice": voice}, [], [])
     return record
 
 

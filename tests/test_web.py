@@ -16,9 +16,9 @@ from starlette.responses import PlainTextResponse
 
 from flows.serving import fetched, keep_remix
 from flows.web import with_remixes
-from tasks import remote_store
-from tasks.remixes import remixes_folder
-from tasks.remote_store import RemoteStore, StoreUnreachable
+from tasks.cache import remote_store
+from tasks.cache.remote_store import RemoteStore, StoreUnreachable
+from tasks.runs.remixes import remixes_folder
 
 SECRET = "remix:a ßecret"
 RUN = "0190a3b2-7c44-7d6e-8f00-0123456789ab"

@@ -52,7 +52,7 @@ def add(
     use_api()
     from prefect.client.orchestration import get_client
 
-    from tasks.folders import check_name, register
+    from tasks.runs.folders import check_name, register
 
     called = name or re.sub(r"[^A-Za-z0-9 _-]+", "-", folder.resolve().name).strip("-")
     zone = timezone or _own_zone()
@@ -133,7 +133,7 @@ def add_folder(
     folder: Annotated[Path, typer.Argument(help="The folder.")],
 ) -> None:
     """Give a folder a name that the service's runs may use."""
-    from tasks.folders import register
+    from tasks.runs.folders import register
 
     register(name, folder)
 
@@ -141,14 +141,14 @@ def add_folder(
 def list_folders(as_json: AsJson = False) -> None:
     """Name every registered folder."""
     from flows.cli.housekeeping import show_rows
-    from tasks.folders import folders
+    from tasks.runs.folders import folders
 
     show_rows([{"name": name, "folder": str(folder)} for name, folder in folders().items()], as_json)
 
 
 def remove_folder(name: Annotated[str, typer.Argument(help="A registered name.")]) -> None:
     """Take a folder's name away; the folder stays."""
-    from tasks.folders import find_folder, forget
+    from tasks.runs.folders import find_folder, forget
 
     find_folder(name)
     forget(name)

@@ -89,7 +89,7 @@ def weights_fetch(
     """Fetch a network that is not shipped; resumes where it was cut off, and keeps nothing that fails its SHA-256."""
     from flows.cli.live import shown
     from models.core.fetch import fetch
-    from tasks.progress import stage_watch
+    from tasks.runs.progress import stage_watch
 
     named = [one for weights in registry.manifest() if weights.name == name for one in _files(weights)]
     found = [one for one in named if not one.shipped]
@@ -121,7 +121,7 @@ def weights_verify(as_json: AsJson = False) -> None:
 def cache_stats(as_json: AsJson = False) -> None:
     """Count the kept results and clips, and their size."""
     import tasks.stages  # noqa: F401  # the declared types of all stages
-    from tasks.collecting import stats
+    from tasks.cache.collecting import stats
 
     found = stats()
     if as_json:
@@ -134,7 +134,7 @@ def cache_stats(as_json: AsJson = False) -> None:
 def cache_verify(as_json: AsJson = False) -> None:
     """Load every kept result and hash every clip; exits 2 where any is damaged; the next run makes it anew."""
     import tasks.stages  # noqa: F401  # the declared types of all stages
-    from tasks.collecting import damaged
+    from tasks.cache.collecting import damaged
 
     bad = damaged()
     print(json.dumps(bad) if as_json else "\n".join([*bad, f"{len(bad)} damaged"]))

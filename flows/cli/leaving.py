@@ -48,7 +48,7 @@ def _unreachable(error: Exception) -> str:
     """A sentence where it is the service's server or the shared store that cannot be reached or refuses; else ""."""
     from httpx import HTTPStatusError, TransportError
 
-    from tasks.remote_store import StoreUnreachable
+    from tasks.cache.remote_store import StoreUnreachable
 
     api = os.environ.get("PREFECT_API_URL", "")
     reason = error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ else error  # as a flow meets it
@@ -86,7 +86,7 @@ def stop_on_interrupt() -> None:
     """Make Ctrl-C ask every stage to stop, and end the process itself if they have not within three seconds."""
 
     def stop(number: int, frame: FrameType | None) -> None:
-        from tasks.progress import stop_all
+        from tasks.runs.progress import stop_all
 
         signal.signal(signal.SIGINT, lambda *_: leave_now())
         stop_all()

@@ -17,7 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from tasks import progress
+from tasks.runs import progress
 
 _LINE_EVERY_S = 5.0
 

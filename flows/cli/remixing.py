@@ -19,7 +19,7 @@ from models.core.errors import BadInput
 from models.core.validation import MOST_SEED
 
 if TYPE_CHECKING:
-    from tasks.publish import Remix
+    from tasks.runs.publish import Remix
 
 console = Console(stderr=True)
 
@@ -117,7 +117,7 @@ def demo(chosen: Chosen, as_json: AsJson = False) -> None:
 def _example() -> Path:
     """The example song as a file, synthesised anew when the code that plays it has changed."""
     from models.core.registry import home
-    from tasks.fingerprint import code_digest
+    from tasks.cache.fingerprint import code_digest
 
     song = home() / "example" / code_digest("models.synthesis.example_song")[:16] / "example song.wav"
     if not song.exists():
@@ -151,7 +151,7 @@ def _remixed(song: Path, chosen: Chosen, options: list[str], ready: Callable[[],
         from flows.cli.live import shown
         from flows.remix import check, remix
         from flows.settings import Choices, StageSettings, with_options
-        from tasks.caching import read_code
+        from tasks.cache.caching import read_code
 
         named = {f.name: getattr(chosen, f.name) for f in fields(Choices) if f.name != "settings"}
         plain: dict[str, Any] = {name: getattr(value, "value", value) for name, value in named.items()}

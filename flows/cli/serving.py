@@ -97,7 +97,7 @@ def worker(pool: Pool = "cpu", limit: Limit = None, name: Annotated[str, typer.O
     wait_for(use_api())
     from flows.lost_runs import sweep_forever
     from flows.supervising import Supervised, say
-    from tasks.resident import SOCKET
+    from tasks.engine.resident import SOCKET
 
     if os.environ.get("PREFECT_LOGGING_LEVEL") == "CRITICAL":  # this command line's own default, for terminals
         os.environ["PREFECT_LOGGING_LEVEL"] = "INFO"
@@ -135,8 +135,8 @@ def engine(
     gpu: Annotated[bool, typer.Option("--gpu", help="Hold the limit named gpu while a network works.")] = False,
 ) -> None:
     """Keep networks loaded and compute for this machine's runs; `remix worker` starts it."""
-    from tasks.engine import serve_networks
-    from tasks.resident import SOCKET
+    from tasks.engine.engine import serve_networks
+    from tasks.engine.resident import SOCKET
 
     serve_networks(os.environ.get(SOCKET) or str(home() / "engine.sock"), "gpu" if gpu else None)
 

@@ -43,8 +43,8 @@ def submit(
     from flows.service import use_api
 
     use_api()
-    from tasks.remote_store import StoreUnreachable
-    from tasks.uploads import hand_in
+    from tasks.cache.remote_store import StoreUnreachable
+    from tasks.runs.uploads import hand_in
 
     parameters = wanted.parameters()
     made, refused = [], []
@@ -108,7 +108,7 @@ def _followed(run: "FlowRun") -> "FlowRun":
     from prefect.client.schemas.sorting import ArtifactSort
 
     from flows.cli.live import shown
-    from tasks.progress import tell
+    from tasks.runs.progress import tell
 
     bars = ArtifactFilter(
         flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]), type=ArtifactFilterType(any_=["progress"])

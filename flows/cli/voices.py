@@ -97,7 +97,7 @@ def remove(
 ) -> None:
     """Delete a voice of yours, what it was trained in, and every kept result that holds it."""
     from models.conversion.voices.install import own_folders, remove_voice
-    from tasks.sung import forget, kept
+    from tasks.cache.voice_results import forget, kept
 
     if not own_folders(name) and not kept(name):
         raise BadInput(f"There is no voice named {name!r} of your own to remove, nor a kept result that holds it.")
@@ -115,7 +115,7 @@ def revoke(name: Name) -> None:
     """
     from models.conversion.voices import revocation
     from models.conversion.voices.registry import broken_voices, find_voice
-    from tasks.sung import forget, kept
+    from tasks.cache.voice_results import forget, kept
 
     if name not in broken_voices() and not kept(name):
         find_voice(name)

@@ -16,7 +16,7 @@ from prefect.runtime import deployment, flow_run
 
 from models.report.plots import summary_pictures
 from models.report.types import Numbers, ReportInput
-from tasks.remixes import address_of
+from tasks.runs.remixes import address_of
 
 _PLAIN = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_[]<>"})
 """A song's title means itself in Markdown."""

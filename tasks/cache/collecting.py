@@ -7,10 +7,10 @@ from pathlib import Path
 
 from models.core.registry import home
 from models.core.vanishing_files import bytes_of, present, stat_of
-from tasks.caching import STAGES, check_record, clips_in, kept_record, results_folder
-from tasks.in_use import oldest_start
-from tasks.ingest import decoded_folder, named_in
-from tasks.store import Damaged
+from tasks.cache.caching import STAGES, check_record, clips_in, kept_record, results_folder
+from tasks.cache.in_use import oldest_start
+from tasks.cache.store import Damaged
+from tasks.stages.ingest import decoded_folder, named_in
 
 
 @dataclass(frozen=True)

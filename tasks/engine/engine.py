@@ -26,10 +26,10 @@ from models.core.malloc import give_back, keep_freed
 from models.core.progress import Watch
 from models.core.registry import home
 from models.separation.batching import packed
-from tasks.caching import STAGES
-from tasks.networks import NETWORKS
-from tasks.progress import reporting_to
-from tasks.remote_store import StoreUnreachable
+from tasks.cache.caching import STAGES
+from tasks.cache.remote_store import StoreUnreachable
+from tasks.engine.networks import NETWORKS
+from tasks.runs.progress import reporting_to
 
 _LEASE_S = 60.0  # the shortest that Prefect allows: how long a killed engine's slot stays taken
 SHARED = "separate"

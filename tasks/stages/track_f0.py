@@ -2,9 +2,9 @@
 
 from models.analysis.f0 import PitchSettings, sung_s, track_f0
 from models.core.types import Clip, Contour
-from tasks.caching import stage
-from tasks.progress import stage_watch
-from tasks.store import Store
+from tasks.cache.caching import stage
+from tasks.cache.store import Store
+from tasks.runs.progress import stage_watch
 
 
 @stage("numpy", "scipy", "soxr")

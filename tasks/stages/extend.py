@@ -8,9 +8,9 @@ from models.generation import PlaySettings
 from models.generation import accompany as band_for
 from models.generation import extend as played_on
 from models.symbolic.beat_map import carried_on
-from tasks.caching import stage
-from tasks.networks import NETWORKS
-from tasks.progress import stage_watch
+from tasks.cache.caching import stage
+from tasks.engine.networks import NETWORKS
+from tasks.runs.progress import stage_watch
 
 if TYPE_CHECKING:
     from models.generation.network import MusicTransformer

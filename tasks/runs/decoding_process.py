@@ -1,4 +1,4 @@
-"""`python -m tasks.decoding_process FILE`: decode one untrusted file into the store, and say so as JSON lines.
+"""`python -m tasks.runs.decoding_process FILE`: decode one untrusted file into the store, and say so as JSON lines.
 
 Each line is {"at": fraction}; the last is {"title", "clip"} or {"refused": one sentence}. It runs with limits of memory
 and processor time that the kernel enforces.
@@ -13,7 +13,7 @@ from pathlib import Path
 from models.audio.decode import SAMPLE_RATE, IngestSettings, decode, read_tags
 from models.core.errors import BadInput
 from models.core.progress import Watch
-from tasks.store import Store
+from tasks.cache.store import Store
 
 MEMORY_BYTES = 4 << 30
 CPU_S = 1200

@@ -13,8 +13,8 @@ import threading
 import time
 from dataclasses import dataclass
 
-from tasks.locking import Release
-from tasks.remote_store import RemoteStore, StoreUnreachable, shared
+from tasks.cache.locking import Release
+from tasks.cache.remote_store import RemoteStore, StoreUnreachable, shared
 
 LEASE_S = 30.0
 _BEAT_S = LEASE_S / 6

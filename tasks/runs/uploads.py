@@ -26,9 +26,9 @@ from models.core.progress import UNWATCHED, Watch
 from models.core.registry import file_digest, home
 from models.core.types import Clip, Song
 from models.core.vanishing_files import present
-from tasks.ingest import once
-from tasks.progress import stage_watch
-from tasks.remote_store import RemoteStore, shared
+from tasks.stages.ingest import once
+from tasks.runs.progress import stage_watch
+from tasks.cache.remote_store import RemoteStore, shared
 
 MAX_BYTES = 1 << 30
 _SECONDS, _SECONDS_PER_MIB = 60, 2  # for a song that decodes; one that cannot be decoded is refused long before
@@ -197,7 +197,7 @@ def _decoded(path: Path, watch: Watch) -> Song:
 def _decoder(path: Path) -> Iterator[subprocess.Popen[str]]:
     """The decoding process; it and what it started are gone when the block is left, or when its time is up."""
     limit = _SECONDS + _SECONDS_PER_MIB * (path.stat().st_size >> 20)
-    command = ["timeout", "--signal=KILL", str(limit), sys.executable, "-m", "tasks.decoding_process", str(path)]
+    command = ["timeout", "--signal=KILL", str(limit), sys.executable, "-m", "tasks.runs.decoding_process", str(path)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     with (
         tempfile.TemporaryFile() as log,

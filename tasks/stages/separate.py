@@ -12,10 +12,10 @@ from models.separation.checkpoints import load, network_modules, separator_diges
 from models.separation.lead_backing import PartingSettings, company, kept_together
 from models.separation.separate import SplitSettings, split
 from models.separation.stems import check_sources, four_stems, parts_of_other
-from tasks.caching import stage
-from tasks.networks import NETWORKS
-from tasks.progress import stage_watch
-from tasks.store import BLOCK_FRAMES, Store
+from tasks.cache.caching import stage
+from tasks.cache.store import BLOCK_FRAMES, Store
+from tasks.engine.networks import NETWORKS
+from tasks.runs.progress import stage_watch
 
 
 def _separator(separator: str, **inputs: Any) -> str:

@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 from models.core.registry import home
 from models.core.vanishing_files import bytes_of, present
-from tasks.in_use import alone
-from tasks.remote_store import shared
+from tasks.cache.in_use import alone
+from tasks.cache.remote_store import shared
 
 _RUN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 

@@ -10,12 +10,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tasks.collecting import Collected
-from tasks.leases import Leases
-from tasks.remote_store import Object, RemoteStore, shared
+from tasks.cache.collecting import Collected
+from tasks.cache.leases import Leases
+from tasks.cache.remote_store import Object, RemoteStore, shared
 
 SPARED_S = 6 * 3600.0
-"""Longer than a song takes; and hits are noted in the store once an hour (`tasks.caching.USED_AGAIN_S`)."""
+"""Longer than a song takes; and hits are noted in the store once an hour (`tasks.cache.caching.USED_AGAIN_S`)."""
 
 _DIGEST = re.compile(rb"[0-9a-f]{64}")
 

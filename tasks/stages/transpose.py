@@ -3,9 +3,9 @@
 import numpy as np
 
 from models.core.types import Clip
-from tasks.caching import stage
-from tasks.progress import stage_watch
-from tasks.store import Store
+from tasks.cache.caching import stage
+from tasks.cache.store import Store
+from tasks.runs.progress import stage_watch
 
 
 @stage("librosa", "numpy", "soxr")

@@ -1,4 +1,4 @@
-"""Stages that use networks, computed by this machine's resident engine where there is one (see `tasks.engine`).
+"""Stages that use networks, computed by this machine's resident engine where there is one (see `tasks.engine.engine`).
 
 A run of the service is a process of its own, so networks it loads die with it; the engine's stay. It is asked over a
 Unix socket that only this user can open, and writes into the same store, so audio never travels.

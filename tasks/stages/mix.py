@@ -7,9 +7,9 @@ from models.core.types import Band, Clip, Mix, Stems, Take, Voices
 from models.mixing.mastering import MasterSettings, master, plan_master
 from models.mixing.mixer import MixSettings, Original, Part, mix
 from models.mixing.section_balance import sections_of
-from tasks.caching import stage
-from tasks.progress import stage_watch
-from tasks.store import Store
+from tasks.cache.caching import stage
+from tasks.cache.store import Store
+from tasks.runs.progress import stage_watch
 
 
 @stage("numpy", "scipy")

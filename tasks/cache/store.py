@@ -22,7 +22,7 @@ import soundfile
 from models.core.errors import BadInput
 from models.core.registry import home
 from models.core.types import Clip, Samples
-from tasks.remote_store import shared
+from tasks.cache.remote_store import shared
 
 BLOCK_FRAMES = 1 << 18
 _FULL_BYTES = 1 << 20

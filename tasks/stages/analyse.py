@@ -6,10 +6,10 @@ from models.analysis import analyse
 from models.analysis.analyse import ListenSettings
 from models.core import registry
 from models.core.types import Clip, Grid
-from tasks.caching import stage
-from tasks.networks import NETWORKS
-from tasks.progress import stage_watch
-from tasks.store import Store
+from tasks.cache.caching import stage
+from tasks.cache.store import Store
+from tasks.engine.networks import NETWORKS
+from tasks.runs.progress import stage_watch
 
 
 def _weights(settings: ListenSettings, **inputs: Any) -> str:

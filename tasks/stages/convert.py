@@ -5,10 +5,10 @@ from typing import Any
 from models.conversion.convert import RevoiceSettings, convert, engine_module, load_voice
 from models.conversion.voices.registry import consent, consent_digest, encoder_digest, find_voice, voice_digest
 from models.core.types import Clip
-from tasks.caching import stage
-from tasks.networks import NETWORKS
-from tasks.progress import stage_watch
-from tasks.store import Store
+from tasks.cache.caching import stage
+from tasks.cache.store import Store
+from tasks.engine.networks import NETWORKS
+from tasks.runs.progress import stage_watch
 
 
 def _voice(voice: str, **inputs: Any) -> list[str]:

@@ -12,9 +12,9 @@ from models.core.types import Contour, Remixed, Take
 from models.report.metrics import measure, word
 from models.report.plots import draw
 from models.report.types import Drawings, Figure, Numbers, ReportInput, StageRun
-from tasks.caching import stage
-from tasks.progress import stage_watch
-from tasks.store import Store
+from tasks.cache.caching import stage
+from tasks.cache.store import Store
+from tasks.runs.progress import stage_watch
 
 
 @dataclass(frozen=True)

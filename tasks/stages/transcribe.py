@@ -5,9 +5,9 @@ import numpy as np
 from models.analysis.f0 import F0
 from models.core.types import Clip, Contour, Part, Score
 from models.transcription.transcribe import ScoreSettings, write_down
-from tasks.caching import stage
-from tasks.progress import stage_watch
-from tasks.store import Store
+from tasks.cache.caching import stage
+from tasks.cache.store import Store
+from tasks.runs.progress import stage_watch
 
 
 @stage("basic-pitch", "onnxruntime", "tinysoundfont", "numpy", "scipy", "soxr")

@@ -11,9 +11,9 @@ from prefect.cache_policies import NO_CACHE
 
 from models.core.registry import file_digest, home
 from models.core.types import Clip, Song
-from tasks.fingerprint import code_digest, digest_of, versions
-from tasks.progress import stage_watch
-from tasks.store import Damaged, Store
+from tasks.cache.fingerprint import code_digest, digest_of, versions
+from tasks.cache.store import Damaged, Store
+from tasks.runs.progress import stage_watch
 
 
 @task(name="ingest", task_run_name="ingest", cache_policy=NO_CACHE, persist_result=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 from prefect.artifacts import create_image_artifact, create_link_artifact, create_table_artifact
 from prefect.context import FlowRunContext, TaskRunContext
 
-from tasks.summary import inline
+from tasks.runs.summary import inline
 
 
 def show_check(voice: str, step: int, figures: Mapping[str, float], sample: Path) -> None:

@@ -31,15 +31,15 @@ from models.core.malloc import give_back
 from models.core.registry import home
 from models.core.types import Clip
 from models.core.vanishing_files import stat_of
-from tasks import sung
-from tasks.fingerprint import code_digest, digest_of, versions
-from tasks.leases import Leases
-from tasks.ledger import StageRun, note
-from tasks.locking import Flocks, LockManager
-from tasks.progress import stage_watch
-from tasks.remote_store import StoreUnreachable, shared
-from tasks.resident import EngineLost, computed
-from tasks.store import Damaged, Store
+from tasks.cache import voice_results
+from tasks.cache.fingerprint import code_digest, digest_of, versions
+from tasks.cache.leases import Leases
+from tasks.cache.locking import Flocks, LockManager
+from tasks.cache.remote_store import StoreUnreachable, shared
+from tasks.cache.store import Damaged, Store
+from tasks.engine.resident import EngineLost, computed
+from tasks.runs.progress import stage_watch
+from tasks.runs.stage_log import StageRun, note
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -268,7 +268,7 @@ def _timed(of: Stage[P, R]) -> Callable[P, R]:
         give_back()
         key, seconds = of.key(inputs), time.monotonic() - started
         _keep_seconds(key, seconds)
-        sung.mark(key, inputs, clips_in(tuple(inputs.values())), clips_in(value))
+        voice_results.mark(key, inputs, clips_in(tuple(inputs.values())), clips_in(value))
         note(StageRun(of.name, key, seconds, reused=False))
         return value
 

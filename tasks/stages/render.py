@@ -7,9 +7,9 @@ from models.core.registry import file_digest
 from models.core.types import Clip, Score
 from models.synthesis.soundfont import RenderSettings
 from models.synthesis.soundfont import render as played
-from tasks.caching import stage
-from tasks.progress import stage_watch
-from tasks.store import Store
+from tasks.cache.caching import stage
+from tasks.cache.store import Store
+from tasks.runs.progress import stage_watch
 
 SAMPLE_RATE = 44_100
 

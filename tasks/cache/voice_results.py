@@ -13,7 +13,7 @@ from typing import Any
 
 from models.core.registry import home
 from models.core.types import Clip
-from tasks.remote_store import shared
+from tasks.cache.remote_store import shared
 
 SINGER = "voice"
 """The input of a stage that names who sings."""

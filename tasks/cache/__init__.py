@@ -1,0 +1,1 @@
+"""Results kept by content: keys, locks, the store and its collector."""

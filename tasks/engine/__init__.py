@@ -1,0 +1,1 @@
+"""Networks that stay loaded: one engine process a machine."""
