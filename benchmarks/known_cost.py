@@ -49,7 +49,7 @@ def known_song(number: int, seconds: float) -> None:
     with in_use(), alone(f"run-{flow_run.id}"):
         note("began", song=number)
         done = home() / "known-cost" / f"song-{number}.done"
-        if done.exists():  # as a real song's, `flows.serving.remix_song`
+        if done.exists():  # as a real song's, `flows.deployments.remix.remix_song`
             return
         audio = Store().put([np.full((2, 1000), 1.0 / (number + 1), np.float32)], 44_100)
         for place in range(STAGES):

@@ -8,7 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from flows.settings import Device, StageSettings
+from flows.options import Device, StageSettings
 from models.core.errors import BadInput
 from models.separation import precision
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from prefect import flow
 from prefect.runtime import flow_run
 
-from flows.casting import KEEP_SINGER, SAME, cast, moved, notes_on_voice, sing_behind
 from flows.devices import in_precision, resolved
+from flows.options import DEFAULTS, Backing, Choices, Device, StageSettings
 from flows.separators import known, usable
-from flows.settings import DEFAULTS, Backing, Choices, Device, StageSettings
+from flows.vocal_parts import KEEP_SINGER, SAME, cast, moved, notes_on_voice, sing_behind
 from models.audio.decode import decode
 from models.conversion import DEFAULT_VOICE
 from models.conversion.convert import engine_module

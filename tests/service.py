@@ -59,7 +59,7 @@ class Service:
         self.wait_for_server()
 
     def wait_for_server(self, patience_s: float = 300) -> None:
-        from flows.service import wait_for
+        from flows.service.deployments import wait_for
 
         wait_for(self.api, patience_s)
 

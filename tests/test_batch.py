@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from flows.batch import Outcome, batch_remix, outcomes
-from flows.settings import Choices
+from flows.deployments.batch import Outcome, batch_remix, outcomes
+from flows.options import Choices
 from models.audio.encode import write_wav
 from models.core.errors import BadInput
 from models.synthesis.example_song import example_song
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("home", "prefect_server")
 
 @pytest.fixture
 def no_artifacts(monkeypatch):
-    from flows import batch
+    from flows.deployments import batch
 
     monkeypatch.setattr(batch, "create_progress_artifact", lambda *a, **k: None)
     monkeypatch.setattr(batch, "update_progress_artifact", lambda *a, **k: None)
@@ -50,7 +50,7 @@ def test_one_failure_stops_no_other_and_no_more_work_at_once_than_allowed(tmp_pa
 
 
 def test_a_bar_that_cannot_be_drawn_ends_no_batch(tmp_path, monkeypatch):
-    from flows import batch
+    from flows.deployments import batch
 
     def away(*given, **more):
         raise ConnectionError("The server is away.")
@@ -65,7 +65,7 @@ def test_a_bar_that_cannot_be_drawn_ends_no_batch(tmp_path, monkeypatch):
 def test_an_engine_that_is_not_installed_is_said_to_be(monkeypatch):
     import sys
 
-    from flows.clusters import task_runner
+    from flows.service.clusters import task_runner
 
     monkeypatch.setitem(sys.modules, "prefect_dask", None)
     with pytest.raises(BadInput, match="dask is not installed"):

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from flows.casting import cast, moved, notes_on_voice
-from flows.settings import Choices, StageSettings
+from flows.options import Choices, StageSettings
+from flows.vocal_parts import cast, moved, notes_on_voice
 from models.conversion.convert import RevoiceSettings
 from models.core.types import Contour, Grid, Note, Score, Track
 from tasks.cache.store import Store

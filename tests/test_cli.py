@@ -81,8 +81,8 @@ def test_bad_input_to_a_stage_alone_is_one_sentence_too(tmp_path, prefect_server
 
 
 def test_every_command_that_remixes_offers_what_the_flow_does():
-    from flows.cli.remixing import demo, run
-    from flows.cli.submitting import submit
+    from flows.cli.run import demo, run
+    from flows.cli.submit import submit
     from flows.remix import remix as flow
 
     of_the_flow = set(signature(flow.fn).parameters) - {"song", "settings"}
@@ -94,7 +94,7 @@ def test_every_command_that_remixes_offers_what_the_flow_does():
 
 
 def test_the_example_song_is_made_anew_when_its_code_has_changed(tmp_path, monkeypatch):
-    from flows.cli.remixing import _example
+    from flows.cli.run import _example
 
     monkeypatch.setenv("REMIX_HOME", str(tmp_path))
     first = _example()
@@ -121,11 +121,11 @@ def test_lists_are_json_where_a_program_reads_them(tmp_path):
 
 
 def test_networks_read_well_in_80_columns(tmp_path, monkeypatch, capsys):
-    from flows.cli import housekeeping
+    from flows.cli import maintenance
 
     monkeypatch.setenv("REMIX_HOME", str(tmp_path))
-    monkeypatch.setattr(housekeeping, "console", Console(width=80))
-    housekeeping.weights_list()
+    monkeypatch.setattr(maintenance, "console", Console(width=80))
+    maintenance.weights_list()
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     quality = [line for line in lines if line.startswith("    ")]
@@ -135,7 +135,7 @@ def test_networks_read_well_in_80_columns(tmp_path, monkeypatch, capsys):
 
 
 def test_a_bag_of_networks_is_fetched_by_its_parts_and_here_when_they_are(tmp_path, monkeypatch, capsys):
-    from flows.cli import housekeeping
+    from flows.cli import maintenance
     from models.separation.checkpoints import to_fetch
 
     def fetched(weights: Weights, watch: object) -> Path:
@@ -144,25 +144,25 @@ def test_a_bag_of_networks_is_fetched_by_its_parts_and_here_when_they_are(tmp_pa
         return weights.path
 
     def here() -> str:
-        housekeeping.weights_list(as_json=True)
+        maintenance.weights_list(as_json=True)
         return next(row["here"] for row in json.loads(capsys.readouterr().out) if row["name"] == "htdemucs_ft")
 
     monkeypatch.setenv("REMIX_HOME", str(tmp_path))
     monkeypatch.setattr("models.core.fetch.fetch", fetched)
     assert here() == "can be fetched"
-    housekeeping.weights_fetch("htdemucs_ft", as_json=True)
+    maintenance.weights_fetch("htdemucs_ft", as_json=True)
     assert json.loads(capsys.readouterr().out) == [str(part.path) for part in to_fetch("htdemucs_ft")]
     assert here() == "fetched"
     with pytest.raises(BadInput, match="no weights file to fetch named 'band-mask'"):
-        housekeeping.weights_fetch("band-mask")
+        maintenance.weights_fetch("band-mask")
 
 
 def test_a_damaged_result_is_named_and_exits_as_damaged_weights_do(monkeypatch, capsys):
-    from flows.cli import housekeeping
+    from flows.cli import maintenance
 
     monkeypatch.setattr("tasks.cache.collecting.damaged", lambda: ("render-1",))
     with pytest.raises(BadInput, match="1 of the kept results"):
-        housekeeping.cache_verify()
+        maintenance.cache_verify()
     assert "render-1" in capsys.readouterr().out
 
 
@@ -171,7 +171,7 @@ def test_a_damaged_result_is_named_and_exits_as_damaged_weights_do(monkeypatch, 
     [("{here}/.venv/bin/remix", ".venv/bin/remix"), ("/elsewhere/remix", "/elsewhere/remix"), ("-c", "remix")],
 )
 def test_commands_are_shown_as_they_can_be_typed(monkeypatch, started, typed):
-    from flows.cli.serving import typed_command
+    from flows.cli.serve import typed_command
 
     monkeypatch.setattr(sys, "argv", [started.format(here=Path.cwd())])
     assert typed_command() == typed

@@ -11,10 +11,10 @@ import pytest
 import yaml
 from prefect.utilities.callables import parameter_schema
 
-from flows.forms import Form, check_names, settings_of
-from flows.service import POOLS, ROOT
-from flows.serving import marker_of
-from flows.settings import Choices
+from flows.deployments.forms import Form, check_names, settings_of
+from flows.deployments.remix import marker_of
+from flows.options import Choices
+from flows.service.deployments import POOLS, ROOT
 from models.core.errors import BadInput
 
 DEPLOYMENTS: list[dict[str, Any]] = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
@@ -65,7 +65,7 @@ def test_all_that_a_remix_can_be_given_is_in_the_forms_and_in_the_commands(home)
     import inspect
 
     from flows.cli.batches import add
-    from flows.cli.submitting import submit
+    from flows.cli.submit import submit
 
     chosen = {f.name for f in fields(Choices)} - {"settings"}
     assert chosen < {f.name for f in fields(Form)}
@@ -87,7 +87,7 @@ def test_a_remix_is_known_by_its_sound_and_choices_and_not_by_its_device(home):
 
 
 def test_secrets_come_from_files_and_a_missing_one_is_said(tmp_path, monkeypatch):
-    from flows.service import secrets_from_files
+    from flows.service.deployments import secrets_from_files
 
     for name in ("PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING"):
         monkeypatch.setenv(name, "")

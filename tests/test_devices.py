@@ -6,7 +6,7 @@ import torch
 
 from flows import devices
 from flows.devices import in_precision, resolved
-from flows.settings import StageSettings, with_options
+from flows.options import StageSettings, with_options
 from models.core.errors import BadInput
 from models.separation import precision
 from tasks.stages.separate import separate

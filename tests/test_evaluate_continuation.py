@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from flows import evaluate_continuation as evaluating
-from flows import noisy_prompts
+from flows.evaluation import continuation as evaluating
+from flows.evaluation import transcribed_prompts
 from models.core import registry
 from models.core.errors import BadInput
 from models.generation import sampling
@@ -101,22 +101,22 @@ def test_a_collection_that_is_not_there_is_not_passed_over(midi):
 
 def test_what_is_played_and_heard_perfectly_is_the_piece():
     piece = evaluating.own_songs().held[1]
-    score, grid = noisy_prompts.played(piece)
-    heard = noisy_prompts._on_the_lattice(score, replace(grid, chords=("G:maj",) * len(grid.beats_s)), piece)
+    score, grid = transcribed_prompts.played(piece)
+    heard = transcribed_prompts._on_the_lattice(score, replace(grid, chords=("G:maj",) * len(grid.beats_s)), piece)
     np.testing.assert_array_equal(np.unique(heard.notes, axis=0), np.unique(piece.notes, axis=0))
     assert heard.chords.tolist() == [[0, 0, chord_number("G")]]
-    assert noisy_prompts.played(replace(piece, shift=-2))[1].key == "D:maj"
+    assert transcribed_prompts.played(replace(piece, shift=-2))[1].key == "D:maj"
 
 
 def test_every_part_sounds_in_the_mix():
     piece = evaluating.own_songs().held[0]
     short = replace(piece, bar_beats=piece.bar_beats[:3], notes=piece.notes[piece.notes[:, 0] < 3])
-    score, _ = noisy_prompts.played(short)
-    whole = noisy_prompts.mixed(score, seed=0)
+    score, _ = transcribed_prompts.played(short)
+    whole = transcribed_prompts.mixed(score, seed=0)
     assert whole.samples.shape[0] == 2
     assert np.abs(whole.samples).max() <= 1
     for track in score.tracks:
-        part = noisy_prompts.mixed(without(score, track.name), seed=0)
+        part = transcribed_prompts.mixed(without(score, track.name), seed=0)
         assert np.abs(whole.samples[:, : part.frames] - part.samples).max() > 0.01
 
 

@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from flows.evaluate_pipeline import independent_meters
-from flows.evaluate_transcription import evaluate_transcription
-from flows.known_songs import mixed, true_stems
+from flows.evaluation.known_songs import mixed, true_stems
+from flows.evaluation.pipeline import independent_meters
+from flows.evaluation.transcription import evaluate_transcription
 from models.analysis.f0 import PitchSettings
 from models.audio.encode import write_wav
 from models.core.errors import BadInput

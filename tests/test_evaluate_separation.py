@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from flows.evaluate_separation import (
+from flows.evaluation.separation import (
     BASELINES,
     STEMS,
     Trial,

@@ -6,7 +6,7 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from flows.evaluate_voice import clips_of, loudest
+from flows.evaluation.voice import clips_of, loudest
 from models.conversion.evaluation.voice import example_clip
 from models.core.errors import BadInput
 from models.core.types import Wave
@@ -15,14 +15,12 @@ RATE = 8000
 
 
 def test_the_json_has_null_where_there_is_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows import evaluate_voice
     from flows.cli.commands import app
+    from flows.evaluation import voice
 
     nothing = {"clips": ["a"], "means": {"world": {"like_target": (float("nan"), 0.5, float("nan"))}}}
     asked: list[float] = []
-    monkeypatch.setattr(
-        evaluate_voice, "evaluate_voice", lambda name, clips, seconds, **_: asked.append(seconds) or nothing
-    )
+    monkeypatch.setattr(voice, "evaluate_voice", lambda name, clips, seconds, **_: asked.append(seconds) or nothing)
     told = CliRunner().invoke(app, ["eval", "voice", "--voice", "world", "--seconds", "4", "--json"])
     found = json.loads(told.stdout, parse_constant=lambda word: pytest.fail(word))
     assert found["means"]["world"]["like_target"] == [None, 0.5, None]

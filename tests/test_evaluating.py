@@ -6,25 +6,18 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 
-from flows import (
-    evaluate_continuation,
-    evaluate_grid,
-    evaluate_pipeline,
-    evaluate_separation,
-    evaluate_transcription,
-    evaluate_voice,
-)
-from flows.evaluating import evaluate
+from flows.deployments.evaluation import evaluate
+from flows.evaluation import continuation, grid, pipeline, separation, transcription, voice
 from tasks.runs.folders import register
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "home")
 
 MODULES = {
-    "continuation": evaluate_continuation,
-    "grid": evaluate_grid,
-    "pipeline": evaluate_pipeline,
-    "transcription": evaluate_transcription,
-    "voice": evaluate_voice,
+    "continuation": continuation,
+    "grid": grid,
+    "pipeline": pipeline,
+    "transcription": transcription,
+    "voice": voice,
 }
 
 
@@ -59,7 +52,7 @@ def test_each_kind_is_judged_on_own_songs_or_a_registered_folder(kind, home, tmp
 
 def test_separation_shows_its_table(home, monkeypatch):
     asked = []
-    monkeypatch.setattr(evaluate_separation, "trials", lambda songs, separators: asked.append(separators) or [])
+    monkeypatch.setattr(separation, "trials", lambda songs, separators: asked.append(separators) or [])
     ended = evaluate(kind="separation", separators=["band-mask"], return_state=True)
     assert ended.is_completed(), ended.message
     assert "| song | separator |" in shown(str(ended.state_details.flow_run_id))

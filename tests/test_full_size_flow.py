@@ -13,10 +13,12 @@ import torch
 from prefect import flow
 from prefect.artifacts import Artifact
 
-from flows import chores, train_voice, voice_examining
-from flows.train_user_voice import NO_BASE, full_voice, start_folder, user_voice
-from flows.train_voice import CURVES, Framing, fit
-from flows.voice_material import SMALL, gather, same_as_before, sifted
+from flows.deployments import maintenance
+from flows.training import voice as train_voice
+from flows.training import voice_validation
+from flows.training.user_voice import NO_BASE, full_voice, start_folder, user_voice
+from flows.training.voice import CURVES, Framing, fit
+from flows.training.voice_data import SMALL, gather, same_as_before, sifted
 from models.conversion.convert import RevoiceSettings, Voice
 from models.conversion.engines.so_vits import SovitsVoice
 from models.conversion.evaluation import voice as evaluation
@@ -80,7 +82,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def fitted(work: Path, settings: FullTraining = SETTINGS) -> Path:
-    encoder = voice_examining.shipped_encoder()
+    encoder = voice_validation.shipped_encoder()
     made: Path = fit.fn(work / "heard.pt", encoder, work, "ada", settings)
     return made
 
@@ -101,7 +103,7 @@ def scored(monkeypatch: pytest.MonkeyPatch, score: Callable[[int], float]) -> li
             checks.append(len(checks))
             return Verdict(score(checks[-1]))
 
-    monkeypatch.setattr(voice_examining, "_examiner", lambda *given: Examiner())
+    monkeypatch.setattr(voice_validation, "_examiner", lambda *given: Examiner())
     return checks
 
 
@@ -117,7 +119,7 @@ def test_a_voice_is_trained_examined_and_installed_with_its_consent(work: Path, 
     assert [row["step"] for row in rows(work / "examined.jsonl")] == [0, 2]
     assert sorted(path.name for path in (work / "samples").iterdir()) == ["000000.wav", "000002.wav"]
     assert {"mel", "kl", "total"} < set(rows(work / "losses.jsonl")[-1])
-    picture = voice_examining.draw_curves.fn(work, CURVES[FullTraining], "ada")
+    picture = voice_validation.draw_curves.fn(work, CURVES[FullTraining], "ada")
     assert picture.read_bytes().startswith(b"\x89PNG")
     installed = add_voice("ada", folder, RECORD)
     assert consent(find_voice("ada")) == RECORD
@@ -134,14 +136,14 @@ def test_the_best_check_is_kept_and_a_finished_training_is_not_done_again(
     checks = scored(monkeypatch, lambda check: -abs(check - 2.0))
     kept: list[bytes] = []
     weights = work / "voice" / "model.safetensors"
-    append = voice_examining.append
+    append = voice_validation.append
 
     def seen(path: Path, row: dict[str, float]) -> None:
         append(path, row)
         if path.name == "examined.jsonl" and row["step"]:
             kept.append(weights.read_bytes())
 
-    monkeypatch.setattr(voice_examining, "append", seen)
+    monkeypatch.setattr(voice_validation, "append", seen)
     fitted(work)
     assert len(checks) == 5
     assert kept[0] != kept[1] == kept[2] == kept[3] == weights.read_bytes()
@@ -182,7 +184,7 @@ def test_a_small_voice_goes_the_same_way(work: Path, monkeypatch: pytest.MonkeyP
         steps=25, batch=1, context=24, window=16, decoded_from=0, judged_from=20, checkpoint_every=5, examine_every=10
     )
     for _ in range(2):
-        folder = fit.fn(work / "heard.pt", voice_examining.shipped_encoder(), work, "ada", settings)
+        folder = fit.fn(work / "heard.pt", voice_validation.shipped_encoder(), work, "ada", settings)
     assert [row["step"] for row in rows(work / "examined.jsonl")] == [0, 10, 20, 25]
     assert len(checks) == 4
     assert card(folder).unvoiced_f0 == "zero"
@@ -191,8 +193,8 @@ def test_a_small_voice_goes_the_same_way(work: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_loss_logged_twice_across_a_stop_counts_once(tmp_path: Path) -> None:
     for step, mel in ((25, 3.0), (50, 2.0), (25, 2.5)):
-        voice_examining.append(tmp_path / "losses.jsonl", {"step": step, "mel": mel})
-    assert [row["mel"] for row in voice_examining.rows_in(tmp_path / "losses.jsonl")] == [2.5, 2.0]
+        voice_validation.append(tmp_path / "losses.jsonl", {"step": step, "mel": mel})
+    assert [row["mel"] for row in voice_validation.rows_in(tmp_path / "losses.jsonl")] == [2.5, 2.0]
 
 
 def test_a_work_folder_of_another_size_is_refused(work: Path, tmp_path: Path) -> None:
@@ -240,7 +242,7 @@ def test_the_base_checkpoints_that_can_be_fetched_are_a_pair_with_pinned_digests
 def test_the_deployment_trains_either_size_from_registered_names(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows import train_user_voice
+    from flows.training import user_voice as train_user_voice
     from tasks.runs.folders import register
 
     heard: dict[str, Any] = {}
@@ -254,7 +256,7 @@ def test_the_deployment_trains_either_size_from_registered_names(
     monkeypatch.setattr(train_user_voice, "full_voice", noted("full"))
     monkeypatch.setattr(train_voice, "train_voice", noted("small"))
     register("ada", tmp_path)
-    train = chores.train_voice_named.fn.__wrapped__
+    train = maintenance.train_voice_named.fn.__wrapped__
     said = {"who": "Ada", "given_by": "Ada", "ground": "permission", "use": "my songs", "check": "a letter"}
     train("ada", "ada", **said, size="full", base="ada", epochs=7, check_every=3)
     given, named = heard["full"]

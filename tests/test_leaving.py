@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from flows.cli.leaving import BAD_INPUT, FAULT, guarded
+from flows.cli.exit import BAD_INPUT, FAULT, guarded
 from tasks.cache.remote_store import StoreUnreachable
 
 API = "http://127.0.0.1:9/api"

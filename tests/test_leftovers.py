@@ -18,10 +18,10 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Cancelling, Completed, Crashed, Running, Scheduled
 
-from flows.chores import collect_cache
 from flows.cli import runs
-from flows.leftovers import clear_old, remove_run
-from flows.serving import keep_remix
+from flows.deployments.maintenance import collect_cache
+from flows.deployments.remix import keep_remix
+from flows.service.run_data import clear_old, remove_run
 from models.core.errors import BadInput
 from tasks.cache import remote_store
 from tasks.cache.in_use import alone

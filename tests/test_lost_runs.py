@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.states import Cancelling, Completed, Crashed, Failed, Pending, Running
 from prefect.types._datetime import now
 
-from flows.lost_runs import EXCUSED_S, MOST_CRASHES, MOST_FAULTS, MOST_STARTS, Sweep, living_here
+from flows.service.lost_runs import EXCUSED_S, MOST_CRASHES, MOST_FAULTS, MOST_STARTS, Sweep, living_here
 from tasks.cache.in_use import alone, left
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -105,7 +105,7 @@ def test_a_run_that_sends_heartbeats_is_not_lost(client, run_in):
     EventsWorker.instance().wait_until_empty()
     sweep, end = Sweep(lost_after_s=100.0), time.monotonic() + 30
     sweep._answers_since -= 1000
-    from flows.lost_runs import _heard
+    from flows.service.lost_runs import _heard
 
     while not _heard(client, [alive], now("UTC") - timedelta(seconds=100)):
         assert time.monotonic() < end
@@ -153,9 +153,7 @@ def test_a_run_that_left_its_lock_is_taken_up_at_the_second_sweep(client, run_in
 
 def test_a_run_holds_its_lock_before_it_is_running_and_until_its_process_ends(tmp_path, monkeypatch):
     monkeypatch.setenv("REMIX_HOME", str(tmp_path))
-    program = (
-        "import flows.serving, sys; from tasks.cache.in_use import alone\nwith alone('run-7'): print('in', flush=True)"
-    )
+    program = "import flows.deployments.remix, sys; from tasks.cache.in_use import alone\nwith alone('run-7'): print('in', flush=True)"
     program += "\nsys.stdin.read()"
     environment = os.environ | {"PREFECT__FLOW_RUN_ID": "7"}
     process = subprocess.Popen(
@@ -170,7 +168,7 @@ def test_a_run_holds_its_lock_before_it_is_running_and_until_its_process_ends(tm
 
 
 def test_a_server_that_is_away_says_nothing_of_any_run(monkeypatch):
-    from flows import lost_runs
+    from flows.service import lost_runs
 
     sweep = Sweep(lost_after_s=50.0)
     sweep._answers_since -= 1000

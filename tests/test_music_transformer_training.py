@@ -6,8 +6,8 @@ import pytest
 import torch
 from prefect.logging import disable_run_logger
 
-from flows import noisy_prompts
-from flows.train_music_transformer import fit
+from flows.evaluation import transcribed_prompts
+from flows.training.music_transformer import fit
 from models.core.errors import BadInput, Cancelled
 from models.core.progress import Watch
 from models.generation import tokenizer
@@ -213,11 +213,11 @@ def test_songs_are_heard_once_each_and_kept(tmp_path, monkeypatch):
         heard.append(seed)
         return Heard(piece, piece.notes[::2], piece.chords[:0])
 
-    monkeypatch.setattr(noisy_prompts, "heard_as", quick)
+    monkeypatch.setattr(transcribed_prompts, "heard_as", quick)
     long = replace(loop(0), bar_beats=np.full(32, 4), notes=np.concatenate([loop(0).notes, loop(1).notes + LATER]))
     songs = [Entry(f"pop909/{i}", "pop909", f"pop909/{i}", long) for i in range(3)]
-    first = noisy_prompts.hear_songs(songs, 2, tmp_path / "heard")
-    again = noisy_prompts.hear_songs(songs, 3, tmp_path / "heard")
+    first = transcribed_prompts.hear_songs(songs, 2, tmp_path / "heard")
+    again = transcribed_prompts.hear_songs(songs, 3, tmp_path / "heard")
     assert len(heard) == len(set(heard)) == len(again) == 3
     assert all(one.piece.bars == 24 and len(one.notes) < len(one.piece.notes) for one in again)
     np.testing.assert_array_equal(first[1].notes, again[1].notes)

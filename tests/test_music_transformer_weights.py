@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from flows.evaluate_continuation import own_songs
+from flows.evaluation.continuation import own_songs
 from models.core import registry
 from models.generation import PlaySettings, accompany, extend
 from models.generation.chords import shift_of_key

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from flows.voice_material import MaterialSettings, gather, sifted
+from flows.training.voice_data import MaterialSettings, gather, sifted
 from models.conversion.metrics import Opinion
 from models.conversion.training import recordings
 from models.conversion.training.recordings import SiftSettings, clipped_share, cut, denoised, sift

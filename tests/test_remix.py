@@ -205,7 +205,7 @@ def test_a_changed_choice_runs_what_depends_on_it_and_nothing_else(first, song, 
 
 
 def test_a_changed_setting_of_one_stage_runs_what_depends_on_it(first, song, tmp_path):
-    from flows.settings import StageSettings, with_options
+    from flows.options import StageSettings, with_options
 
     settings = with_options(StageSettings(), ["master.target_lufs=-18"])
     made = remixed(song, tmp_path, settings=settings)
@@ -291,6 +291,8 @@ def test_two_processes_on_one_song_compute_each_stage_once(first, song, tmp_path
 
 def test_a_run_that_computes_nothing_has_no_need_of_torch():
     heavy = ("torch", "demucs", "matplotlib", "tensorflow", "numba")
-    program = f"import sys, flows.cli.live, flows.serving; print([name for name in {heavy} if name in sys.modules])"
+    program = (
+        f"import sys, flows.cli.live, flows.deployments.remix; print([name for name in {heavy} if name in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -210,7 +210,7 @@ def test_a_run_fails_plainly_when_the_store_goes_away_in_the_middle(tmp_path, mo
     from prefect import flow
     from prefect.states import Completed
 
-    from flows.serving import honest
+    from flows.deployments.remix import honest
     from models.core.types import Take
     from tasks.cache.caching import stage
     from tasks.cache.store import Store

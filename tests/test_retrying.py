@@ -4,7 +4,7 @@ import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
 
-from flows.serving import honest
+from flows.deployments.remix import honest
 from models.core.errors import BadInput
 from models.core.types import Take
 from tasks.cache import caching

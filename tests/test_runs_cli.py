@@ -14,7 +14,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Completed, Failed, Scheduled
 
 from flows.cli import runs
-from flows.cli.submitting import submit
+from flows.cli.submit import submit
 from models.core.errors import BadInput
 from tests.hostile import sound
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from flows import train_separator
+from flows.training import separator
 from models.separation.networks.band_mask import BandMask
 from models.separation.training import losses as learning
 from models.separation.training.loop import Learner, TrainSettings, averaged, train
@@ -112,8 +112,8 @@ def test_each_network_learns_by_its_own_optimizer(tmp_path, monkeypatch, name, k
         made.append(self)
 
     monkeypatch.setattr(torch.optim.Optimizer, "__init__", noted)
-    monkeypatch.setattr(train_separator, "CROP_S", 1.5)
-    found, _ = train_separator.learners(name, library(), library(), seed=0)
+    monkeypatch.setattr(separator, "CROP_S", 1.5)
+    found, _ = separator.learners(name, library(), library(), seed=0)
     next(train(found, TrainSettings(steps=1, batch=1, fresh=1, echo=1), 0, tmp_path / "c.pt"))
     assert [type(one).__name__ for one in made] == [kind]
     assert {group["weight_decay"] for group in made[0].param_groups} == {decay}

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from flows.separator_judging import dried, true_sources, true_voices
+from flows.training.separator_validation import dried, true_sources, true_voices
 from models.separation.training.mixtures import RATE, VOICES, Library, Piece
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import soundfile
 
-from flows.separator_material import HELD_OUT_SONG, decode_songs, decode_voices, load_library
+from flows.training.separator_data import HELD_OUT_SONG, decode_songs, decode_voices, load_library
 
 
 def write(path, seconds: float = 0.5, rate: int = 44100, channels: int = 2) -> None:

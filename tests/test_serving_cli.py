@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from flows import service
-from flows.cli import serving
-from flows.supervising import Supervised
+from flows.cli import serve
+from flows.service import deployments
+from flows.service.supervisor import Supervised
 from models.core.errors import BadInput
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -17,7 +17,7 @@ def test_engines_of_containers_that_share_a_folder_have_sockets_of_their_own(mon
     found = set()
     for host in ("4f1c2d3e", "5a6b7c8d", "n" * 64):
         monkeypatch.setattr(socket, "gethostname", lambda host=host: host)
-        found.add(serving.engine_socket())
+        found.add(serve.engine_socket())
     assert len(found) == 3
     assert max(len(path.name) for path in found) < 40
 
@@ -34,21 +34,21 @@ def nothing_starts(monkeypatch):
 @pytest.mark.usefixtures("nothing_starts")
 def test_a_service_open_to_the_network_without_a_secret_is_refused_at_once():
     with pytest.raises(BadInput, match=r"open to the network.*REMIX_AUTH_FILE"):
-        serving.serve(host="0.0.0.0")
+        serve.serve(host="0.0.0.0")
 
 
 @pytest.mark.usefixtures("nothing_starts")
 def test_a_port_that_is_taken_is_said_at_once(monkeypatch):
-    monkeypatch.setattr(service, "answers", lambda api: False)
+    monkeypatch.setattr(deployments, "answers", lambda api: False)
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(BadInput, match=f"{port}: Address already in use"):
-            serving.serve(port=port)
+            serve.serve(port=port)
 
 
 def test_a_server_that_ends_as_it_starts_is_waited_for_no_longer_and_its_reason_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(service, "answers", lambda api: False)
+    monkeypatch.setattr(deployments, "answers", lambda api: False)
     children = Supervised(tmp_path / "logs", print)
     children.start("server", [sys.executable, "-c", "raise SystemExit('the database is locked')"])
     with pytest.raises(BadInput, match=r"server ended \(1\): the database is locked"):
-        service.wait_for("http://127.0.0.1:9/api", 60, lambda: children.ended("server"))
+        deployments.wait_for("http://127.0.0.1:9/api", 60, lambda: children.ended("server"))

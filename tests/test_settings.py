@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli.playing import playing
-from flows.settings import StageSettings, options, with_options
+from flows.cli.instruments import playing
+from flows.options import StageSettings, options, with_options
 from models.core.errors import BadInput
 from models.core.validation import MOST_SEED
 from models.synthesis.soundfont import shipped_soundfont
@@ -121,7 +121,7 @@ def test_the_largest_seed_has_room_for_what_is_made_of_it_and_a_larger_one_is_re
     import torch
 
     from flows.cli.commands import app
-    from flows.forms import Form
+    from flows.deployments.forms import Form
     from flows.remix import check
     from models.conversion.training.settings import VoiceTraining
     from models.conversion.training.voice import draw

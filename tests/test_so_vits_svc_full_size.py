@@ -12,7 +12,7 @@ import so_vits_svc_fork
 import torch
 from safetensors.torch import save_file
 
-from flows.train_voice import FULL
+from flows.training.voice import FULL
 from models.conversion.content import debug_config, fresh_encoder
 from models.conversion.engines import so_vits_network
 from models.conversion.engines.so_vits import SovitsVoice

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import stages
+from flows import single_stages
 from models.conversion.voices.registry import Consent
 from models.core.errors import BadInput
 from models.core.types import Note, Score, Track
@@ -20,9 +20,9 @@ def nothing_computed(monkeypatch):
         pytest.fail("something was computed")
 
     for stage in ("ingest", "separate", "extend", "revoice", "render", "mix_takes"):
-        monkeypatch.setattr(stages, stage, computed)
-    monkeypatch.setattr(stages, "find_voice", lambda name: name)
-    monkeypatch.setattr(stages, "consent", lambda voice: Consent)
+        monkeypatch.setattr(single_stages, stage, computed)
+    monkeypatch.setattr(single_stages, "find_voice", lambda name: name)
+    monkeypatch.setattr(single_stages, "consent", lambda voice: Consent)
 
 
 @pytest.fixture
@@ -49,13 +49,13 @@ def midi(tmp_path):
 def test_what_cannot_be_written_is_refused_before_anything_is_computed(midi, nothing_computed, flow, inputs, out):
     given = [midi.parent / name for name in inputs]
     with pytest.raises(BadInput, match="cannot be written"):
-        getattr(stages, flow).fn(*given, midi.parent / out)
+        getattr(single_stages, flow).fn(*given, midi.parent / out)
 
 
 def test_a_file_is_no_folder_and_a_folder_is_no_file(midi, nothing_computed):
     with pytest.raises(BadInput, match=r"song\.mid cannot be written: Not a directory"):
-        stages.separate_file.fn(midi.parent / "song.wav", midi)
-    for flow in (stages.transcribe_file, stages.extend_midi, stages.render_midi):
+        single_stages.separate_file.fn(midi.parent / "song.wav", midi)
+    for flow in (single_stages.transcribe_file, single_stages.extend_midi, single_stages.render_midi):
         with pytest.raises(BadInput, match="cannot be written: Is a directory"):
             flow.fn(midi, midi.parent)
 
@@ -68,20 +68,20 @@ def test_a_nearly_empty_prompt_is_said(midi, monkeypatch, capsys, home):
     def asked(*inputs: object) -> None:
         raise Reached
 
-    monkeypatch.setattr(stages, "extend", asked)
+    monkeypatch.setattr(single_stages, "extend", asked)
     sheet = compose(0, 10.0)
     one = midi.with_name("one.mid")
     one.write_bytes(to_midi(Score((Track("other", 0, False, (Note(0.0, 0.5, 60, 80),)),)), sheet.grid))
     with pytest.raises(Reached):
-        stages.extend_midi.fn(midi, midi.with_name("more.mid"), 1)
+        single_stages.extend_midi.fn(midi, midi.with_name("more.mid"), 1)
     assert capsys.readouterr().err == ""
     with pytest.raises(Reached):
-        stages.extend_midi.fn(one, midi.with_name("more.mid"), 1)
+        single_stages.extend_midi.fn(one, midi.with_name("more.mid"), 1)
     assert capsys.readouterr().err.startswith("Almost no notes were heard; the song was played on from its key")
 
 
 def test_stems_are_made_in_the_precision_that_auto_stands_for(monkeypatch, home):
-    from flows.settings import StageSettings, with_options
+    from flows.options import StageSettings, with_options
     from models.separation import precision
 
     given = []
@@ -90,9 +90,9 @@ def test_stems_are_made_in_the_precision_that_auto_stands_for(monkeypatch, home)
         given.append(settings)
         raise Reached
 
-    monkeypatch.setattr(stages, "separate", asked)
+    monkeypatch.setattr(single_stages, "separate", asked)
     monkeypatch.setattr(precision, "_CPU", Path("/nowhere"))
     settings = with_options(StageSettings(), ["separate.precision=auto"])
     with pytest.raises(Reached):
-        stages._apart(None, "band-mask", "lead-backing", 0, "cpu", settings)
+        single_stages._apart(None, "band-mask", "lead-backing", 0, "cpu", settings)
     assert [one.precision for one in given] == ["float32"]

@@ -112,7 +112,7 @@ def test_the_score_sounds_and_the_mix_holds_it_and_the_voice(folder):
 
 @pytest.mark.parametrize("write", ["write_wav", "write_flac"])
 def test_what_a_file_says_of_its_voice_is_read_from_it(tmp_path, write):
-    from flows.stages import converted
+    from flows.single_stages import converted
     from models.audio import encode
     from models.core.types import Wave
 

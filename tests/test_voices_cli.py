@@ -80,7 +80,7 @@ def test_what_a_voice_sang_goes_also_where_its_card_or_all_of_it_is_gone(given: 
 
 
 def test_a_revoked_voice_is_refused_and_what_it_sang_is_deleted(given: Path, home: Path) -> None:
-    from flows.forms import Form
+    from flows.deployments.forms import Form
 
     record = a_kept_result(home, "lj")
     with pytest.raises(BadInput, match="shipped"):
@@ -149,12 +149,12 @@ def test_a_ground_that_is_none_or_a_name_that_is_taken_is_refused(given: Path) -
 def test_a_record_that_would_not_hold_is_refused_before_anything_is_trained(
     given: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, str], more: tuple[str, ...], reason: str
 ) -> None:
-    from flows import train_user_voice
+    from flows.training import user_voice
 
     def trained(*anything: object) -> Path:
         raise AssertionError("it was trained")
 
-    monkeypatch.setattr(train_user_voice, "user_voice", trained)
+    monkeypatch.setattr(user_voice, "user_voice", trained)
     with pytest.raises(BadInput, match=reason):
         remix("train", "ada", str(given), *consent(**changed), *more)
 

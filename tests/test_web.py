@@ -14,8 +14,8 @@ import pytest
 import uvicorn
 from starlette.responses import PlainTextResponse
 
-from flows.serving import fetched, keep_remix
-from flows.web import with_remixes
+from flows.deployments.remix import fetched, keep_remix
+from flows.service.web import with_remixes
 from tasks.cache import remote_store
 from tasks.cache.remote_store import RemoteStore, StoreUnreachable
 from tasks.runs.remixes import remixes_folder

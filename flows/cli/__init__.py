@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from flows.cli import leaving, server
+from flows.cli import exit, server
 from models.core.malloc import keep_freed
 from models.core.registry import home
 from models.core.writable import check_writable
@@ -20,8 +20,8 @@ def main() -> None:
     if not debug:
         for name in ("PREFECT_LOGGING_LEVEL", "PREFECT_SERVER_LOGGING_LEVEL", "PREFECT_INTERNAL_LOGGING_LEVEL"):
             os.environ.setdefault(name, "CRITICAL")
-    leaving.stop_on_interrupt()
-    leaving.exit_with(lambda: leaving.guarded(_command, debug))
+    exit.stop_on_interrupt()
+    exit.exit_with(lambda: exit.guarded(_command, debug))
 
 
 def _command() -> None:

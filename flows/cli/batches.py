@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli.choosing import Wanted
-from flows.cli.remixing import AsJson
-from flows.cli.submitting import check_offered
-from flows.spreading import spread
+from flows.cli.run import AsJson
+from flows.cli.service_options import Wanted
+from flows.cli.submit import check_offered
+from flows.deployments.parameters import spread
 from models.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Have a folder remixed by the clock; what was remixed is skipped, and no batch starts while its last one works."""
-    from flows.service import use_api
+    from flows.service.deployments import use_api
 
     use_api()
     from prefect.client.orchestration import get_client
@@ -70,12 +70,12 @@ def add(
 
 def list_batches(as_json: AsJson = False) -> None:
     """Name every batch, when it runs, and whether it is paused."""
-    from flows.service import use_api
+    from flows.service.deployments import use_api
 
     use_api()
     from prefect.client.orchestration import get_client
 
-    from flows.cli.housekeeping import show_rows
+    from flows.cli.maintenance import show_rows
 
     rows = []
     with get_client(sync_client=True) as client:
@@ -140,7 +140,7 @@ def add_folder(
 
 def list_folders(as_json: AsJson = False) -> None:
     """Name every registered folder."""
-    from flows.cli.housekeeping import show_rows
+    from flows.cli.maintenance import show_rows
     from tasks.runs.folders import folders
 
     show_rows([{"name": name, "folder": str(folder)} for name, folder in folders().items()], as_json)
@@ -205,7 +205,7 @@ def _batches(client: Any) -> "dict[str, DeploymentResponse]":
 
 def _change(name: str, change: Callable[[Any, "DeploymentResponse"], None], word: str = "") -> None:
     """Change the batch of that name, and say so if there is a word for it; raises `BadInput` where there is none."""
-    from flows.service import use_api
+    from flows.service.deployments import use_api
 
     use_api()
     from prefect.client.orchestration import get_client

@@ -2,18 +2,7 @@
 
 import typer
 
-from flows.cli import (
-    batches,
-    evaluation,
-    housekeeping,
-    remixing,
-    runs,
-    serving,
-    settings,
-    stages,
-    submitting,
-    voices,
-)
+from flows.cli import batches, evaluation, maintenance, run, runs, serve, settings, stages, submit, voices
 
 app = typer.Typer(
     name="remix",
@@ -23,13 +12,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-remixing.add_to(app)
+run.add_to(app)
 stages.add_to(app)
 settings.add_to(app)
-submitting.add_to(app)
+submit.add_to(app)
 runs.add_to(app)
 batches.add_to(app)
-serving.add_to(app)
+serve.add_to(app)
 evaluation.add_to(app)
 voices.add_to(app)
-housekeeping.add_to(app)
+maintenance.add_to(app)

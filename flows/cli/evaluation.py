@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli.remixing import AsJson, Device, On, Options, Seed, console
+from flows.cli.run import AsJson, Device, On, Options, Seed, console
 from models.conversion import DEFAULT_VOICE
 
 
@@ -41,8 +41,8 @@ def continuation(
 
     Without --midi it judges by versions of the project's own example song.
     """
-    from flows.evaluate_continuation import evaluate_continuation
-    from flows.settings import StageSettings, with_options
+    from flows.evaluation.continuation import evaluate_continuation
+    from flows.options import StageSettings, with_options
     from models.core.progress import Watch
 
     settings = with_options(StageSettings(), options or []).extend
@@ -76,8 +76,8 @@ def transcription(
     options: Options = None,
 ) -> None:
     """How well notes and drums are written down, on true and on separated stems, beside Basic Pitch's defaults."""
-    from flows.evaluate_transcription import evaluate_transcription
-    from flows.settings import StageSettings, with_options
+    from flows.evaluation.transcription import evaluate_transcription
+    from flows.options import StageSettings, with_options
 
     settings = with_options(StageSettings(), options or [])
     with console.status("Rendering, taking apart and writing down"):
@@ -96,8 +96,8 @@ def grid(
     options: Options = None,
 ) -> None:
     """How well beats, bars, key and chords are heard, beside librosa's plain answer."""
-    from flows.evaluate_grid import evaluate_grid
-    from flows.settings import StageSettings, with_options
+    from flows.evaluation.grid import evaluate_grid
+    from flows.options import StageSettings, with_options
 
     settings = with_options(StageSettings(), options or []).listen
     with console.status("Rendering, taking apart and listening"):
@@ -123,8 +123,8 @@ def pipeline(
     with server() as ready:
         with console.status("Starting"):
             from flows.cli.live import shown
-            from flows.evaluate_pipeline import evaluate_pipeline
-            from flows.settings import StageSettings, with_options
+            from flows.evaluation.pipeline import evaluate_pipeline
+            from flows.options import StageSettings, with_options
 
             settings = with_options(StageSettings(), options or [])
             ready()
@@ -154,7 +154,7 @@ def separation(
     Without folders it judges by the project's own example song and variations of it, whose voices are synthetic.
     """
     from flows.devices import resolved
-    from flows.evaluate_separation import folder_songs, own_songs, present, rows, source_table, table, trials
+    from flows.evaluation.separation import folder_songs, own_songs, present, rows, source_table, table, trials
 
     found = []
     with console.status("Evaluating") as status:
@@ -179,8 +179,8 @@ def voice(
     as_json: AsJson = False,
 ) -> None:
     """How well a voice sings: pitch, voicing, likeness, naturalness, words and speed, beside source, world and knn."""
-    from flows.evaluate_voice import evaluate_voice
-    from flows.settings import StageSettings, with_options
+    from flows.evaluation.voice import evaluate_voice
+    from flows.options import StageSettings, with_options
     from models.core.progress import Watch
 
     settings = with_options(StageSettings(), options or []).revoice

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from flows.cli.remixing import AsJson
+from flows.cli.run import AsJson
 from models.core.errors import BadInput, unknown_name
 
 if TYPE_CHECKING:
@@ -37,13 +37,13 @@ def runs(
     """Name the latest runs, the newest first; what the clock will start later is left out."""
     if context.invoked_subcommand:
         return
-    from flows.service import use_api
+    from flows.service.deployments import use_api
 
     use_api()
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.objects import StateType
 
-    from flows.cli.housekeeping import show_rows
+    from flows.cli.maintenance import show_rows
 
     states = [name.lower() for name in StateType.__members__]
     if state and state.lower() not in states:
@@ -66,7 +66,7 @@ def runs(
 
 def show(run_id: RunId, as_json: AsJson = False) -> None:
     """Tell all of a run: its state with its reason, its parameters and stages, and where its page is."""
-    from flows.cli.housekeeping import show_rows
+    from flows.cli.maintenance import show_rows
 
     run = _found(run_id)
     from prefect.client.orchestration import get_client
@@ -129,7 +129,7 @@ def fetch(
 ) -> None:
     """Copy a finished remix out of the service's store."""
     run = _found(run_id)
-    from flows.serving import fetched
+    from flows.deployments.remix import fetched
 
     if run.state and not run.state.is_completed():
         raise BadInput(f"The run {run.name!r} has no remix: {run.state_name}. {run.state.message or ''}".strip())
@@ -148,7 +148,7 @@ def remove(
     found = [_found(run_id) for run_id in run_ids]
     from prefect.client.orchestration import get_client
 
-    from flows.leftovers import remove_run
+    from flows.service.run_data import remove_run
 
     with get_client(sync_client=True) as client:
         refused = []
@@ -184,7 +184,7 @@ def message_of(run: "FlowRun") -> str:
 
 def _found(run_id: str) -> "FlowRun":
     """The run whose id begins so; raises `BadInput` for none or several."""
-    from flows.service import use_api
+    from flows.service.deployments import use_api
 
     use_api()
     from prefect.client.orchestration import get_client
@@ -206,6 +206,6 @@ def _each(client: "SyncPrefectClient", state: str = "") -> "Iterator[FlowRun]":
     """Every run that the server knows, or each in a state, the latest first."""
     from prefect.client.schemas.objects import StateType
 
-    from flows.leftovers import runs_in
+    from flows.service.run_data import runs_in
 
     return runs_in(client, [StateType(state.upper())] if state else list(StateType))

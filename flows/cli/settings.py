@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.remixing import AsJson
+from flows.cli.run import AsJson
 
 _COLUMNS = 78
 
@@ -22,7 +22,7 @@ def settings(
     as_json: AsJson = False,
 ) -> None:
     """Name every option that --set takes, with its default and what it does."""
-    from flows.settings import options
+    from flows.options import options
 
     found = [option for option in options() if option.name.startswith(stage)]
     if as_json:

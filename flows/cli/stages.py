@@ -7,21 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.playing import Instruments, Soundfont, playing
-from flows.cli.remixing import (
-    AsJson,
-    Device,
-    On,
-    Options,
-    Seed,
-    Separator,
-    Splitter,
-    Transformer,
-    Voice,
-    console,
-)
-from flows.cli.writing import Density, Follow, Temperature, TopP, Tracks, writing
-from flows.spreading import spread
+from flows.cli.instruments import Instruments, Soundfont, playing
+from flows.cli.run import AsJson, Device, On, Options, Seed, Separator, Splitter, Transformer, Voice, console
+from flows.cli.sampling import Density, Follow, Temperature, TopP, Tracks, writing
+from flows.deployments.parameters import spread
 from models.conversion import DEFAULT_VOICE
 
 Song = Annotated[Path, typer.Argument(help="An audio file.")]
@@ -46,7 +35,7 @@ class Apart:
     options: Options = None
 
     def run(self, flow: str, song: Path, out: Path) -> Any:
-        """What a flow of `flows.stages` that takes songs apart returns."""
+        """What a flow of `flows.single_stages` that takes songs apart returns."""
         networks = {"separator": self.separator, "splitter": self.splitter}
         return _shown(flow, song, out, options=self.options, seed=self.seed, device=self.device.value, **networks)
 
@@ -132,19 +121,19 @@ def mix(
 
 
 def _shown(flow: str, *args: Any, options: list[str] | None, **choices: Any) -> Any:
-    """Run a flow of `flows.stages` with its progress on the terminal."""
+    """Run a flow of `flows.single_stages` with its progress on the terminal."""
     from flows.cli.server import server
 
     with server() as ready:
         with console.status("Starting"):
-            from flows import stages
+            from flows import single_stages
             from flows.cli.live import shown
-            from flows.settings import StageSettings, with_options
+            from flows.options import StageSettings, with_options
 
             settings = with_options(StageSettings(), options or [])
             ready()
         with shown(console):
-            return getattr(stages, flow)(*args, settings=settings, **choices)
+            return getattr(single_stages, flow)(*args, settings=settings, **choices)
 
 
 def _tell(written: Path | tuple[Path, ...], as_json: bool) -> None:

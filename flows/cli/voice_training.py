@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.consenting import Check, GivenBy, Ground, Until, Use, Who, consent_of
-from flows.cli.remixing import Device, Seed, console
+from flows.cli.consent import Check, GivenBy, Ground, Until, Use, Who, consent_of
+from flows.cli.run import Device, Seed, console
 from models.conversion.training.settings import FullTraining
 from models.core.errors import BadInput
 
@@ -97,7 +97,7 @@ def train(
     with server() as ready:
         with console.status("Starting"):
             from flows.cli.live import shown
-            from flows.train_user_voice import full_voice, user_voice
+            from flows.training.user_voice import full_voice, user_voice
 
             ready()
         work = home() / "training" / name
@@ -126,7 +126,7 @@ def _check_options(engine: str, size: Size, steps: int, given: Mapping[str, Any]
 
 def _tell(made: Path, work: Path) -> None:
     """Say what was heard, where curves and samples are, and whether the voice is in tune."""
-    from flows.voice_material import sifted
+    from flows.training.voice_data import sifted
     from models.conversion.voices.registry import card
 
     console.print(sifted(work)["account"], highlight=False, markup=False)

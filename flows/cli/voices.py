@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.consenting import Check, GivenBy, Ground, Until, Use, Who, consent_of
-from flows.cli.housekeeping import show_rows
-from flows.cli.remixing import AsJson, console
+from flows.cli.consent import Check, GivenBy, Ground, Until, Use, Who, consent_of
+from flows.cli.maintenance import show_rows
+from flows.cli.run import AsJson, console
 from flows.cli.voice_training import train
 from models.core.errors import BadInput
 

@@ -19,7 +19,7 @@ from typing import Any
 
 COMPUTING = "models"
 """The package whose modules compute; imports of other packages are not followed."""
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def digest_of(value: Any) -> str:

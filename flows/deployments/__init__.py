@@ -1,0 +1,1 @@
+"""What a Prefect server can be asked to run."""

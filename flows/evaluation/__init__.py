@@ -1,0 +1,1 @@
+"""Evaluation flows, a part each."""

@@ -1,0 +1,47 @@
+"""How well beats, bars, key and chords are heard, beside librosa's plain answer."""
+
+from pathlib import Path
+from typing import Any
+
+from flows.evaluation.known_songs import known_songs
+from models.analysis.analyse import ListenSettings, listen
+from models.analysis.beat_tracker.network import BeatTracker, load
+from models.core import registry
+from models.core.types import Grid, Wave
+from models.transcription.evaluation.baselines import librosa_grid
+from models.transcription.evaluation.metrics import grid_scores, mean_scores
+
+_WAYS = ("separated_stems", "true_stems", "librosa")
+
+
+def evaluate_grid(
+    midi: Path | None,
+    part: str,
+    songs: int,
+    seconds: float,
+    separator: str,
+    settings: ListenSettings,
+) -> dict[str, Any]:
+    """Beat and downbeat F-measure, weighted key score, chord root and maj/min accuracy: means, and each song's.
+
+    Three ways of listening: to separated stems as a remix does, to the true stems, and librosa's plain answer to the
+    mix. Raises `BadInput` for a folder without songs.
+    """
+    tracker = load(registry.verified(registry.find("beat_tracker", settings.tracker)))
+    rows: list[dict[str, Any]] = []
+    for song in known_songs(midi, part, songs, seconds, separator):
+        heard = {
+            "separated_stems": _heard(song.separated, tracker, settings),
+            "true_stems": _heard(song.true, tracker, settings),
+            "librosa": librosa_grid(song.mix),
+        }
+        truth = {"tempo_bpm": song.piece.grid.tempo_bpm, "metre": song.piece.grid.metre, "key": song.piece.grid.key}
+        found = {way: {"tempo_bpm": g.tempo_bpm, "metre": g.metre, "key": g.key} for way, g in heard.items()}
+        scores = {way: grid_scores(song.piece, grid) for way, grid in heard.items()}
+        rows.append({"song": song.piece.name, "truth": truth, "heard": found, "scores": scores})
+    means = {way: mean_scores(row["scores"][way] for row in rows) for way in _WAYS}
+    return {"songs": len(rows), "separator": separator, "means": means, "by_song": rows}
+
+
+def _heard(stems: dict[str, Wave], tracker: BeatTracker, settings: ListenSettings) -> Grid:
+    return listen(stems["drums"], stems["bass"], stems["other"], tracker, settings)

@@ -1,0 +1,80 @@
+"""How good whole remixes are: what the report measures, and loudness by meters that are not ours."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyloudnorm
+import soundfile
+
+from flows.evaluation.known_songs import mixed, true_stems
+from flows.options import Device, StageSettings
+from flows.remix import remix
+from models.audio.encode import write_wav
+from models.audio.ffmpeg import program
+from models.core.errors import BadInput
+from tasks.runs.publish import Remix
+
+
+def evaluate_pipeline(
+    songs: Sequence[Path],
+    midi: Path | None,
+    count: int,
+    seconds: float,
+    out: Path,
+    voice: str,
+    seed: int,
+    device: Device,
+    separator: str,
+    settings: StageSettings,
+) -> dict[str, Any]:
+    """Remix songs (what is kept is reused) and tell every figure of their reports.
+
+    Without songs they are rendered from a folder of MIDI or, without one, the project's own example songs. `out` gets a
+    folder for each. Raises `BadInput` for a song that cannot be read and a folder without songs.
+    """
+    rows = []
+    choices: dict[str, Any] = {"voice": voice, "seed": seed, "device": device, "separator": separator}
+    for song in songs or _rendered(midi, count, seconds, out):
+        made: Remix = remix(song=song, out=out, settings=settings, **choices)
+        manifest = json.loads((made.folder / "manifest.json").read_text())
+        rows.append(
+            {
+                "song": manifest["input"]["file"],
+                "seconds": manifest["input"]["seconds"],
+                "figures": {f["name"]: {k: f[k] for k in ("value", "unit", "word")} for f in manifest["figures"]},
+                "independent_meters": independent_meters(made.folder / "mix.wav"),
+                "notes": manifest["notes"],
+                "folder": str(made.folder),
+            }
+        )
+    return {"songs": len(rows), "voice": voice, "separator": separator, "by_song": rows}
+
+
+def _rendered(midi: Path | None, count: int, seconds: float, out: Path) -> Iterator[Path]:
+    """Known songs as files, written below `out`."""
+    folder = out / "songs"
+    folder.mkdir(parents=True, exist_ok=True)
+    for piece, stems in true_stems(midi, "test", count, seconds):
+        path = folder / f"{piece.name.replace('/', ' ')}.wav"
+        write_wav(mixed(stems), path)
+        yield path
+
+
+def independent_meters(path: Path) -> dict[str, float]:
+    """Integrated loudness (LUFS) by pyloudnorm and by ffmpeg's ebur128, and true peak (dBTP) by the latter."""
+    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    command = [program(), "-nostdin", "-hide_banner", "-i", str(path), "-af", "ebur128=peak=true", "-f", "null", "-"]
+    told = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False).stderr
+    summary = told.rpartition("Summary:")[2]
+    loudness, peak = re.search(r"I:\s+(-?[\d.]+) LUFS", summary), re.search(r"Peak:\s+(-?[\d.]+) dBFS", summary)
+    if not loudness or not peak:
+        raise BadInput(f"ffmpeg cannot measure {path}.")
+    return {
+        "pyloudnorm_lufs": round(float(pyloudnorm.Meter(rate).integrated_loudness(samples)), 2),
+        "ffmpeg_lufs": float(loudness[1]),
+        "ffmpeg_true_peak_dbtp": float(peak[1]),
+    }

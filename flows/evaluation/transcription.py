@@ -1,0 +1,141 @@
+"""How well stems are written down, beside Basic Pitch with its defaults on the same audio."""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from flows.evaluation.known_songs import known_songs, mixed
+from models.analysis.f0 import PitchSettings, track_f0
+from models.core.errors import BadInput
+from models.core.types import Note, Wave
+from models.separation.stems import STEMS
+from models.transcription.basic_pitch.decode import notes_in
+from models.transcription.basic_pitch.network import Posteriors, posteriors
+from models.transcription.basic_pitch.note_filter import InSong
+from models.transcription.drums import drum_notes
+from models.transcription.evaluation.baselines import basic_pitch_notes
+from models.transcription.evaluation.metrics import (
+    SungNotes,
+    drum_onsets,
+    mean_scores,
+    note_onsets,
+    note_onsets_and_offsets,
+    sung_onsets,
+)
+from models.transcription.melody import melody_in
+from models.transcription.transcribe import ScoreSettings
+
+
+def evaluate_transcription(
+    midi: Path | None,
+    part: str,
+    songs: int,
+    seconds: float,
+    separator: str,
+    settings: ScoreSettings,
+    pitch: PitchSettings,
+    sung: Path | None = None,
+) -> dict[str, Any]:
+    """Precision, recall and F1 of notes by stem and of drums by piece of the kit: means over songs, and each song's.
+
+    On true stems and on separated stems apart. `sung` is a folder in vocadito's layout (`Audio/*.wav`,
+    `Annotations/Notes/*_notesA1.csv`), whose clips are judged by each annotator's notes. Raises `BadInput` for a folder
+    without songs or clips.
+    """
+    rows: list[dict[str, Any]] = []
+    for song in known_songs(midi, part, songs, seconds, separator):
+        truth = {track.name: track.notes for track in song.piece.score.tracks}
+        for stems, waves in (("true", song.true), ("separated", song.separated)):
+            heard = _heard(waves, settings)
+            for name in STEMS:
+                scores = _scores(name, truth[name], waves[name], settings, pitch, heard)
+                rows.append({"song": song.piece.name, "stems": stems, "stem": name, "scores": scores})
+    report: dict[str, Any] = {"songs": len({row["song"] for row in rows}), "separator": separator}
+    kinds = ("separated", "true")
+    report["means"] = {f"{kind} stems": _means(row for row in rows if row["stems"] == kind) for kind in kinds}
+    if sung is not None:
+        report["sung"] = [_sung(path, settings, pitch) for path in _clips(sung)]
+    return report | {"by_song": rows}
+
+
+def _heard(waves: dict[str, Wave], settings: ScoreSettings) -> dict[str, Posteriors]:
+    """Basic Pitch's posteriors of each pitched stem, and of all stems together, the "mix"."""
+    sources = {name: waves[name] for name in STEMS if name != "drums"} | {"mix": mixed(waves)}
+    return {name: posteriors(wave, settings.other.batch, settings.other.threads) for name, wave in sources.items()}
+
+
+def _scores(
+    name: str,
+    truth: tuple[Note, ...],
+    wave: Wave,
+    settings: ScoreSettings,
+    pitch: PitchSettings,
+    heard: dict[str, Posteriors],
+) -> dict[str, dict[str, float]]:
+    """What was measured of one stem; each row has precision, recall and f1."""
+    if name == "drums":
+        return {piece: asdict(score) for piece, score in drum_onsets(truth, drum_notes(wave, settings.drums)).items()}
+    found = _written(name, wave, settings, pitch, heard)
+    scores = {f"{who} onset": asdict(note_onsets(truth, notes)) for who, notes in found.items()}
+    more = {f"{who} onset and offset": asdict(note_onsets_and_offsets(truth, notes)) for who, notes in found.items()}
+    return scores | more
+
+
+def _written(
+    name: str, wave: Wave, settings: ScoreSettings, pitch: PitchSettings, heard: dict[str, Posteriors]
+) -> dict[str, tuple[Note, ...]]:
+    """A pitched stem written down as a remix does it, and by Basic Pitch's defaults, from the same posteriors."""
+    found = heard[name]
+    if name == "vocals":
+        song = InSong(heard["mix"], heard["bass"], heard["other"]) if "mix" in heard else None
+        ours = melody_in(found, track_f0(wave, pitch), wave, settings.vocals, song)
+    elif name == "bass":
+        ours = notes_in(found, wave, settings.bass)
+    else:
+        ours = notes_in(found, wave, settings.other, InSong(heard["mix"], heard["bass"], heard["vocals"]))
+    return {"ours": ours, "basic_pitch": basic_pitch_notes(found)}
+
+
+def _means(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
+    """The means over songs: by stem, then by measure."""
+    kept = list(rows)
+    found = {}
+    for name in STEMS:
+        of_stem = [row["scores"] for row in kept if row["stem"] == name]
+        found[name] = {measure: mean_scores(s[measure] for s in of_stem) for measure in of_stem[0]}
+    return found
+
+
+def _clips(folder: Path) -> list[Path]:
+    found = sorted((folder / "Audio").glob("*.wav"))
+    if not found:
+        raise BadInput(f"There are no clips in {folder}: it needs Audio/*.wav and Annotations/Notes/*_notesA1.csv.")
+    return found
+
+
+def _sung(path: Path, settings: ScoreSettings, pitch: PitchSettings) -> dict[str, Any]:
+    """One sung clip against each of its annotators."""
+    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    wave = Wave(np.ascontiguousarray(samples.T), rate)
+    heard = {"vocals": posteriors(wave, settings.other.batch, settings.other.threads)}
+    found = _written("vocals", wave, settings, pitch, heard)
+    notes = path.parent.parent / "Annotations" / "Notes"
+    by = {
+        annotation.stem.rsplit("_notes", 1)[-1]: {
+            who: asdict(sung_onsets(_annotated(annotation), made)) for who, made in found.items()
+        }
+        for annotation in sorted(notes.glob(f"{path.stem}_notes*.csv"))
+    }
+    return {"clip": path.stem, "onset": by}
+
+
+def _annotated(path: Path) -> SungNotes:
+    """An annotator's notes: rows of onset in s, pitch in Hz, duration in s."""
+    with open(path, newline="") as file:
+        rows = [[float(cell) for cell in row] for row in csv.reader(file) if row]
+    return SungNotes(tuple((a, a + d) for a, _, d in rows), tuple(hz for _, hz, _ in rows))

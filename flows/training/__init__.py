@@ -1,0 +1,1 @@
+"""Training flows, a network each."""

@@ -1,0 +1,120 @@
+"""Make a voice of a user's recordings: the shipped one trained on, one of full size, or nearest moments untrained."""
+
+from pathlib import Path
+
+from prefect import flow, task
+
+from flows.devices import resolved
+from flows.options import Device
+from flows.training.voice import FULL, train_voice
+from flows.training.voice_data import SMALL, MaterialSettings, gather, sifted
+from flows.training.voice_validation import ENCODER
+from models.conversion.training.recordings import SiftSettings
+from models.conversion.training.settings import FullTraining, VoiceTraining
+from models.conversion.voices.registry import consent, find_voice
+from models.core.errors import BadInput
+from models.core.registry import find, verified
+
+CONTENTVEC = "contentvec"
+"""The content encoder that the fork's base checkpoints were trained with; it is fetched."""
+FETCHED, NO_BASE = "fetched", "none"
+"""Names of where a full-size voice can start from, beside a folder."""
+
+
+@flow(name="train-user-voice", flow_run_name="train {name}", persist_result=False)
+def user_voice(
+    name: str,
+    recordings: Path,
+    work: Path,
+    engine: str = "so-vits-svc",
+    steps: int = 600,
+    denoise: bool = False,
+    seed: int = 0,
+) -> Path:
+    """Make a user's voice in minutes on a CPU; returns its folder, which `add_voice` takes in.
+
+    "so-vits-svc" trains the shipped voice on for so many steps, and is refused where that one was revoked; "knn" keeps
+    moments of the recordings.
+    """
+    if engine not in ("so-vits-svc", "knn"):
+        raise BadInput(f"A voice is made by so-vits-svc or knn, not {engine!r}.")
+    sifting = SiftSettings(denoise=denoise)
+    if engine == "knn":
+        work.mkdir(parents=True, exist_ok=True)
+        gather(recordings, work, MaterialSettings(sung=0, held_out=0, sift=sifting), seed, SMALL.rate)
+        return keep_moments(work, name, seed)
+    start = find_voice("lj")
+    consent(start)
+    settings = VoiceTraining(
+        steps=steps, batch=4, learning_rate=5e-4, warmup=30, decoded_from=0, judged_from=steps // 3, seed=seed,
+        checkpoint_every=50, examine_every=150, patience=3,
+    )  # fmt: skip
+    material = MaterialSettings(sung=1, perturbed=2, most_s=300.0, sift=sifting)
+    made: Path = train_voice(name, recordings, work, settings, material, start_from=start)
+    return made
+
+
+def full_voice(
+    name: str,
+    recordings: Path,
+    work: Path,
+    settings: FullTraining,
+    denoise: bool = False,
+    base: str = FETCHED,
+    encoder: str = CONTENTVEC,
+    device: Device = "auto",
+) -> Path:
+    """Train a full-size voice, in hours on a GPU; returns its folder, which `add_voice` takes in.
+
+    `base` is a folder of base checkpoints, "fetched" or "none"; `encoder` the manifest's name of a content encoder or
+    a folder of that name. Raises `BadInput` where something is not fetched, or the machine lacks the device.
+    """
+    if settings.segment_size < 8 * FULL.hop or settings.segment_size % FULL.hop:
+        raise BadInput(
+            f"A segment is a multiple of {FULL.hop} samples and 8 of them or more, not {settings.segment_size}."
+        )
+    computing = resolved(device)
+    folder = Path(encoder)
+    known = find("content_encoder", folder.name)  # a voice that hears by another could not sing
+    heard_by = folder if folder.is_dir() else verified(known).parent
+    material = MaterialSettings(sung=0, perturbed=0, most_s=3600.0, sift=SiftSettings(denoise=denoise))
+    begins = None if (work / "checkpoint.pt").is_file() else start_folder(base)
+    made: Path = train_voice(name, recordings, work, settings, material, heard_by, begins, computing)
+    return made
+
+
+def start_folder(base: str) -> Path | None:
+    """The folder of base checkpoints that is meant, or None for none; raises `BadInput` where there is no such."""
+    from models.conversion.training.base_checkpoints import base_pair, fetched_base
+
+    if base == NO_BASE:
+        return None
+    folder = fetched_base() if base == FETCHED else Path(base)
+    base_pair(folder)
+    return folder
+
+
+@task
+def keep_moments(work: Path, name: str, seed: int) -> Path:
+    """A knn voice of what was gathered, in `work/voice`."""
+    import numpy as np
+
+    from models.analysis.f0 import PitchSettings, track_f0
+    from models.conversion.content import load_encoder
+    from models.conversion.engines.knn import POOL, pool_of
+    from models.conversion.training.voice_dataset import range_of
+    from models.conversion.voices.registry import Card, write_card
+    from models.core.types import Wave
+
+    found = sifted(work)
+    pieces = [Wave(np.load(path)[None], SMALL.rate) for path in sorted((work / "audio").glob("piece-*.npy"))]
+    folder = work / "voice"
+    folder.mkdir(exist_ok=True)
+    weights = verified(find("content_encoder", ENCODER)).parent
+    pool_of(pieces, load_encoder(weights, "cpu"), seed=seed).save(folder / POOL)
+    tracks = [track_f0(piece, PitchSettings()) for piece in pieces]
+    reach = range_of([track.hz for track in tracks], tracks[0].hop_s)
+    likeness = tuple(found["speaker"])
+    made = Card(name, "knn", "the user's own", reach, POOL, ENCODER, heard_s=found["kept_s"], likeness=likeness)
+    write_card(made, folder)
+    return folder
