@@ -14,7 +14,7 @@ from pathlib import Path
 from models.core.errors import BadInput
 from models.core.registry import home
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 POOLS = ("cpu", "gpu")
 SONGS = "songs"
 """The queue of single remixes in each pool; batches and chores use the pool's default queue, so neither waits for the
