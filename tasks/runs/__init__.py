@@ -1,0 +1,1 @@
+"""A run: what comes in, what is shown, what is written out."""
