@@ -20,8 +20,8 @@ from prefect.client.orchestration import SyncPrefectClient
 
 from models.audio.encode import write_wav
 from models.synthesis.example_song import example_song
-from tests.postgres import PROGRAMS, Postgres, postgres
-from tests.service import FINAL, ROOT, Service, free_port
+from tests.support.postgres import PROGRAMS, Postgres, postgres
+from tests.support.service import FINAL, ROOT, Service, free_port
 
 R = TypeVar("R")
 

@@ -26,7 +26,7 @@ import psutil
 
 from models.audio.encode import write_wav
 from models.synthesis.example_song import example_song
-from tests.service import ROOT, Service
+from tests.support.service import ROOT, Service
 
 
 def main() -> None:

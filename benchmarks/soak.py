@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.kills import kills
 from benchmarks.scale import keep
 from models.core.errors import BadInput
-from tests.service import ROOT, service
+from tests.support.service import ROOT, service
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def main() -> None:
 
 def files(folder: Path, count: int, seed: int) -> dict[str, Any]:
     """Decode so many malformed files, each in its process, then hand one of each way to a service and a good song."""
-    from tests.hostile import WAYS, malformed, sound, web_site
+    from tests.support.hostile import WAYS, malformed, sound, web_site
 
     os.environ["REMIX_HOME"] = str(folder / "home")
     song = sound(folder / "good.wav", seconds=4.0)

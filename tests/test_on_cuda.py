@@ -1,4 +1,4 @@
-"""Every engine on a CUDA device: a pretended one (`tests.pretended_cuda`), and with -m gpu a true one."""
+"""Every engine on a CUDA device: a pretended one (`tests.support.simulated_cuda`), and with -m gpu a true one."""
 
 import json
 import threading
@@ -32,12 +32,12 @@ from models.synthesis.example_song import example_song
 from tasks.cache.store import Store
 from tasks.engine.engine import _Call, _for_several, take_turns
 from tasks.engine.networks import NETWORKS, Networks
-from tests.pretended_cuda import Memory, pretended_cuda
-from tests.test_beat_tracker import FEATURES
-from tests.test_demucs_split import song as noise
-from tests.test_demucs_split import tiny_band_mask, tiny_htdemucs
-from tests.test_music_transformer import song as score_and_grid
-from tests.test_music_transformer import untrained as tiny_transformer
+from tests.models.analysis.test_beat_tracker import FEATURES
+from tests.models.generation.test_generate import song as score_and_grid
+from tests.models.generation.test_generate import untrained as tiny_transformer
+from tests.models.separation.test_separate import song as noise
+from tests.models.separation.test_separate import tiny_band_mask, tiny_htdemucs
+from tests.support.simulated_cuda import Memory, pretended_cuda
 
 
 @pytest.fixture

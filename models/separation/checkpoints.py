@@ -31,6 +31,11 @@ CLASSES = {
     "models.separation.networks.mask_cnn.MaskCnn": ("models.separation.networks.mask_cnn", "MaskCnn"),
 }
 """The networks that may be built, by the name a file gives them."""
+RENAMED = {
+    "models.demucs.band_mask.BandMask": "models.separation.networks.band_mask.BandMask",
+    "models.mask_cnn.network.MaskCnn": "models.separation.networks.mask_cnn.MaskCnn",
+}
+"""The names that files of earlier versions give our networks."""
 ATTRIBUTES = ("sources", "samplerate", "audio_channels")
 SUFFIXES = (".safetensors", ".th")
 MAX_HEADER = 1 << 24
@@ -158,7 +163,7 @@ def _metadata(path: Path) -> dict[str, str]:
         raise BadInput(f"{path} is not a separator in safetensors format: {_reason(error)}.") from error
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
         raise BadInput(f"{path} is not a separator in safetensors format: its metadata is not text by name.")
-    return found
+    return found | {"klass": RENAMED.get(found["klass"], found["klass"])} if "klass" in found else found
 
 
 def _from_pickle(path: Path) -> "torch.nn.Module":

@@ -26,14 +26,14 @@ from models.core.types import Clip, Grid, Remixed, Score
 from models.report.page import page
 from models.report.types import StageRun as ReportedStage
 from models.symbolic.midi import to_midi
-from tasks.stages.measure import Appraisal, report_input
 from tasks.cache.caching import unsearched
-from tasks.runs.provenance import Credits
 from tasks.cache.fingerprint import code_digest, digest_of, versions
-from tasks.runs.stage_log import StageRun
-from tasks.runs.progress import stage_watch
 from tasks.cache.store import Store
+from tasks.runs.progress import stage_watch
+from tasks.runs.provenance import Credits
+from tasks.runs.stage_log import StageRun
 from tasks.runs.summary import summarise
+from tasks.stages.measure import Appraisal, report_input
 
 MADE_WITH = (
     "deep-philharmonics",

@@ -26,9 +26,9 @@ from models.core.progress import UNWATCHED, Watch
 from models.core.registry import file_digest, home
 from models.core.types import Clip, Song
 from models.core.vanishing_files import present
-from tasks.stages.ingest import once
-from tasks.runs.progress import stage_watch
 from tasks.cache.remote_store import RemoteStore, shared
+from tasks.runs.progress import stage_watch
+from tasks.stages.ingest import once
 
 MAX_BYTES = 1 << 30
 _SECONDS, _SECONDS_PER_MIB = 60, 2  # for a song that decodes; one that cannot be decoded is refused long before

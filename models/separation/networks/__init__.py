@@ -1,1 +1,1 @@
-"""The baseline of the past: a convolutional network that says, bin by bin, whether a voice is louder than the band."""
+"""The separators of our own, a file each."""
