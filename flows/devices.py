@@ -8,7 +8,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from flows.options import Device, StageSettings
+from flows.options import Device
+from flows.stage_settings import StageSettings
 from models.core.errors import BadInput
 from models.separation import precision
 
@@ -29,11 +30,11 @@ def in_precision(settings: StageSettings, on: str) -> StageSettings:
 
     Raises `BadInput` for a precision that the device is not for.
     """
-    apart, parted = (precision.resolved(s.precision, on) for s in (settings.separate, settings.part_voices))
+    apart, parted = (precision.resolved(s.precision, on) for s in (settings.separate, settings.split_vocals))
     return replace(
         settings,
         separate=replace(settings.separate, precision=apart),
-        part_voices=replace(settings.part_voices, precision=parted),
+        split_vocals=replace(settings.split_vocals, precision=parted),
     )
 
 

@@ -1,135 +1,170 @@
-"""Every option of every stage in one place, each default from the stage itself, and `stage.option=value` parsed."""
+"""What can be chosen for a remix, written once: the flow, the forms and the command line are made of it."""
 
-import json
-import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, fields, is_dataclass, replace
-from inspect import cleandoc
-from typing import Any, Literal, get_type_hints
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from models.analysis.analyse import ListenSettings
-from models.analysis.f0 import PitchSettings
+from flows.parameters import Registered
 from models.conversion import DEFAULT_VOICE
-from models.conversion.convert import RevoiceSettings
+from models.core import registry
 from models.core.errors import BadInput, unknown_name
-from models.generation import PlaySettings
-from models.mixing.mastering import MasterSettings
-from models.mixing.mixer import MixSettings
-from models.separation.lead_backing import PartingSettings
-from models.separation.separate import SplitSettings
-from models.synthesis.soundfont import RenderSettings
-from models.transcription.transcribe import ScoreSettings
+from models.core.validation import MOST_SEED
+from models.separation import ALL_LEAD
+
+if TYPE_CHECKING:
+    from flows.stage_settings import StageSettings
 
 Backing = Literal["generated", "transcribed", "original"]
 Device = Literal["auto", "cpu", "cuda"]
 
-
-@dataclass(frozen=True)
-class StageSettings:
-    """The options of each stage, named as the stages are."""
-
-    separate: SplitSettings = field(default_factory=SplitSettings)
-    part_voices: PartingSettings = field(default_factory=PartingSettings)
-    listen: ListenSettings = field(default_factory=ListenSettings)
-    follow_pitch: PitchSettings = field(default_factory=PitchSettings)
-    transcribe: ScoreSettings = field(default_factory=ScoreSettings)
-    accompany: PlaySettings = field(default_factory=PlaySettings)
-    extend: PlaySettings = field(default_factory=PlaySettings)
-    render: RenderSettings = field(default_factory=RenderSettings)
-    revoice: RevoiceSettings = field(default_factory=RevoiceSettings)
-    mixdown: MixSettings = field(default_factory=MixSettings)
-    master: MasterSettings = field(default_factory=MasterSettings)
+KEEP_SINGER = "none"
+"""The voice that leaves a singer as they are."""
+SAME = "same"
+"""The backing voice that is the lead's."""
+BUILT_IN = "built-in"
+"""The SoundFont that comes with the project."""
+OUTRO_BARS = (0, 64)
 
 
-DEFAULTS = StageSettings()
+def _of_kind(kind: str, *more: str) -> Registered:
+    return Registered(lambda: [*(w.name for w in registry.manifest() if w.kind == kind), *more])
 
 
-@dataclass(frozen=True)
-class Choices:
-    """Everything that can be chosen for a remix; what each means is said in `flows.remix.remix`."""
+def _voices(*more: str) -> Registered:
+    def names() -> list[str]:
+        from models.conversion.voices.registry import voices
 
-    voice: str = DEFAULT_VOICE
-    seed: int = 0
-    device: Device = "auto"
-    backing: Backing = "generated"
-    outro_bars: int = 8
-    separator: str = "band-mask"
-    splitter: str = "lead-backing"
-    transformer: str = "small"
-    settings: StageSettings = DEFAULTS
-    backing_voice: str = "none"
-    transpose_backing: bool = False
+        return [*voices(), *more]
+
+    return Registered(names)
 
 
-def with_options(settings: StageSettings, options: Iterable[str]) -> StageSettings:
-    """Settings with each "stage.option=value" put in; raises `BadInput` naming what is wrong with one.
+class RemixOptions(BaseModel):
+    """What can be chosen for a remix.
 
-    >>> with_options(StageSettings(), ["separate.overlap=0.5"]).separate.overlap
-    0.5
+    A field's title, description, unit (in `json_schema_extra`), range and choices are what every interface shows. A
+    further field appears in all of them at once; `flows.remix` uses it.
     """
-    for option in options:
-        path, equals, value = option.partition("=")
-        if not equals:
-            raise BadInput(f"--set wants stage.option=value, and {option!r} has no '='.")
-        settings = _put(settings, path.strip().split("."), value.strip(), option)
-    return settings
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    voice: Annotated[str, _voices(KEEP_SINGER)] = Field(
+        DEFAULT_VOICE,
+        title="Voice",
+        description="Who sings the lead: an installed voice (`remix voices list`), or none to keep the singer.",
+    )
+    backing_voice: Annotated[str, _voices(SAME, KEEP_SINGER)] = Field(
+        KEEP_SINGER,
+        title="Backing voice",
+        description="Who sings the backing vocals: an installed voice, the same as the lead, or none to keep them.",
+    )
+    key_shift: int | None = Field(
+        None,
+        ge=-60,
+        le=60,
+        title="Key shift",
+        description="How far the lead is transposed; without it by what suits the voice's range.",
+        json_schema_extra={"unit": "semitones"},
+    )
+    transpose_backing: bool = Field(
+        False, title="Transpose the backing", description="Transpose band and backing vocals into the lead's new key."
+    )
+    backing: Backing = Field(
+        "generated",
+        title="Backing",
+        description="What plays under the voice: a band generated by the Music Transformer, the transcribed score on "
+        "new instruments, or the original stems.",
+    )
+    outro_bars: int = Field(
+        8,
+        ge=OUTRO_BARS[0],
+        le=OUTRO_BARS[1],
+        title="Outro",
+        description="How long the Music Transformer continues the song after its end.",
+        json_schema_extra={"unit": "bars"},
+    )
+    instrument: list[str] = Field(
+        [],
+        title="Instruments",
+        description="part=program, such as other=electric_piano: a General MIDI name, or auto. Parts are bass, melody, "
+        "drums, other (all the rest) or a part's own name, such as piano.",
+    )
+    soundfont: str = Field(
+        BUILT_IN,
+        title="SoundFont",
+        description="built-in, or the name of a .sf2 or .sf3 file in the folder soundfonts of the home; on the command "
+        "line of this machine also a file.",
+    )
+    separator: Annotated[str, _of_kind("separator")] = Field(
+        "band-mask",
+        title="Separator",
+        description="The network that separates the stems; on the command line also a Demucs checkpoint file.",
+    )
+    splitter: Annotated[str, _of_kind("vocal_splitter", ALL_LEAD)] = Field(
+        "lead-backing",
+        title="Vocal splitter",
+        description="The network that separates lead and backing vocals; none takes all vocals for the lead.",
+    )
+    transformer: Annotated[str, _of_kind("music_transformer")] = Field(
+        "small", title="Music Transformer", description="The weights of the Music Transformer."
+    )
+    seed: int = Field(
+        0,
+        ge=0,
+        le=MOST_SEED,
+        title="Seed",
+        description="Where every random choice starts; equal seeds give equal mixes.",
+    )
+    device: Device = Field(
+        "auto", title="Device", description="Where networks compute; auto takes CUDA where there is one."
+    )
+    settings: list[str] = Field(
+        [],
+        title="Settings",
+        description="Any other setting as stage.setting=value (master.target_lufs=-16), one a line; "
+        "`remix settings` names them.",
+        json_schema_extra={"flag": "--set"},
+    )
+
+    def stage_settings(self) -> "StageSettings":
+        """The settings of every stage; raises `BadInput` for one that is unknown or out of range."""
+        from flows.instruments import render_settings
+        from flows.stage_settings import with_settings
+
+        moved = [] if self.key_shift is None else [f"convert.key_shift={self.key_shift}"]
+        return with_settings([*render_settings(self.instrument, self.soundfont), *moved, *self.settings])
+
+    def singers(self) -> list[str]:
+        """The installed voices that are asked for."""
+        return sorted({self.voice, self.backing_voice} - {KEEP_SINGER, SAME})
+
+    def check_registered(self) -> None:
+        """Raise `BadInput` unless everything is named that is registered here: no path, no URL."""
+        from flows.stage_settings import DEFAULTS, with_settings
+        from models.conversion.voices.registry import consent, find_voice
+
+        for singer in self.singers():
+            consent(find_voice(singer))
+        registry.find("separator", self.separator)
+        if self.splitter != ALL_LEAD:
+            registry.find("vocal_splitter", self.splitter)
+        registry.find("music_transformer", self.transformer)
+        if with_settings(self.settings).render.soundfont != DEFAULTS.render.soundfont:
+            raise BadInput("A SoundFont is chosen by the option soundfont, by its name in the folder soundfonts.")
+        if self.soundfont != BUILT_IN:
+            installed_soundfont(self.soundfont)
+        self.stage_settings()
 
 
-def _put(record: Any, path: list[str], value: str, option: str) -> Any:
-    known = {f.name for f in fields(record)}
-    if path[0] not in known:
-        raise unknown_name("stage" if isinstance(record, StageSettings) else "option", path[0], known)
-    current = getattr(record, path[0])
-    if is_dataclass(current):
-        if len(path) == 1:
-            raise BadInput(
-                f"{option!r} names a group of options; say which: {', '.join(f.name for f in fields(current))}."
-            )
-        return replace(record, **{path[0]: _put(current, path[1:], value, option)})
-    if len(path) > 1:
-        raise BadInput(f"{option!r}: {path[0]} is an option and has no {'.'.join(path[1:])}.")
-    try:
-        adapter = TypeAdapter(get_type_hints(type(record))[path[0]], config=ConfigDict(allow_inf_nan=False))
-        try:
-            parsed = adapter.validate_json(value)
-        except ValidationError:
-            parsed = adapter.validate_python(value)
-        return replace(record, **{path[0]: parsed})
-    except (ValidationError, ValueError, BadInput) as error:
-        reason = f"{error.errors()[0]['msg']}." if isinstance(error, ValidationError) else str(error)
-        raise BadInput(f"{option!r} cannot be set: {reason}") from None
+def soundfonts() -> dict[str, Path]:
+    """The SoundFonts in the home's folder `soundfonts`, by name."""
+    return {path.stem: path for path in sorted((registry.home() / "soundfonts").glob("*.sf[23]"))}
 
 
-@dataclass(frozen=True)
-class Option:
-    """An option of a stage: its `name` and `default` as `--set` takes them, and what is said `about` it."""
-
-    name: str
-    default: str
-    about: str
-
-
-def options(record: Any = DEFAULTS, path: str = "") -> Iterator[Option]:
-    """Every option of every stage, in the order of the stages.
-
-    >>> next(options()).name
-    'separate.overlap'
-    """
-    for f in fields(record):
-        value, name = getattr(record, f.name), f"{path}{f.name}"
-        if is_dataclass(value):
-            yield from options(value, f"{name}.")
-        else:
-            default = value if isinstance(value, str) else json.dumps(value)
-            yield Option(name, default, _said_of(f.name, type(record)))
-
-
-def _said_of(option: str, kind: type) -> str:
-    """The first sentence that names an option in the docstring of its record, or of the one that this builds on."""
-    for one in kind.__mro__:
-        for sentence in re.split(r"(?<=\.)\s+", cleandoc(one.__doc__ or "")):
-            if f"`{option}`" in sentence:
-                return " ".join(sentence.split())
-    return ""
+def installed_soundfont(name: str) -> Path:
+    """The file of an installed SoundFont; raises `BadInput` for an unknown name."""
+    installed = soundfonts()
+    if name not in installed:
+        raise unknown_name("SoundFont", name, [BUILT_IN, *installed])
+    return installed[name]

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.devices import in_precision, resolved
-from flows.options import DEFAULTS, Device, StageSettings
+from flows.options import OUTRO_BARS, RemixOptions
+from flows.parameters import spread
+from flows.remix import Context
 from flows.separators import usable
 from models.audio.decode import read_tags
 from models.audio.encode import write_bytes, write_flac, write_wav
-from models.conversion import DEFAULT_VOICE
 from models.conversion.voices.registry import consent, find_voice
 from models.core.errors import BadInput
 from models.core.types import Clip, Grid, Mix, Score, Stems, Take, Voices
@@ -21,142 +21,153 @@ from models.symbolic.score_ops import joined
 from tasks.cache.in_use import in_use
 from tasks.cache.store import Store
 from tasks.runs.provenance import CONVERTED
-from tasks.stages.analyse import listen
-from tasks.stages.convert import revoice
-from tasks.stages.extend import extend
+from tasks.stages import (
+    analyse,
+    convert,
+    extend,
+    mix_takes,
+    render,
+    separate,
+    split_vocals,
+    track_f0,
+    transcribe,
+)
 from tasks.stages.ingest import ingest
-from tasks.stages.mix import mix_takes
-from tasks.stages.render import SAMPLE_RATE, render
-from tasks.stages.separate import part_voices, separate
-from tasks.stages.track_f0 import follow_pitch
-from tasks.stages.transcribe import transcribe
+from tasks.stages.render import SAMPLE_RATE
 
 _TAIL_S = 2.0
 
 
 @flow(name="separate", flow_run_name="separate {song}", persist_result=False)
-def separate_file(
-    song: Path,
-    out: Path,
-    separator: str = "band-mask",
-    splitter: str = "lead-backing",
-    seed: int = 0,
-    device: Device = "auto",
-    settings: StageSettings = DEFAULTS,
-) -> tuple[Path, ...]:
-    """Take a song apart into FLAC files named for the stems: drums, bass, other, vocals, lead and backing vocals."""
+@spread(RemixOptions, "separator", "splitter", "seed", "device", "settings")
+def separate_file(song: Path, out: Path, options: RemixOptions) -> tuple[Path, ...]:
+    """Separate a song into FLAC files named for the stems: drums, bass, other, vocals, lead and backing vocals.
+
+    Args:
+        song: The audio file.
+        out: The folder that gets the stems.
+    """
     check_writable(out, f"The output folder {out}")
     with in_use():
-        stems, voices = _apart(ingest(song).audio, separator, splitter, seed, resolved(device), settings)
-        named = {
-            "drums": stems.drums,
-            "bass": stems.bass,
-            "other": stems.other,
-            "vocals": stems.vocals,
-            "lead_vocals": voices.lead_vocals,
-            "backing_vocals": voices.backing_vocals,
-        }
+        stems, voices = _separated(ingest(song).audio, Context.of(options))
+        named = {name: getattr(stems, name) for name in ("drums", "bass", "other", "vocals")}
+        named |= {"lead_vocals": voices.lead_vocals, "backing_vocals": voices.backing_vocals}
         out.mkdir(parents=True, exist_ok=True)
         return tuple(_flac(clip, out / f"{name}.flac") for name, clip in named.items())
 
 
 @flow(name="transcribe", flow_run_name="transcribe {song}", persist_result=False)
-def transcribe_file(
-    song: Path,
-    out: Path,
-    separator: str = "band-mask",
-    splitter: str = "lead-backing",
-    seed: int = 0,
-    device: Device = "auto",
-    settings: StageSettings = DEFAULTS,
-) -> Path:
-    """Write a song down as MIDI: bass, harmony, drums and the sung melody, on the song's own beats."""
+@spread(RemixOptions, "separator", "splitter", "seed", "device", "settings")
+def transcribe_file(song: Path, out: Path, options: RemixOptions) -> Path:
+    """Transcribe a song to MIDI: bass, harmony, drums and the sung melody, on the song's own beats.
+
+    Args:
+        song: The audio file.
+        out: The MIDI file to write.
+    """
     check_file_writable(out)
+    context = Context.of(options)
+    settings = context.settings
     with in_use():
         audio = ingest(song).audio
-        stems, voices = _apart(audio, separator, splitter, seed, resolved(device), settings)
-        grid = listen(stems.drums, stems.bass, stems.other, settings.listen, resolved(device))
-        pitch = follow_pitch(voices.lead_vocals, audio, settings.follow_pitch)
+        stems, voices = _separated(audio, context)
+        grid = analyse(stems.drums, stems.bass, stems.other, settings.analyse, context.device)
+        f0 = track_f0(voices.lead_vocals, audio, settings.track_f0)
         score = transcribe(
-            stems.drums, stems.bass, stems.other, voices.lead_vocals, pitch, settings.transcribe, stems.parts
+            stems.drums, stems.bass, stems.other, voices.lead_vocals, f0, settings.transcribe, stems.parts
         )
         write_bytes(to_midi(score, grid), out)
         return out
 
 
-def _apart(
-    audio: Clip, separator: str, splitter: str, seed: int, on: str, settings: StageSettings
-) -> tuple[Stems, Voices]:
-    settings = in_precision(settings, on)
-    chosen = usable(separator)
+def _separated(audio: Clip, context: Context) -> tuple[Stems, Voices]:
+    options, settings = context.options, context.settings
+    chosen = usable(options.separator)
     _say(chosen.notes)
-    stems = separate(audio, chosen.separator, settings.separate, seed, on)
-    return stems, part_voices(stems.vocals, splitter, settings.part_voices, seed, on)
+    stems = separate(audio, chosen.separator, settings.separate, options.seed, context.device)
+    voices = split_vocals(stems.vocals, options.splitter, settings.split_vocals, options.seed, context.device)
+    return stems, voices
 
 
 @flow(name="extend", flow_run_name="extend {midi}", persist_result=False)
-def extend_midi(
-    midi: Path,
-    out: Path,
-    bars: int = 8,
-    transformer: str = "small",
-    seed: int = 0,
-    device: Device = "auto",
-    settings: StageSettings = DEFAULTS,
-) -> Path:
-    """Play a MIDI file on for so many bars; writes the old and the new notes together."""
-    if not 1 <= bars <= 64:
-        raise BadInput(f"The transformer plays on for 1 to 64 bars, not {bars}.")
+@spread(RemixOptions, "transformer", "seed", "device", "settings")
+def extend_midi(midi: Path, out: Path, options: RemixOptions, bars: int = 8) -> Path:
+    """Continue a MIDI file for so many bars; writes the old and the new notes together.
+
+    Args:
+        midi: The MIDI file.
+        out: The MIDI file to write.
+        bars: How many bars, 1 to 64.
+    """
+    if not 1 <= bars <= OUTRO_BARS[1]:
+        raise BadInput(f"The transformer continues for 1 to {OUTRO_BARS[1]} bars, not {bars}.")
     check_file_writable(out)
+    context = Context.of(options)
     score, grid = _midi(midi)
     _say(shortcomings(score, grid, score.end_s, accompanied=False))
     with in_use():
-        more = extend(score, grid, score.end_s, bars, transformer, settings.extend, seed, resolved(device))
+        more = extend(
+            score, grid, score.end_s, bars, options.transformer, context.settings.extend, options.seed, context.device
+        )
     write_bytes(to_midi(joined(score, more.score), more.grid), out)
     return out
 
 
-@flow(name="revoice", flow_run_name="{vocals} sung by {voice}", persist_result=False)
-def revoice_file(
-    vocals: Path,
-    out: Path,
-    voice: str = DEFAULT_VOICE,
-    seed: int = 0,
-    device: Device = "auto",
-    settings: StageSettings = DEFAULTS,
-) -> Path:
-    """Sing a vocal recording with another voice."""
+@flow(name="convert", flow_run_name="convert {vocals} to {voice}", persist_result=False)
+@spread(RemixOptions, "voice", "seed", "device", "settings")
+def convert_file(vocals: Path, out: Path, options: RemixOptions) -> Path:
+    """Convert a vocal recording to another voice.
+
+    Args:
+        vocals: The audio file.
+        out: The WAV file to write.
+    """
     check_file_writable(out)
-    ground = consent(find_voice(voice)).ground
+    ground = consent(find_voice(options.voice)).ground
+    context = Context.of(options)
     with in_use():
-        sung = revoice(ingest(vocals).audio, voice, settings.revoice, seed, resolved(device))
-        write_wav(Store().source(sung), out, comment=f"{CONVERTED}: {voice} ({ground})")
+        sung = convert(ingest(vocals).audio, options.voice, context.settings.convert, options.seed, context.device)
+        write_wav(Store().source(sung), out, comment=f"{CONVERTED}: {options.voice} ({ground})")
     return out
 
 
 @flow(name="render", flow_run_name="render {midi}", persist_result=False)
-def render_midi(midi: Path, out: Path, settings: StageSettings = DEFAULTS) -> Path:
-    """Play a MIDI file on the instruments of a SoundFont."""
+@spread(RemixOptions, "instrument", "soundfont", "settings")
+def render_midi(midi: Path, out: Path, options: RemixOptions) -> Path:
+    """Render a MIDI file on the instruments of a SoundFont.
+
+    Args:
+        midi: The MIDI file.
+        out: The WAV file to write.
+    """
     check_file_writable(out)
+    settings = options.stage_settings().render
     score, _ = _midi(midi)
     with in_use():
-        played = render(score, round((score.end_s + _TAIL_S) * SAMPLE_RATE), settings.render)
+        played = render(score, round((score.end_s + _TAIL_S) * SAMPLE_RATE), settings)
         write_wav(Store().source(played), out)
     return out
 
 
 @flow(name="mix", flow_run_name="mix {voice} with {backing}", persist_result=False)
-def mix_files(voice: Path, backing: Path, out: Path, settings: StageSettings = DEFAULTS) -> Mix:
+@spread(RemixOptions, "settings")
+def mix_files(voice: Path, backing: Path, out: Path, options: RemixOptions) -> Mix:
     """Mix a voice and its backing, both from their first sample, at the loudness target.
 
     Where one says that it holds an AI-converted voice, so does the mix.
+
+    Args:
+        voice: The voice's audio file.
+        backing: The backing's audio file.
+        out: The WAV file to write.
     """
     check_file_writable(out)
+    settings = options.stage_settings()
     with in_use():
         sung, played = ingest(voice).audio, ingest(backing).audio
-        mix = mix_takes((Take(sung, 0.0, 0.0),), (Take(played, 0.0, 0.0),), settings.mixdown, settings.master)
-        write_wav(Store().source(mix.audio), out, comment=converted(voice, backing))
-    return mix
+        mixed = mix_takes((Take(sung, 0.0, 0.0),), (Take(played, 0.0, 0.0),), settings.mix, settings.master)
+        write_wav(Store().source(mixed.audio), out, comment=converted(voice, backing))
+    return mixed
 
 
 def _say(notes: tuple[str, ...]) -> None:

@@ -1,28 +1,26 @@
-"""Who sings what, and in which key: the lead, the singers behind it, and whether the band moves along."""
+"""Who sings which part and in which key: the lead, the backing vocals, and whether the band is transposed along."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from flows.options import Choices
+from flows.options import KEEP_SINGER, SAME, RemixOptions
+from flows.stage_settings import StageSettings
 from models.analysis.f0 import F0
-from models.conversion.convert import key_for, notes_outside
+from models.conversion.convert import RevoiceSettings, key_for, notes_outside
 from models.conversion.voices.registry import card, consent, find_voice, note_name
 from models.core.types import Clip, Contour, Grid, Score, Stems, Voices
 from models.symbolic.score_ops import transposed
 from tasks.runs.provenance import Singer
-from tasks.stages.convert import revoice
-from tasks.stages.transpose import transpose
+from tasks.stages import convert, transpose
 
-KEEP_SINGER = "none"
-"""The voice that leaves a singer as they are."""
-SAME = "same"
-"""The backing voice that is whoever sings the lead."""
+LEAST_UNHEARD_S = 0.1
+"""Seconds outside the voice's range from which on they are worth a sentence."""
 
 
 @dataclass(frozen=True)
-class Casting:
-    """The lead's voice and the backing singers' ("none" leaves them), the semitones that both and the band move by."""
+class VocalParts:
+    """The voices of lead and backing vocals ("none" keeps the singers), and the semitones voices and band move by."""
 
     lead: str
     behind: str
@@ -30,8 +28,13 @@ class Casting:
     band_shift: int
 
     @property
+    def converted(self) -> bool:
+        """Whether the lead is converted at all."""
+        return self.lead != KEEP_SINGER
+
+    @property
     def singers(self) -> tuple[Singer, ...]:
-        """The voices that sing, with the grounds on which they may; raises `BadInput` where one may not."""
+        """The voices that sing, with the grounds of their consent; raises `BadInput` where one lacks it."""
         parts = {"lead": self.lead, "backing": self.behind}
         return tuple(
             Singer(part, voice, consent(find_voice(voice)).ground)
@@ -40,19 +43,19 @@ class Casting:
         )
 
 
-def cast(pitch: Contour, sings: bool, choices: Choices) -> Casting:
-    """Who sings, by what was chosen and by where the song lies for the voice."""
-    lead = choices.voice if sings else KEEP_SINGER
-    behind = lead if choices.backing_voice == SAME else choices.backing_voice
+def vocal_parts(f0: Contour, sings: bool, options: RemixOptions, settings: StageSettings) -> VocalParts:
+    """The voices by what was chosen, and the transposition by where the song lies in the voice's range."""
+    lead = options.voice if sings else KEEP_SINGER
+    behind = lead if options.backing_voice == SAME else options.backing_voice
     if lead == KEEP_SINGER:
-        return Casting(lead, behind if sings else KEEP_SINGER, 0, 0)
-    given = choices.settings.revoice.key_shift
-    shift = key_for(_f0(pitch), card(find_voice(lead)).range) if given is None else given
-    return Casting(lead, behind, shift, nearest(shift) if choices.transpose_backing else 0)
+        return VocalParts(lead, behind if sings else KEEP_SINGER, 0, 0)
+    given = settings.convert.key_shift
+    shift = key_for(_track(f0), card(find_voice(lead)).range) if given is None else given
+    return VocalParts(lead, behind, shift, nearest(shift) if options.transpose_backing else 0)
 
 
 def nearest(shift: int) -> int:
-    """The least move that brings a band into the key of a voice that moved by so many semitones: octaves are none.
+    """The least transposition of a band into the key of a voice that was moved by so many semitones: octaves are none.
 
     >>> [nearest(shift) for shift in (0, 12, -7, 5, 7)]
     [0, 0, 5, 5, -5]
@@ -60,43 +63,46 @@ def nearest(shift: int) -> int:
     return (shift + 6) % 12 - 6
 
 
-def sing_behind(voices: Voices, casting: Casting, choices: Choices, on: str) -> Clip:
-    """The backing singers, in the voice that was chosen for them, in the key of the lead or of the band."""
-    if casting.behind == KEEP_SINGER:
-        return transpose(voices.backing_vocals, casting.band_shift) if casting.band_shift else voices.backing_vocals
-    settings = replace(choices.settings.revoice, key_shift=casting.shift)
-    return revoice(voices.backing_vocals, casting.behind, settings, choices.seed, on)
+def backing_vocals(voices: Voices, parts: VocalParts, settings: RevoiceSettings, seed: int, device: str) -> Clip:
+    """The backing vocals in the voice that was chosen for them, in the key of the lead or of the band."""
+    if parts.behind == KEEP_SINGER:
+        return transpose(voices.backing_vocals, parts.band_shift) if parts.band_shift else voices.backing_vocals
+    return convert(voices.backing_vocals, parts.behind, replace(settings, key_shift=parts.shift), seed, device)
 
 
-def moved(stems: Stems, score: Score, grid: Grid, semitones: int, heard: bool) -> tuple[Stems, Score, Grid]:
-    """The band in another key: its notes and chords, and where the stems themselves are heard, those too."""
+def transposed_band(
+    stems: Stems, score: Score, grid: Grid, semitones: int, with_stems: bool
+) -> tuple[Stems, Score, Grid]:
+    """The band in another key: its notes and chords and, where the stems themselves are mixed, those too."""
     if not semitones:
         return stems, score, grid
-    if heard:
+    if with_stems:
         stems = replace(stems, bass=transpose(stems.bass, semitones), other=transpose(stems.other, semitones))
     return stems, *transposed(score, grid, semitones)
 
 
-def notes_on_voice(pitch: Contour, casting: Casting) -> tuple[str, ...]:
+def notes_on_voice(f0: Contour, parts: VocalParts) -> tuple[str, ...]:
     """What the listener should know of the singing, a sentence each."""
-    said = []
-    behind = [f"The backing vocals are sung by {s.voice} ({s.ground})." for s in casting.singers if s.part == "backing"]
-    if casting.lead == KEEP_SINGER:
+    notes = []
+    behind = [
+        f"The backing vocals are converted to {s.voice} ({s.ground})." for s in parts.singers if s.part == "backing"
+    ]
+    if not parts.converted:
         return tuple(behind)
-    if casting.shift:
-        way = "up" if casting.shift > 0 else "down"
-        said.append(f"The lead was moved {abs(casting.shift)} semitones {way} for {casting.lead}.")
-    reach = card(find_voice(casting.lead)).range
-    outside = notes_outside(_f0(pitch), reach, casting.shift) if reach.seconds else {}
-    if sum(outside.values()) >= 0.1:
+    if parts.shift:
+        way = "up" if parts.shift > 0 else "down"
+        notes.append(f"The lead was transposed {abs(parts.shift)} semitones {way} for {parts.lead}.")
+    reach = card(find_voice(parts.lead)).range
+    outside = notes_outside(_track(f0), reach, parts.shift) if reach.seconds else {}
+    if sum(outside.values()) >= LEAST_UNHEARD_S:
         named = ", ".join(f"{note_name(p)} ({s:.1f} s)" for p, s in outside.items() if s >= 0.05)
-        said.append(f"Notes that {casting.lead} was never heard on, and may sing badly: {named}.")
+        notes.append(f"Notes outside the range that {parts.lead} was trained on: {named}.")
     if behind:
-        said += behind
-    elif nearest(casting.shift) != casting.band_shift:
-        said.append("The band and the backing vocals stayed in their key, which is not the lead's any more.")
-    return tuple(said)
+        notes += behind
+    elif nearest(parts.shift) != parts.band_shift:
+        notes.append("The band and the backing vocals stayed in their key, which is not the lead's any more.")
+    return tuple(notes)
 
 
-def _f0(pitch: Contour) -> F0:
-    return F0(np.array(pitch.hz, np.float32), pitch.hop_s)
+def _track(f0: Contour) -> F0:
+    return F0(np.array(f0.hz, np.float32), f0.hop_s)

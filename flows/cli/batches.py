@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import BaseModel, Field
 
 from flows.cli.run import AsJson
-from flows.cli.service_options import Wanted
 from flows.cli.submit import check_offered
-from flows.deployments.parameters import spread
+from flows.cli.typed import options_of
+from flows.options import RemixOptions
 from models.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -20,6 +21,17 @@ if TYPE_CHECKING:
 
 Name = Annotated[str, typer.Argument(help="The batch's name.")]
 _FLOW = "batch-remix"
+
+
+class Schedule(BaseModel):
+    """When a folder is remixed, and by whom."""
+
+    every: str = Field(description='When, as a cron expression: "0 2 * * *" is each night at two.')
+    name: str = Field("", description="The batch's name; by default its folder's.")
+    timezone: str = Field("", description="The time zone, as Europe/Berlin; by default this machine's.")
+    at_once: int = Field(2, ge=1, le=64, description="How many songs at a time.")
+    gpu: bool = Field(False, description="Have workers of the pool gpu remix.")
+    replace: bool = Field(False, description="Put it in the place of the batch of that name.")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -34,16 +46,12 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(folders, name="folders", rich_help_panel="Service")
 
 
-@spread
+@options_of(RemixOptions)
+@options_of(Schedule)
 def add(
     folder: Annotated[Path, typer.Argument(help="A folder of songs; those in folders below it count too.")],
-    every: Annotated[str, typer.Option(help='When, as cron says it: "0 2 * * *" is each night at two.')],
-    wanted: Wanted,
-    name: Annotated[str, typer.Option(help="What the batch is called; by default as its folder.")] = "",
-    timezone: Annotated[str, typer.Option(help="Whose clock, as Europe/Berlin; by default this machine's.")] = "",
-    at_once: Annotated[int, typer.Option(min=1, max=64, help="How many songs at a time.")] = 2,
-    gpu: Annotated[bool, typer.Option("--gpu", help="Have workers of the pool gpu remix.")] = False,
-    replace: Annotated[bool, typer.Option("--replace", help="Put it in the place of the batch of that name.")] = False,
+    schedule: Schedule,
+    options: RemixOptions,
     as_json: AsJson = False,
 ) -> None:
     """Have a folder remixed by the clock; what was remixed is skipped, and no batch starts while its last one works."""
@@ -54,18 +62,20 @@ def add(
 
     from tasks.runs.folders import check_name, register
 
-    called = name or re.sub(r"[^A-Za-z0-9 _-]+", "-", folder.resolve().name).strip("-")
-    zone = timezone or _own_zone()
+    every, replace = schedule.every, schedule.replace
+    called = schedule.name or re.sub(r"[^A-Za-z0-9 _-]+", "-", folder.resolve().name).strip("-")
+    zone = schedule.timezone or _own_zone()
     _check_time(every, zone)
-    chosen = wanted.parameters()
+    options.check_registered()
     check_name(called, folder, replace)
-    chosen |= {"folder": called, "at_once": at_once, "deployment": "remix-gpu" if gpu else "remix"}
+    chosen = options.model_dump() | {"folder": called, "at_once": schedule.at_once}
+    chosen["deployment"] = "remix-gpu" if schedule.gpu else "remix"
     with get_client(sync_client=True) as client:
         _check_free(client, called, replace)
         _schedule(client, called, every, zone, chosen)
     register(called, folder, replace)
-    told = {"batch": called, "folder": str(folder), "voice": wanted.voice, "every": every, "time zone": zone}
-    print(json.dumps(told) if as_json else f"{called}: {folder} sung by {wanted.voice}, {every} ({zone})")
+    told = {"batch": called, "folder": str(folder), "voice": options.voice, "every": every, "time zone": zone}
+    print(json.dumps(told) if as_json else f"{called}: {folder}, voice {options.voice}, {every} ({zone})")
 
 
 def list_batches(as_json: AsJson = False) -> None:
@@ -105,7 +115,7 @@ def run(
     def start(client: Any, found: "DeploymentResponse") -> None:
         from flows.cli.runs import page_of
 
-        called = f"{found.name} sung by {found.parameters.get('voice')}"
+        called = f"{found.name} ({found.parameters.get('voice')})"
         begun = client.create_flow_run_from_deployment(found.id, parameters={"engine": engine}, name=called)
         told = {"id": str(begun.id), "name": begun.name, "page": page_of(begun)}
         print(json.dumps(told) if as_json else f"{page_of(begun)}\n{name}: started")

@@ -1,141 +1,137 @@
 """`remix eval`: how good the parts are, measured beside baselines; one command a part."""
 
 import json
-import math
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import BaseModel, Field
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli.run import AsJson, Device, On, Options, Seed, console
-from models.conversion import DEFAULT_VOICE
+from flows.cli.run import AsJson, console
+from flows.cli.typed import options_of
+from flows.options import RemixOptions
+
+Midi = Annotated[
+    Path | None,
+    typer.Option(help="A folder of MIDI files, or one holding the collections trained on; without it our own songs."),
+]
+
+
+class Material(BaseModel):
+    """The songs that are rendered to evaluate on."""
+
+    midi: Path | None = Field(
+        None, description="A folder that holds POP909 and Groove as MIDI; without it the project's own example songs."
+    )
+    songs: int = Field(12, ge=1, description="How many songs are rendered.")
+    seconds: float = Field(
+        75.0, ge=10, description="At most so much of each song.", json_schema_extra={"unit": "seconds"}
+    )
+    part: str = Field("test", description="Which of the songs: test, to report; or dev, to tune on.")
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    group = typer.Typer(
-        help="Measure the parts beside baselines; JSON on stdout (separation and voice: with --json).",
-        no_args_is_help=True,
-    )
+    group = typer.Typer(help="Evaluate the parts beside baselines: a table, or JSON with --json.", no_args_is_help=True)
     for command in (continuation, transcription, grid, pipeline, separation, voice):
         group.command(command.__name__)(command)
     app.add_typer(group, name="eval")
 
 
+@options_of(RemixOptions, "transformer", "seed", "settings")
 def continuation(
-    midi: Annotated[
-        Path | None, typer.Option(help="A folder of MIDI files, or one holding the collections trained on.")
-    ] = None,
+    options: RemixOptions,
+    midi: Midi = None,
     source: Annotated[
         list[str] | None, typer.Option(help="Of the collections trained on only this one; may be given again.")
     ] = None,
-    transformer: Annotated[str, typer.Option(help="The weights' name.")] = "small",
     songs: Annotated[int, typer.Option(min=2, help="At most so many, evenly spread.")] = 40,
-    noisy: Annotated[int, typer.Option(min=0, help="Songs to play, mix, take apart and transcribe as well.")] = 0,
-    seed: Seed = 0,
-    options: Options = None,
+    noisy: Annotated[int, typer.Option(min=0, help="Songs to render, mix, separate and transcribe as well.")] = 0,
+    as_json: AsJson = False,
 ) -> None:
-    """How well the Music Transformer plays on and accompanies: beside the real song, Markov, repeating, another song.
+    """The Music Transformer's continuations and accompaniments beside the real song, Markov, repeating, another song.
 
-    Without --midi it judges by versions of the project's own example song.
+    Without --midi the songs are versions of the project's own example song.
     """
     from flows.evaluation.continuation import evaluate_continuation
-    from flows.options import StageSettings, with_options
     from models.core.progress import Watch
 
-    settings = with_options(StageSettings(), options or []).extend
+    settings = options.stage_settings().extend
     with console.status("Evaluating") as status:
         watch = Watch(lambda done: status.update(f"Evaluating {100 * done:.0f} %"))
-        found = evaluate_continuation(
-            midi, source or (), transformer, songs, noisy, settings=settings, seed=seed, watch=watch
+        figures = evaluate_continuation(
+            midi, source or (), options.transformer, songs, noisy, settings=settings, seed=options.seed, watch=watch
         )
-    print(json.dumps(found, indent=1))
+    _print(figures, as_json)
 
 
-Midi = Annotated[
-    Path | None,
-    typer.Option(help="A folder that holds POP909 and Groove as MIDI; without it the project's own example songs."),
-]
-Songs = Annotated[int, typer.Option(min=1, help="How many songs are rendered.")]
-Seconds = Annotated[float, typer.Option(min=10, help="At most so many seconds of each song.")]
-Part = Annotated[str, typer.Option(help="Which of the songs: test, to report; or dev, to tune on.")]
-Separator = Annotated[str, typer.Option(help="The network that takes the songs apart.")]
-
-
+@options_of(Material)
+@options_of(RemixOptions, "separator", "settings")
 def transcription(
-    midi: Midi = None,
-    songs: Songs = 12,
-    seconds: Seconds = 75.0,
-    part: Part = "test",
-    separator: Separator = "band-mask",
+    material: Material,
+    options: RemixOptions,
     sung: Annotated[
-        Path | None, typer.Option(help="A folder of sung clips in vocadito's layout, to be judged as well.")
+        Path | None, typer.Option(help="A folder of sung clips in vocadito's layout, to be evaluated as well.")
     ] = None,
-    options: Options = None,
+    as_json: AsJson = False,
 ) -> None:
-    """How well notes and drums are written down, on true and on separated stems, beside Basic Pitch's defaults."""
+    """Transcribed notes and drums, on true and on separated stems, beside Basic Pitch's defaults."""
     from flows.evaluation.transcription import evaluate_transcription
-    from flows.options import StageSettings, with_options
 
-    settings = with_options(StageSettings(), options or [])
-    with console.status("Rendering, taking apart and writing down"):
-        found = evaluate_transcription(
-            midi, part, songs, seconds, separator, settings.transcribe, settings.follow_pitch, sung
-        )
-    print(json.dumps(found, indent=1))
+    stages = options.stage_settings()
+    with console.status("Rendering, separating and transcribing"):
+        figures = evaluate_transcription(
+            material.midi, material.part, material.songs, material.seconds, options.separator,
+            stages.transcribe, stages.track_f0, sung,
+        )  # fmt: skip
+    _print(figures, as_json)
 
 
-def grid(
-    midi: Midi = None,
-    songs: Songs = 12,
-    seconds: Seconds = 75.0,
-    part: Part = "test",
-    separator: Separator = "band-mask",
-    options: Options = None,
-) -> None:
-    """How well beats, bars, key and chords are heard, beside librosa's plain answer."""
+@options_of(Material)
+@options_of(RemixOptions, "separator", "settings")
+def grid(material: Material, options: RemixOptions, as_json: AsJson = False) -> None:
+    """Beats, downbeats, key and chords beside librosa's defaults."""
     from flows.evaluation.grid import evaluate_grid
-    from flows.options import StageSettings, with_options
 
-    settings = with_options(StageSettings(), options or []).listen
-    with console.status("Rendering, taking apart and listening"):
-        found = evaluate_grid(midi, part, songs, seconds, separator, settings)
-    print(json.dumps(found, indent=1))
+    settings = options.stage_settings().analyse
+    with console.status("Rendering, separating and analysing"):
+        figures = evaluate_grid(
+            material.midi, material.part, material.songs, material.seconds, options.separator, settings
+        )
+    _print(figures, as_json)
 
 
+@options_of(Material, "midi", "seconds")
+@options_of(RemixOptions, "voice", "separator", "seed", "device", "settings")
 def pipeline(
+    material: Material,
+    options: RemixOptions,
     songs: Annotated[list[Path] | None, typer.Argument(help="Audio files to remix; by default songs are made.")] = None,
-    midi: Midi = None,
     count: Annotated[int, typer.Option("--songs", min=1, help="How many songs are made where none is given.")] = 1,
-    seconds: Seconds = 75.0,
     out: Annotated[Path, typer.Option(help="The folder that gets a folder for each song.")] = Path("remixes"),
-    voice: Annotated[str, typer.Option(help="Who sings.")] = DEFAULT_VOICE,
-    separator: Separator = "band-mask",
-    seed: Seed = 0,
-    device: On = Device.auto,
-    options: Options = None,
+    as_json: AsJson = False,
 ) -> None:
-    """How good whole remixes are: every figure of their reports, and loudness by meters that are not ours."""
+    """Whole remixes: every metric of their reports, and loudness by meters that are not ours."""
     from flows.cli.server import server
 
     with server() as ready:
         with console.status("Starting"):
             from flows.cli.live import shown
-            from flows.evaluation.pipeline import evaluate_pipeline
-            from flows.options import StageSettings, with_options
+            from flows.evaluation.pipeline import evaluate_pipeline, made_songs
 
-            settings = with_options(StageSettings(), options or [])
+            options.stage_settings()
             ready()
         with shown(console):
-            found = evaluate_pipeline(
-                songs or (), midi, count, seconds, out, voice, seed, device.value, separator, settings
-            )
-    print(json.dumps(found, indent=1))
+            paths = songs or made_songs(material.midi, count, material.seconds, out)
+            figures = evaluate_pipeline(paths, out, options)
+    _print(figures, as_json)
 
 
+@options_of(RemixOptions, "device")
 def separation(
+    options: RemixOptions,
     songs: Annotated[
         list[Path] | None,
         typer.Argument(help="Folders with a song's true stems in MUSDB's layout, or folders of such."),
@@ -146,62 +142,58 @@ def separation(
     ] = None,
     own: Annotated[int, typer.Option(min=1, help="Without folders: so many songs of our own.")] = 4,
     bss_eval: Annotated[bool, typer.Option(help="BSS Eval v4 as well; a minute for each minute of music.")] = True,
-    device: On = Device.auto,
     as_json: AsJson = False,
 ) -> None:
-    """How well separators take songs apart: SDR, SI-SDR and BSS Eval v4 beside an even share and the ideal ratio mask.
+    """Separators: SDR, SI-SDR and BSS Eval v4 beside an even share and the ideal ratio mask.
 
-    Without folders it judges by the project's own example song and variations of it, whose voices are synthetic.
+    Without folders the songs are the project's own example song and variations of it, whose voices are synthetic.
     """
     from flows.devices import resolved
     from flows.evaluation.separation import folder_songs, own_songs, present, rows, source_table, table, trials
 
-    found = []
+    done = []
     with console.status("Evaluating") as status:
         known = folder_songs(songs) if songs else own_songs(own)
-        for trial in trials(known, separator or present(), bss_eval, resolved(device.value)):
+        for trial in trials(known, separator or present(), bss_eval, resolved(options.device)):
             status.update(f"{trial.song}: {trial.separator}")
-            found.append(trial)
+            done.append(trial)
     if as_json:
-        print(json.dumps(rows(found), indent=1))
+        print(json.dumps(rows(done), indent=1))
     else:
-        print(f"SDR in dB (gain over the better of silence and an even share)\n\n{table(found)}")
-        print(f"\nMeans in dB\n\n{source_table(found)}")
+        print(f"SDR in dB (gain over the better of silence and an even share)\n\n{table(done)}")
+        print(f"\nMeans in dB\n\n{source_table(done)}")
 
 
+@options_of(RemixOptions, "voice", "settings")
 def voice(
-    name: Annotated[str, typer.Option("--voice", help="The voice to judge.")] = "lj",
+    options: RemixOptions,
     clips: Annotated[
         Path | None, typer.Option(help="A folder of singing or speech alone; without it the project's own songs.")
     ] = None,
     seconds: Annotated[float, typer.Option(min=4, help="At most so many seconds of each clip.")] = 14.0,
-    options: Options = None,
     as_json: AsJson = False,
 ) -> None:
-    """How well a voice sings: pitch, voicing, likeness, naturalness, words and speed, beside source, world and knn."""
+    """A voice's f0 error, voicing, likeness, naturalness, phones and speed beside the source, world and knn."""
     from flows.evaluation.voice import evaluate_voice
-    from flows.options import StageSettings, with_options
     from models.core.progress import Watch
 
-    settings = with_options(StageSettings(), options or []).revoice
+    settings = options.stage_settings().convert
     with console.status("Evaluating") as status:
         watch = Watch(lambda done: status.update(f"Evaluating {100 * done:.0f} %"))
-        found = evaluate_voice(name, clips, seconds, settings=settings, watch=watch)
+        figures = evaluate_voice(options.voice, clips, seconds, settings=settings, watch=watch)
+    _print(figures, as_json)
+
+
+def _print(figures: dict[str, Any], as_json: bool) -> None:
+    """The figures as tables for people, or as JSON."""
+    from flows.evaluation.tables import plain, tables
+
     if as_json:
-        print(json.dumps(_plain(found), indent=1, allow_nan=False))
+        print(json.dumps(plain(figures), indent=1, allow_nan=False))
         return
-    measures = list(found["means"][name])
-    table = Table("mean [95 %]", *found["means"], box=None, pad_edge=False)
-    for measure in measures:
-        shown = [found["means"][row][measure] for row in found["means"]]
-        table.add_row(measure, *(f"{mean:.2f} [{low:.2f}, {high:.2f}]" for mean, low, high in shown))
-    Console().print(table)
-
-
-def _plain(found: Any) -> Any:
-    """What was found with null for figures that there are none of, since JSON knows no NaN."""
-    if isinstance(found, dict):
-        return {name: _plain(value) for name, value in found.items()}
-    if isinstance(found, list | tuple):
-        return [_plain(value) for value in found]
-    return None if isinstance(found, float) and not math.isfinite(found) else found
+    terminal = Console()
+    for one in tables(figures):
+        shown = Table("", *one.columns, title=one.title or None, title_justify="left", box=None, pad_edge=False)
+        for row in one.rows:
+            shown.add_row(*row)
+        terminal.print(shown)

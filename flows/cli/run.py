@@ -2,67 +2,25 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
-from enum import StrEnum
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli.instruments import Instruments, Soundfont, playing
-from flows.deployments.parameters import spread
-from models.conversion import DEFAULT_VOICE
+from flows.cli.typed import options_of
+from flows.options import RemixOptions
 from models.core.errors import BadInput
-from models.core.validation import MOST_SEED
 
 if TYPE_CHECKING:
     from tasks.runs.publish import Remix
 
 console = Console(stderr=True)
 
-
-class Backing(StrEnum):
-    """What plays under the voice."""
-
-    generated = "generated"
-    transcribed = "transcribed"
-    original = "original"
-
-
-class Device(StrEnum):
-    """Where networks compute."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
-
-Voice = Annotated[str, typer.Option(help="Who sings; `remix voices list` names them, `none` keeps the singer.")]
 Out = Annotated[Path, typer.Option(help="The folder that gets a folder for each song.")]
-Seed = Annotated[
-    int, typer.Option(min=0, max=MOST_SEED, help="Where every random choice starts; equal seeds give equal mixes.")
-]
-On = Annotated[Device, typer.Option("--device", help="Where networks compute.")]
-Behind = Annotated[
-    str, typer.Option("--backing-voice", help="Who sings behind the lead: a voice, `same` as the lead, or `none`.")
-]
-Key = Annotated[
-    int | None, typer.Option("--key-shift", help="Semitones that the lead moves by; else what suits the voice.")
-]
-Along = Annotated[
-    bool, typer.Option("--transpose-backing", help="Move the band and backing singers into the lead's new key.")
-]
-Under = Annotated[Backing, typer.Option("--backing", help="What plays under the voice.")]
-Outro = Annotated[int, typer.Option(min=0, max=64, help="Bars that the transformer plays on after the song.")]
-Separator = Annotated[str, typer.Option(help="The network that takes songs apart, or a Demucs checkpoint file.")]
-Splitter = Annotated[str, typer.Option(help="The network that takes lead and backing vocals apart, or `none`.")]
-Transformer = Annotated[str, typer.Option(help="The Music Transformer that plays.")]
-Options = Annotated[
-    list[str] | None, typer.Option("--set", help="stage.option=value, as often as needed; `remix settings` names them.")
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 
@@ -72,46 +30,21 @@ def add_to(app: typer.Typer) -> None:
     app.command()(demo)
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """The choices for remixes on this machine: `flows.remix.remix`'s, and stage options with a name of their own."""
-
-    voice: Voice = DEFAULT_VOICE
-    out: Out = Path("remixes")
-    seed: Seed = 0
-    device: On = Device.auto
-    backing: Under = Backing.generated
-    outro_bars: Outro = 8
-    separator: Separator = "band-mask"
-    splitter: Splitter = "lead-backing"
-    transformer: Transformer = "small"
-    instrument: Instruments = None
-    soundfont: Soundfont = None
-    backing_voice: Behind = "none"
-    key_shift: Key = None
-    transpose_backing: Along = False
-    options: Options = None
-
-    def stage_options(self) -> list[str]:
-        """Every option as "stage.option=value"; raises `BadInput` for an instrument or SoundFont that cannot play."""
-        moved = [] if self.key_shift is None else [f"revoice.key_shift={self.key_shift}"]
-        return [*playing(self.instrument, self.soundfont), *moved, *(self.options or [])]
-
-
-@spread
+@options_of(RemixOptions)
 def run(
     songs: Annotated[list[Path], typer.Argument(help="Audio files: wav, flac, mp3, ogg, opus, m4a, aiff.")],
-    chosen: Chosen,
+    options: RemixOptions,
+    out: Out = Path("remixes"),
     as_json: AsJson = False,
 ) -> None:
     """Remix songs. Each gets a folder with the mix, stems, MIDI, a report and a manifest; a bad one stops no other."""
-    _remix_all(songs, chosen, as_json)
+    _remix_all(songs, options, out, as_json)
 
 
-@spread
-def demo(chosen: Chosen, as_json: AsJson = False) -> None:
+@options_of(RemixOptions)
+def demo(options: RemixOptions, out: Out = Path("remixes"), as_json: AsJson = False) -> None:
     """Remix the project's own example song, which this command first writes and synthesises."""
-    _remix_all([_example()], chosen, as_json)
+    _remix_all([_example()], options, out, as_json)
 
 
 def _example() -> Path:
@@ -129,15 +62,15 @@ def _example() -> Path:
     return song
 
 
-def _remix_all(songs: list[Path], chosen: Chosen, as_json: bool) -> None:
+def _remix_all(songs: list[Path], options: RemixOptions, out: Path, as_json: bool) -> None:
     from flows.cli.server import server
 
     done, refused = [], []
     with server() as ready:
-        options = chosen.stage_options()
+        options.stage_settings()
         for song in songs:
             try:
-                done.append(_remixed(song, chosen, options, ready, as_json))
+                done.append(_remixed(song, options, out, ready, as_json))
             except BadInput as error:
                 refused.append(str(error))
     if as_json:
@@ -146,23 +79,19 @@ def _remix_all(songs: list[Path], chosen: Chosen, as_json: bool) -> None:
         raise BadInput("\n".join(refused))
 
 
-def _remixed(song: Path, chosen: Chosen, options: list[str], ready: Callable[[], None], quiet: bool) -> "Remix":
+def _remixed(song: Path, options: RemixOptions, out: Path, ready: Callable[[], None], quiet: bool) -> "Remix":
     with console.status("Starting"):
         from flows.cli.live import shown
-        from flows.options import Choices, StageSettings, with_options
         from flows.remix import check, remix
         from tasks.cache.caching import read_code
 
-        named = {f.name: getattr(chosen, f.name) for f in fields(Choices) if f.name != "settings"}
-        plain: dict[str, Any] = {name: getattr(value, "value", value) for name, value in named.items()}
-        choices = Choices(settings=with_options(StageSettings(), options), **plain)
-        check(song, chosen.out, choices)
+        check(song, out, options)
         read_code()  # while the server starts, as all up to here
         for engine in ("prefect.flow_engine", "prefect.task_engine"):
             import_module(engine)  # what a run would wait for first
         ready()
     with shown(console):
-        made: Remix = remix(song=song, out=chosen.out, **vars(choices))
+        made: Remix = remix(song=song, out=out, **options.model_dump())
     if not quiet:
         _tell(made)
     return made

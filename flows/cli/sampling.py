@@ -1,25 +1,24 @@
-"""How the Music Transformer plays, as options of the stages that ask it to."""
+"""How the Music Transformer samples, as options of their own beside `--set`."""
 
 import json
-from typing import Annotated, Any
 
-import typer
-
-Tracks = Annotated[
-    list[str] | None,
-    typer.Option("--track", help="Write only this: drums, bass, piano, guitar, strings or melody; as often as needed."),
-]
-Density = Annotated[float | None, typer.Option(help="Fewer notes below 1, more above it: 0.25 to 4.")]
-Follow = Annotated[float | None, typer.Option(help="How strongly to take up what was played before: 0 to 1.")]
-Temperature = Annotated[float | None, typer.Option(help="Likelier notes below 1, stranger ones above: 0.1 to 2.")]
-TopP = Annotated[float | None, typer.Option(help="Draw only from the likeliest, up to this probability: 0.05 to 1.")]
+from pydantic import BaseModel, Field
 
 
-def writing(stage: str, tracks: list[str] | None, **choices: float | None) -> list[str]:
-    """The same as `--set` takes it, of what was chosen.
+class SamplingOptions(BaseModel):
+    """The settings of `extend` that have an option of their own."""
 
-    >>> writing("extend", ["bass", "drums"], density=0.5, follow=None)
-    ['extend.density=0.5', 'extend.tracks=["bass", "drums"]']
-    """
-    chosen: dict[str, Any] = choices | {"tracks": tracks}
-    return [f"{stage}.{name}={json.dumps(value)}" for name, value in chosen.items() if value not in (None, [])]
+    track: list[str] = Field([], description="Generate only this: drums, bass, piano, guitar, strings or melody.")
+    density: float | None = Field(None, ge=0.25, le=4, description="Fewer notes below 1, more above.")
+    follow: float | None = Field(None, ge=0, le=1, description="How strongly what was played before is taken up.")
+    temperature: float | None = Field(None, ge=0.1, le=2, description="Likelier notes below 1, less likely above.")
+    top_p: float | None = Field(None, ge=0.05, le=1, description="Sample from the likeliest, up to this probability.")
+
+    def settings(self, stage: str) -> list[str]:
+        """The same as `--set` takes it.
+
+        >>> SamplingOptions(track=["bass"], density=0.5).settings("extend")
+        ['extend.density=0.5', 'extend.tracks=["bass"]']
+        """
+        chosen = self.model_dump(exclude={"track"}) | {"tracks": self.track}
+        return [f"{stage}.{name}={json.dumps(value)}" for name, value in chosen.items() if value not in (None, [])]

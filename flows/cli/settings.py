@@ -1,4 +1,4 @@
-"""`remix settings`: every option that `--set` takes."""
+"""`remix settings`: every setting that `--set` takes."""
 
 import json
 import textwrap
@@ -14,21 +14,23 @@ _COLUMNS = 78
 
 def add_to(app: typer.Typer) -> None:
     """Add the command of this file."""
-    app.command()(settings)
+    app.command("settings")(list_settings)
 
 
-def settings(
-    stage: Annotated[str, typer.Argument(help="Only the options that begin so, such as master or master.target.")] = "",
+def list_settings(
+    stage: Annotated[
+        str, typer.Argument(help="Only the settings that begin so, such as master or master.target.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Name every option that --set takes, with its default and what it does."""
-    from flows.options import options
+    """Name every setting that --set takes, with its default and what it does."""
+    from flows.stage_settings import all_settings
 
-    found = [option for option in options() if option.name.startswith(stage)]
+    settings = [setting for setting in all_settings() if setting.name.startswith(stage)]
     if as_json:
-        print(json.dumps([asdict(option) for option in found]))
+        print(json.dumps([asdict(setting) for setting in settings]))
         return
-    for option in found:
-        print(f"{option.name}={option.default}")
-        if option.about:
-            print(textwrap.fill(option.about, _COLUMNS, initial_indent="    ", subsequent_indent="    "))
+    for setting in settings:
+        print(f"{setting.name}={setting.default}")
+        if setting.about:
+            print(textwrap.fill(setting.about, _COLUMNS, initial_indent="    ", subsequent_indent="    "))

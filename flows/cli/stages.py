@@ -1,17 +1,16 @@
-"""Each stage alone: `remix separate|transcribe|extend|revoice|render|mix`, on files."""
+"""Each stage alone: `remix separate|transcribe|extend|convert|render|mix`, on files."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from flows.cli.instruments import Instruments, Soundfont, playing
-from flows.cli.run import AsJson, Device, On, Options, Seed, Separator, Splitter, Transformer, Voice, console
-from flows.cli.sampling import Density, Follow, Temperature, TopP, Tracks, writing
-from flows.deployments.parameters import spread
-from models.conversion import DEFAULT_VOICE
+from flows.cli.run import AsJson, console
+from flows.cli.sampling import SamplingOptions
+from flows.cli.typed import options_of
+from flows.options import OUTRO_BARS, RemixOptions
+from models.core.errors import BadInput
 
 Song = Annotated[Path, typer.Argument(help="An audio file.")]
 Midi = Annotated[Path, typer.Argument(help="A MIDI file.")]
@@ -20,120 +19,94 @@ OutFile = Annotated[Path | None, typer.Option("--out", help="The file to write; 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    for command in (separate, transcribe, extend, revoice, render, mix):
+    for command in (separate, transcribe, extend, convert, render, mix):
         app.command()(command)
+    app.command(hidden=True, context_settings={"ignore_unknown_options": True})(revoice)
 
 
-@dataclass(frozen=True)
-class Apart:
-    """How a song is taken apart, by the commands that begin with it."""
-
-    separator: Separator = "band-mask"
-    splitter: Splitter = "lead-backing"
-    seed: Seed = 0
-    device: On = Device.auto
-    options: Options = None
-
-    def run(self, flow: str, song: Path, out: Path) -> Any:
-        """What a flow of `flows.single_stages` that takes songs apart returns."""
-        networks = {"separator": self.separator, "splitter": self.splitter}
-        return _shown(flow, song, out, options=self.options, seed=self.seed, device=self.device.value, **networks)
-
-
-@spread
+@options_of(RemixOptions, "separator", "splitter", "seed", "device", "settings")
 def separate(
     song: Song,
-    apart: Apart,
+    options: RemixOptions,
     out: Annotated[Path, typer.Option(help="The folder to write the stems to.")] = Path("stems"),
     as_json: AsJson = False,
 ) -> None:
-    """Take a song apart into FLAC files: drums, bass, other, vocals, lead and backing vocals."""
-    _tell(apart.run("separate_file", song, out), as_json)
+    """Separate a song into FLAC files: drums, bass, other, vocals, lead and backing vocals."""
+    _tell(_shown("separate_file", song, out, options), as_json)
 
 
-@spread
-def transcribe(song: Song, apart: Apart, out: OutFile = None, as_json: AsJson = False) -> None:
-    """Write a song down as MIDI: bass, harmony, drums and the sung melody, on the song's own beats."""
-    _tell(apart.run("transcribe_file", song, out or song.with_suffix(".mid")), as_json)
+@options_of(RemixOptions, "separator", "splitter", "seed", "device", "settings")
+def transcribe(song: Song, options: RemixOptions, out: OutFile = None, as_json: AsJson = False) -> None:
+    """Transcribe a song to MIDI: bass, harmony, drums and the sung melody, on the song's own beats."""
+    _tell(_shown("transcribe_file", song, out or song.with_suffix(".mid"), options), as_json)
 
 
+@options_of(RemixOptions, "transformer", "seed", "device", "settings")
+@options_of(SamplingOptions)
 def extend(
     midi: Midi,
+    options: RemixOptions,
+    sampling: SamplingOptions,
     out: OutFile = None,
-    bars: Annotated[int, typer.Option(min=1, max=64, help="How many bars to play on.")] = 8,
-    transformer: Transformer = "small",
-    track: Tracks = None,
-    density: Density = None,
-    follow: Follow = None,
-    temperature: Temperature = None,
-    top_p: TopP = None,
-    seed: Seed = 0,
-    device: On = Device.auto,
-    options: Options = None,
+    bars: Annotated[int, typer.Option(min=1, max=OUTRO_BARS[1], help="How many bars to continue for.")] = 8,
     as_json: AsJson = False,
 ) -> None:
-    """Play a MIDI file on with the Music Transformer; the old and the new notes are written together."""
-    manner = writing("extend", track, density=density, follow=follow, temperature=temperature, top_p=top_p)
-    choices = {"bars": bars, "transformer": transformer, "seed": seed, "device": device.value}
+    """Continue a MIDI file with the Music Transformer; the old and the new notes are written together."""
     target = out or midi.with_stem(f"{midi.stem} extended")
-    _tell(_shown("extend_midi", midi, target, options=[*manner, *(options or [])], **choices), as_json)
+    chosen = options.model_copy(update={"settings": [*sampling.settings("extend"), *options.settings]})
+    _tell(_shown("extend_midi", midi, target, chosen, bars=bars), as_json)
 
 
-def revoice(
-    vocals: Song,
-    voice: Voice = DEFAULT_VOICE,
-    out: OutFile = None,
-    seed: Seed = 0,
-    device: On = Device.auto,
-    options: Options = None,
-    as_json: AsJson = False,
-) -> None:
-    """Sing a vocal recording with another voice."""
-    target = out or vocals.with_name(f"{vocals.stem} sung by {voice}.wav")
-    choices = {"voice": voice, "seed": seed, "device": device.value}
-    _tell(_shown("revoice_file", vocals, target, options=options, **choices), as_json)
+@options_of(RemixOptions, "voice", "seed", "device", "settings")
+def convert(vocals: Song, options: RemixOptions, out: OutFile = None, as_json: AsJson = False) -> None:
+    """Convert a vocal recording to another voice."""
+    target = out or vocals.with_name(f"{vocals.stem} ({options.voice}).wav")
+    _tell(_shown("convert_file", vocals, target, options), as_json)
 
 
-def render(
-    midi: Midi,
-    out: OutFile = None,
-    instrument: Instruments = None,
-    soundfont: Soundfont = None,
-    options: Options = None,
-    as_json: AsJson = False,
-) -> None:
-    """Play a MIDI file on the instruments of a SoundFont."""
-    chosen = [*playing(instrument, soundfont), *(options or [])]
-    _tell(_shown("render_midi", midi, out or midi.with_suffix(".wav"), options=chosen), as_json)
+def revoice(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """The name of `remix convert` in earlier versions."""
+    raise BadInput("`remix revoice` is called `remix convert` now.")
 
 
+@options_of(RemixOptions, "instrument", "soundfont", "settings")
+def render(midi: Midi, options: RemixOptions, out: OutFile = None, as_json: AsJson = False) -> None:
+    """Render a MIDI file on the instruments of a SoundFont."""
+    _tell(_shown("render_midi", midi, out or midi.with_suffix(".wav"), options), as_json)
+
+
+@options_of(RemixOptions, "settings")
 def mix(
     voice: Annotated[Path, typer.Argument(help="The voice.")],
     backing: Annotated[Path, typer.Argument(help="What plays under it.")],
+    options: RemixOptions,
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("mix.wav"),
-    options: Options = None,
     as_json: AsJson = False,
 ) -> None:
     """Mix a voice and its backing at the loudness target."""
-    made = _shown("mix_files", voice, backing, out, options=options)
+    made = _shown("mix_files", voice, backing, out, options)
     console.print(f"{made.loudness_lufs:.1f} LUFS, true peak {made.true_peak_dbtp:.1f} dBTP", highlight=False)
     _tell(out, as_json)
 
 
-def _shown(flow: str, *args: Any, options: list[str] | None, **choices: Any) -> Any:
+def _shown(flow: str, *paths_and_options: Any, **more: Any) -> Any:
     """Run a flow of `flows.single_stages` with its progress on the terminal."""
     from flows.cli.server import server
 
+    *paths, options = paths_and_options
     with server() as ready:
         with console.status("Starting"):
             from flows import single_stages
             from flows.cli.live import shown
-            from flows.options import StageSettings, with_options
 
-            settings = with_options(StageSettings(), options or [])
+            chosen = getattr(single_stages, flow)
+            options.stage_settings()
+            given = {
+                name: value for name, value in options.model_dump().items() if name in chosen.parameters.properties
+            }
             ready()
         with shown(console):
-            return getattr(single_stages, flow)(*args, settings=settings, **choices)
+            return chosen(*paths, **given, **more)
 
 
 def _tell(written: Path | tuple[Path, ...], as_json: bool) -> None:

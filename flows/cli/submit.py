@@ -11,8 +11,8 @@ from rich.console import Console
 from flows.cli.exit import FAULT
 from flows.cli.run import AsJson
 from flows.cli.runs import message_of, page_of
-from flows.cli.service_options import Wanted
-from flows.deployments.parameters import spread
+from flows.cli.typed import options_of
+from flows.options import RemixOptions
 from models.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ def add_to(app: typer.Typer) -> None:
     app.command(rich_help_panel="Service")(submit)
 
 
-@spread
+@options_of(RemixOptions)
 def submit(
     songs: Annotated[list[Path], typer.Argument(help="Audio files.")],
-    wanted: Wanted,
+    options: RemixOptions,
     gpu: GPU = False,
     follow: Annotated[bool, typer.Option("--follow", help="Show the progress until all are done.")] = False,
     as_json: AsJson = False,
@@ -46,12 +46,12 @@ def submit(
     from tasks.cache.remote_store import StoreUnreachable
     from tasks.runs.uploads import hand_in
 
-    parameters = wanted.parameters()
+    options.check_registered()
     made, refused = [], []
     for song in songs:
         try:
             upload = hand_in(song)
-            made.append(_started(upload.sha256, f"{upload.title} sung by {wanted.voice}", parameters, gpu))
+            made.append(_started(upload.sha256, f"{upload.title} ({options.voice})", options.model_dump(), gpu))
         except (BadInput, StoreUnreachable) as error:
             refused.append(str(error))
             continue

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.consent import Check, GivenBy, Ground, Until, Use, Who, consent_of
+from flows.cli.consent import ConsentAnswers, consent_of
 from flows.cli.maintenance import show_rows
 from flows.cli.run import AsJson, console
+from flows.cli.typed import options_of
 from flows.cli.voice_training import train
 from models.core.errors import BadInput
 
@@ -68,25 +69,21 @@ def show(name: Name, as_json: AsJson = False) -> None:
     show_rows([{"what": key, "is": value} for key, value in known.items()], False)
 
 
+Speaker = Annotated[str | None, typer.Option(help="Which speaker of a checkpoint, by name or number.")]
+
+
+@options_of(ConsentAnswers)
 def add(
     name: Name,
     folder: Annotated[Path, typer.Argument(help="Holds G_*.pth or model.safetensors, and config.json.")],
-    who: Who = "",
-    given_by: GivenBy = "",
-    ground: Ground = "",
-    use: Use = "",
-    check: Check = "",
-    until: Until = None,
-    speaker: Annotated[
-        str | None, typer.Option(help="Which speaker of a checkpoint of several, by name or number.")
-    ] = None,
+    answers: ConsentAnswers,
+    speaker: Speaker = None,
 ) -> None:
     """Take in a voice trained elsewhere, with its record of consent; without one it is refused."""
     from models.conversion.voices.install import add_voice, check_name
 
     check_name(name)
-    answers = {"who": who, "given_by": given_by, "ground": ground, "use": use, "check": check}
-    print(add_voice(name, folder, consent_of(answers, until), speaker))
+    print(add_voice(name, folder, consent_of(answers), speaker))
 
 
 def remove(

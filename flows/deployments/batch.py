@@ -18,10 +18,9 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from flows.deployments.forms import DEFAULTS, Form
-from flows.deployments.parameters import spread
 from flows.deployments.remix import honest, marker_of, remix_song
-from flows.options import Choices
+from flows.options import RemixOptions
+from flows.parameters import spread
 from flows.service.clusters import Engine, task_runner
 from models.core.errors import BadInput
 from tasks.runs.folders import songs_in
@@ -44,15 +43,15 @@ class Outcome:
     run: str = ""
 
 
-@flow(name="batch-remix", flow_run_name="{folder} sung by {voice}", persist_result=False)
+@flow(name="batch-remix", flow_run_name="{folder} ({voice})", persist_result=False)
 @honest
-@spread
+@spread(RemixOptions)
 def batch_remix(
+    options: RemixOptions,
     folder: FolderName = "inbox",
     songs: list[str] = [],  # noqa: B006  # Prefect shows it in the form; nothing writes into it
     at_once: AtOnce = 2,
     deployment: Literal["remix", "remix-gpu"] = "remix",
-    form: Form = DEFAULTS,
     engine: Engine = "pool",
 ) -> State[Any]:
     """Remix every song of a folder, each by a run of its own on the work pool, at most so many at once.
@@ -66,27 +65,27 @@ def batch_remix(
         deployment: Which pool's workers remix: remix for cpu, remix-gpu for gpu.
         engine: Who works: the work pool's workers, or a cluster of this machine by Dask or Ray (extras).
     """
-    choices = form.choices()
+    options.check_registered()
     if engine != "pool":
         cluster = on_cluster.with_options(task_runner=task_runner(engine, at_once))
-        return ended(cluster(_listed(folder, songs), form))
+        return ended(cluster(_listed(folder, songs), options))
     batch = str(flow_run.id)
 
     def remix(upload: Upload) -> Outcome:
-        return _run_of(upload, deployment, form, batch)
+        return _run_of(upload, deployment, options, batch)
 
-    return ended(outcomes(_listed(folder, songs), choices, remix, at_once))
+    return ended(outcomes(_listed(folder, songs), options, remix, at_once))
 
 
 @flow(name="batch-on-cluster", persist_result=False, validate_parameters=False)
-def on_cluster(songs: list[Path | str], form: Form) -> list[Outcome]:
+def on_cluster(songs: list[Path | str], options: RemixOptions) -> list[Outcome]:
     """The songs of a batch as tasks of a cluster, as many at once as it has workers."""
-    futures = [song_on_cluster.submit(song, form) for song in songs]
+    futures = [song_on_cluster.submit(song, options) for song in songs]
     return [future.result() for future in futures]
 
 
 @task(name="song", task_run_name="{song}", cache_policy=NO_CACHE, persist_result=False)
-def song_on_cluster(song: Path | str, form: Form) -> Outcome:
+def song_on_cluster(song: Path | str, options: RemixOptions) -> Outcome:
     """One song of a batch, remixed in the cluster's process that runs this.
 
     The remix has a thread of its own: inside this task's transaction its stages would keep nothing, and hold their
@@ -95,15 +94,15 @@ def song_on_cluster(song: Path | str, form: Form) -> Outcome:
 
     def remix(upload: Upload) -> Outcome:
         with ThreadPoolExecutor(1) as apart:
-            state = apart.submit(remix_song, upload.sha256, **asdict(form), return_state=True).result()
+            state = apart.submit(remix_song, upload.sha256, **options.model_dump(), return_state=True).result()
         run_id = str(state.state_details.flow_run_id or "")
         return Outcome(upload.title, "remixed" if state.is_completed() else "failed", state.message or "", run_id)
 
-    return _outcome(song, form.choices(), remix)
+    return _outcome(song, options, remix)
 
 
 def outcomes(
-    songs: Sequence[Path | str], choices: Choices, remix: Callable[[Upload], Outcome], at_once: int
+    songs: Sequence[Path | str], options: RemixOptions, remix: Callable[[Upload], Outcome], at_once: int
 ) -> list[Outcome]:
     """What becomes of each song, in order, at most `at_once` at a time; `remix(upload)` remixes what must be."""
     bar: Any = None
@@ -113,7 +112,7 @@ def outcomes(
 
     def one(song: Path | str) -> Outcome:
         nonlocal done
-        outcome = _outcome(song, choices, remix)
+        outcome = _outcome(song, options, remix)
         with lock, suppress(Exception):
             done += 1
             update_progress_artifact(bar, 100 * done / len(songs))
@@ -124,7 +123,7 @@ def outcomes(
         return [future.result() for future in waiting]
 
 
-def _outcome(song: Path | str, choices: Choices, remix: Callable[[Upload], Outcome]) -> Outcome:
+def _outcome(song: Path | str, options: RemixOptions, remix: Callable[[Upload], Outcome]) -> Outcome:
     """One song of a batch; whatever goes wrong with it is its outcome."""
     from tasks.runs.uploads import find_upload
 
@@ -132,7 +131,7 @@ def _outcome(song: Path | str, choices: Choices, remix: Callable[[Upload], Outco
     try:
         upload = hand_in(song) if isinstance(song, Path) else find_upload(song)
         taken = decoded_apart(upload.path)
-        known = remixed_by(marker_of(taken.audio.sha256, choices))
+        known = remixed_by(marker_of(taken.audio.sha256, options))
         if known:
             return Outcome(name, "skipped", "It was remixed with these choices already.", known)
         return replace(remix(upload), song=name)
@@ -157,12 +156,12 @@ def _listed(folder: str, songs: list[str]) -> list[Path | str]:
     return list(songs) if songs else list(songs_in(folder))
 
 
-def _run_of(upload: Upload, deployment: str, form: Form, batch: str) -> Outcome:
+def _run_of(upload: Upload, deployment: str, options: RemixOptions, batch: str) -> Outcome:
     """A run on the work pool for one song, waited for. A batch that is taken up again finds its own runs."""
     run: Any = run_deployment(
         f"remix/{deployment}",
-        parameters={"song": upload.sha256, **asdict(form)},
-        flow_run_name=f"{upload.title} sung by {form.voice}",
+        parameters={"song": upload.sha256, **options.model_dump()},
+        flow_run_name=f"{upload.title} ({options.voice})",
         idempotency_key=f"{batch}-{upload.sha256}",
         poll_interval=POLL_S,
         as_subflow=True,

@@ -1,7 +1,6 @@
 """The deployment that judges the parts, as `remix eval` does: on the project's own songs or a registered folder."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,7 +12,9 @@ from prefect.states import Completed
 from pydantic import Field
 
 from flows.deployments.remix import honest
-from flows.options import StageSettings
+from flows.evaluation.tables import markdown, tables
+from flows.options import RemixOptions
+from flows.stage_settings import StageSettings
 from models.conversion import DEFAULT_VOICE
 from models.conversion.voices.registry import find_voice
 from models.core import registry
@@ -61,36 +62,13 @@ def evaluate(
     if kind == "separation":
         shown, figures = _separation(folder, separators, songs)
     else:
-        figures = _judged(kind, folder, separators[0], voice, transformer, songs, seconds, seed)
-        shown = "\n".join(["| figure | value |", "| --- | --: |", *(f"| {n} | {v} |" for n, v in figures_in(figures))])
+        figures = _evaluated(kind, folder, separators[0], voice, transformer, songs, seconds, seed)
+        shown = markdown(list(tables(figures)))
     create_markdown_artifact(shown, key="evaluation", description=f"{kind} on {data}")
     path = _folder() / "figures.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(figures, indent=1, default=str))
     return Completed(message=f"The figures are in the artifact evaluation, each song's in {path}.")
-
-
-def figures_in(found: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Every number in nested figures by its place; of what has means those alone; low and high beside their mean.
-
-    >>> list(figures_in({"means": {"lj": {"pitch": [9.0, 8.0, 10.0], "speed": 1.234}}, "each": [1]}))
-    [('lj, pitch', '9.00 [8.00, 10.00]'), ('lj, speed', '1.23')]
-    """
-    if isinstance(found, dict):
-        for key, value in ({"means": found["means"]} if "means" in found else found).items():
-            yield from figures_in(value, ", ".join(part for part in (name, key if key != "means" else "") if part))
-    elif isinstance(found, list | tuple) and len(found) == 3 and all(_is_number(value) for value in found):
-        yield name, f"{found[0]:.2f} [{found[1]:.2f}, {found[2]:.2f}]"
-    elif isinstance(found, list | tuple):
-        for place, value in enumerate(found):
-            if isinstance(value, dict):
-                yield from figures_in(value, f"{name}, {value.get('song', place)}")
-    elif _is_number(found):
-        yield name, f"{found:.2f}"
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _folder() -> Path:
@@ -105,7 +83,7 @@ def _separation(folder: Path | None, separators: list[str], songs: int) -> tuple
     return f"SDR in dB\n\n{table(found)}", rows(found)
 
 
-def _judged(
+def _evaluated(
     kind: str,
     folder: Path | None,
     separator: str,
@@ -119,12 +97,12 @@ def _judged(
     if kind == "transcription":
         from flows.evaluation.transcription import evaluate_transcription
 
-        transcribe, pitch = settings.transcribe, settings.follow_pitch
+        transcribe, pitch = settings.transcribe, settings.track_f0
         return evaluate_transcription(folder, "test", songs, seconds, separator, transcribe, pitch)
     if kind == "grid":
         from flows.evaluation.grid import evaluate_grid
 
-        return evaluate_grid(folder, "test", songs, seconds, separator, settings.listen)
+        return evaluate_grid(folder, "test", songs, seconds, separator, settings.analyse)
     if kind == "continuation":
         from flows.evaluation.continuation import evaluate_continuation
 
@@ -133,7 +111,8 @@ def _judged(
     if kind == "voice":
         from flows.evaluation.voice import evaluate_voice
 
-        return evaluate_voice(voice, folder, seconds, settings=settings.revoice)
-    from flows.evaluation.pipeline import evaluate_pipeline
+        return evaluate_voice(voice, folder, seconds, settings=settings.convert)
+    from flows.evaluation.pipeline import evaluate_pipeline, made_songs
 
-    return evaluate_pipeline((), folder, songs, seconds, _folder(), voice, seed, "auto", separator, settings)
+    options = RemixOptions(voice=voice, seed=seed, separator=separator)
+    return evaluate_pipeline(made_songs(folder, songs, seconds, _folder()), _folder(), options)

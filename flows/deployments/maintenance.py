@@ -8,11 +8,12 @@ from prefect import flow
 from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from flows.deployments.remix import honest
+from flows.parameters import spread
 from flows.service.collecting import collected
-from models.conversion.training.settings import FullTraining
+from flows.training.options import FETCHED, VoiceTrainingOptions
 from models.core.errors import BadInput
 from models.core.registry import find, home
 from models.core.validation import MOST_SEED
@@ -24,12 +25,6 @@ Data = Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9 _-]{0,63}$")]
 Name = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]{0,39}$")]
 Steps = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
-Segment = Annotated[int, Field(ge=4096, multiple_of=512)]
-Rate = Annotated[float, Field(gt=0, ge=0, le=0.01)]
-Words = Annotated[str, Field(pattern=r"\S")]
-Share = Annotated[float, Field(ge=0, lt=1)]
-FULL = FullTraining()
-USUAL, FETCHED = "usual", "fetched"
 
 
 @flow(name="collect-cache", persist_result=False)
@@ -49,84 +44,52 @@ def collect_cache(limit_gb: Limit = 20.0, remix_days: Days = 0, upload_days: Day
     return Completed(message="; ".join(f"{row['what']}: {row['GB']:.2f} GB" for row in rows) + ".")
 
 
+class ConsentForm(BaseModel):
+    """The record of consent of a voice that the service trains."""
+
+    who: str = Field(pattern=r"\S", description="Whose voice it is.")
+    given_by: str = Field(pattern=r"\S", description="Who allowed it to be used.")
+    ground: Literal["permission", "licence", "public domain", "no one's voice"] = Field(
+        description="On what ground it may be used."
+    )
+    use: str = Field(pattern=r"\S", description="What it may be used for.")
+    check: str = Field(pattern=r"\S", description="How the consent can be verified: a letter, a link or a licence.")
+    until: date | None = Field(None, description="The last day the consent holds, if it ends.")
+
+
 @flow(name="train-voice", flow_run_name="train the voice {name}", persist_result=False)
 @honest
-def train_voice_named(
-    name: Name,
-    recordings: Data,
-    who: Words,
-    given_by: Words,
-    ground: Literal["permission", "licence", "public domain", "no one's voice"],
-    use: Words,
-    check: Words,
-    until: date | None = None,
-    encoder: Data = USUAL,
-    steps: Steps = 4000,
-    seed: Seed = 0,
-    size: Literal["small", "full"] = "small",
-    base: Data = FETCHED,
-    epochs: Steps = FULL.epochs,
-    batch_size: Steps = FULL.batch_size,
-    segment_size: Segment = FULL.segment_size,
-    learning_rate: Rate = FULL.learning_rate,
-    beta1: Share = FULL.beta1,
-    beta2: Share = FULL.beta2,
-    weight_decay: Share = FULL.weight_decay,
-    check_every: Steps = FULL.check_every,
-    patience: Steps = FULL.patience,
-) -> State[Any]:
+@spread(ConsentForm)
+@spread(VoiceTrainingOptions)
+def train_voice_named(name: Name, recordings: Data, consent: ConsentForm, options: VoiceTrainingOptions) -> State[Any]:
     """Train a voice on one speaker's recordings and take it in; without a record of consent that holds it is refused.
 
     Args:
         name: What the result is called; a run of the same name goes on where the last one was.
         recordings: The name of a registered folder of one speaker's recordings.
-        who: Whose voice it is.
-        given_by: Who allowed it to be used.
-        ground: On what ground it may be used.
-        use: What it may be used for.
-        check: How the consent can be verified, by a letter, a link or a licence.
-        until: The last day the consent holds, if it ends.
-        encoder: What hears the content: the name of a registered folder that holds a trained content encoder, or usual
-            for the shipped one (small) or the fetched ContentVec (full).
-        steps: How long to train a small voice, in steps of the optimiser.
-        seed: Where every random choice starts.
-        size: A small voice can be trained on a CPU; the full size of so-vits-svc-fork wants a GPU. What follows is for
-            the full size alone.
-        base: Where it starts from: the name of a registered folder with G_*.pth and D_*.pth, fetched for the weights
-            sovits-768-base, or none.
-        epochs: How often all pieces are heard at most; raised later, the run goes on.
-        batch_size: How many pieces go into a step; half of it where memory runs out.
-        segment_size: How many samples of each piece are decoded and judged, a multiple of 512.
-        learning_rate: AdamW's learning rate at the start; it sinks a little each epoch.
-        beta1: AdamW's memory of gradients, 0 to 1.
-        beta2: AdamW's memory of squared gradients, 0 to 1.
-        weight_decay: AdamW's pull of the weights towards zero.
-        check_every: How many epochs lie between checks on pieces held out; the best voice is kept.
-        patience: How many checks in a row may be no better before it stops.
     """
-    from flows.training.user_voice import CONTENTVEC, NO_BASE, full_voice
+    from flows.training.user_voice import NO_BASE, full_voice
     from flows.training.voice import train_voice
     from models.conversion.training.settings import VoiceTraining
     from models.conversion.voices.install import add_voice, check_name
     from models.conversion.voices.registry import Consent, check_record
 
     check_name(name)
-    record = Consent(who, given_by, date.today(), use, ground, check, until)
+    record = Consent(on=date.today(), **consent.model_dump())
     check_record(record)
-    work, heard = _work("voice", name), find_folder(recordings)
-    given = None if encoder == USUAL else find_folder(encoder)
-    if given:
-        find("content_encoder", given.name)  # a voice that hears by another could not sing
-    if size == "full":
-        settings = FullTraining(
-            epochs, batch_size, segment_size, learning_rate, beta1, beta2, weight_decay,
-            seed=seed, check_every=check_every, patience=patience,
-        )  # fmt: skip
-        begins = base if base in (FETCHED, NO_BASE) else str(find_folder(base))
-        folder = full_voice(name, heard, work, settings, base=begins, encoder=str(given or CONTENTVEC))
+    work, folder = _work("voice", name), find_folder(recordings)
+    usual = options.encoder == VoiceTrainingOptions().encoder
+    encoder = None if usual else find_folder(options.encoder)
+    if encoder:
+        find("content_encoder", encoder.name)  # a voice with another encoder could not sing
+    if options.size == "full":
+        base = options.base if options.base in (FETCHED, NO_BASE) else str(find_folder(options.base))
+        settings = options.full_settings()
+        made = full_voice(name, folder, work, settings, base=base, encoder=str(encoder or options.encoder))
     else:
-        folder = train_voice(name, heard, work, VoiceTraining(steps=steps, seed=seed), encoder=given)
-    return Completed(message=f"The voice lies in {add_voice(name, folder, record)}.")
+        steps = VoiceTraining(steps=options.steps, seed=options.seed)
+        made = train_voice(name, folder, work, steps, encoder=encoder)
+    return Completed(message=f"The voice lies in {add_voice(name, made, record)}.")
 
 
 @flow(name="train-music-transformer", flow_run_name="train the Music Transformer {name}", persist_result=False)

@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec
@@ -13,9 +13,8 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from flows.deployments.forms import Form
-from flows.deployments.parameters import spread
-from flows.options import Choices
+from flows.options import RemixOptions
+from flows.parameters import spread
 from flows.remix import modules_by_name, remix_of, weights_used
 from flows.separators import usable
 from models.core.errors import BadInput
@@ -66,40 +65,41 @@ def _run_name() -> str:
         title = find_upload(str(given.get("song"))).title
     except (BadInput, StoreUnreachable):
         title = "unknown song"
-    return f"{title} sung by {given.get('voice')}"
+    return f"{title} ({given.get('voice')})"
 
 
 @flow(name="remix", flow_run_name=_run_name, persist_result=False)
 @honest
-@spread
-def remix_song(song: SongName, form: Form) -> State[Any]:
-    """Remix an uploaded song: its voice sung by another, its band transcribed, played on and rendered anew.
+@spread(RemixOptions)
+def remix_song(song: SongName, options: RemixOptions) -> State[Any]:
+    """Remix an uploaded song: its voice converted, its band transcribed, continued and rendered anew.
 
     What is finished is kept: a run that is started again goes on where the last one was.
 
     Args:
         song: The digest of an uploaded song (64 of 0-9 and a-f), as `remix submit FILE` prints it.
     """
-    choices = form.choices()
+    options.check_registered()
     upload, run_id = find_upload(song), str(flow_run.id)
     out = remixes_folder() / run_id
     with in_use(), alone(f"run-{run_id}"):
         taken = take_in(upload)
-        marker = marker_of(taken.audio.sha256, choices)
+        marker = marker_of(taken.audio.sha256, options)
         if remixed_by(marker) == run_id:  # all was done when its process, or the server, was lost
             return Completed(message=f"{upload.title} is remixed.")
-        made = remix_of(taken, upload.path, out, choices)
+        made = remix_of(taken, upload.path, out, options)
         keep_remix(out, run_id, marker)
     words = f"{made.loudness_lufs:.1f} LUFS, true peak {made.true_peak_dbtp:.1f} dBTP"
     return Completed(message=f"{upload.title} is remixed: {words}.")
 
 
-def marker_of(audio_sha256: str, choices: Choices) -> str:
-    """The name of the note that a song's sound was remixed with these choices, by these weights and by this code."""
-    separator = usable(choices.separator).separator
-    weights = weights_used(replace(choices, separator=separator))
-    code = code_digest("flows.remix", "tasks.runs.publish", *stage_modules(), *modules_by_name(choices, separator))
-    return digest_of([audio_sha256, asdict(replace(choices, device="auto")), weights, code])
+def marker_of(audio_sha256: str, options: RemixOptions) -> str:
+    """The name of the note that a song's sound was remixed with these options, by these weights and by this code."""
+    options = options.model_copy(update={"separator": usable(options.separator).separator, "device": "auto"})
+    settings = options.stage_settings()
+    code = code_digest("flows.remix", "tasks.runs.publish", *stage_modules(), *modules_by_name(options))
+    chosen = options.model_dump(exclude={"settings", "instrument", "soundfont", "key_shift"})
+    return digest_of([audio_sha256, chosen, asdict(settings), weights_used(options, settings), code])
 
 
 def keep_remix(out: Path, run_id: str, marker: str) -> None:

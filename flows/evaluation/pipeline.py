@@ -3,7 +3,7 @@
 import json
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pyloudnorm
 import soundfile
 
 from flows.evaluation.known_songs import mixed, true_stems
-from flows.options import Device, StageSettings
+from flows.options import RemixOptions
 from flows.remix import remix
 from models.audio.encode import write_wav
 from models.audio.ffmpeg import program
@@ -19,27 +19,14 @@ from models.core.errors import BadInput
 from tasks.runs.publish import Remix
 
 
-def evaluate_pipeline(
-    songs: Sequence[Path],
-    midi: Path | None,
-    count: int,
-    seconds: float,
-    out: Path,
-    voice: str,
-    seed: int,
-    device: Device,
-    separator: str,
-    settings: StageSettings,
-) -> dict[str, Any]:
-    """Remix songs (what is kept is reused) and tell every figure of their reports.
+def evaluate_pipeline(songs: Iterable[Path], out: Path, options: RemixOptions) -> dict[str, Any]:
+    """Remix songs (what is kept is reused) and return every metric of their reports, JSON-sized.
 
-    Without songs they are rendered from a folder of MIDI or, without one, the project's own example songs. `out` gets a
-    folder for each. Raises `BadInput` for a song that cannot be read and a folder without songs.
+    `out` gets a folder for each. Raises `BadInput` for a song that cannot be read.
     """
     rows = []
-    choices: dict[str, Any] = {"voice": voice, "seed": seed, "device": device, "separator": separator}
-    for song in songs or _rendered(midi, count, seconds, out):
-        made: Remix = remix(song=song, out=out, settings=settings, **choices)
+    for song in songs:
+        made: Remix = remix(song=song, out=out, **options.model_dump())
         manifest = json.loads((made.folder / "manifest.json").read_text())
         rows.append(
             {
@@ -51,11 +38,11 @@ def evaluate_pipeline(
                 "folder": str(made.folder),
             }
         )
-    return {"songs": len(rows), "voice": voice, "separator": separator, "by_song": rows}
+    return {"songs": len(rows), "voice": options.voice, "separator": options.separator, "by_song": rows}
 
 
-def _rendered(midi: Path | None, count: int, seconds: float, out: Path) -> Iterator[Path]:
-    """Known songs as files, written below `out`."""
+def made_songs(midi: Path | None, count: int, seconds: float, out: Path) -> Iterator[Path]:
+    """Songs as files, written below `out`: rendered from a folder of MIDI or, without one, our own example songs."""
     folder = out / "songs"
     folder.mkdir(parents=True, exist_ok=True)
     for piece, stems in true_stems(midi, "test", count, seconds):

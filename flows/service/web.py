@@ -1,4 +1,4 @@
-"""`python -m flows.service.web HOST PORT`: Prefect's server and UI, and beside them the finished remixes below /remixes.
+"""`python -m flows.service.web HOST PORT`: Prefect's server and UI, and finished remixes below /remixes.
 
 A run's page links to its report and mix by addresses relative to the UI's own, so that they work for whoever opened
 it. They are behind the same secret as the API, for which a browser asks.

@@ -1,4 +1,4 @@
-"""Train a separator: `python -m flows.training.separator --network band-mask --data DIR --midi DIR --work DIR --steps N`.
+"""Train a separator: `python -m flows.training.separator --network band-mask --data DIR --midi DIR --work DIR`.
 
 Decodes and renders the material once, trains by the plain loop, resumes after a kill, judges on the held-out song, and
 writes the weights as safetensors in half precision with a picture of the curves.

@@ -17,7 +17,7 @@ class Singer:
 
 
 @dataclass(frozen=True)
-class Credits:
+class Provenance:
     """What the manifest, the tags and the report say of how a remix was made."""
 
     singers: tuple[Singer, ...]

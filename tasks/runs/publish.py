@@ -30,10 +30,11 @@ from tasks.cache.caching import unsearched
 from tasks.cache.fingerprint import code_digest, digest_of, versions
 from tasks.cache.store import Store
 from tasks.runs.progress import stage_watch
-from tasks.runs.provenance import Credits
+from tasks.runs.provenance import Provenance
 from tasks.runs.stage_log import StageRun
 from tasks.runs.summary import summarise
-from tasks.stages.measure import Appraisal, report_input
+from tasks.stages import graph
+from tasks.stages.measure import Measurements, report_input
 
 MADE_WITH = (
     "deep-philharmonics",
@@ -49,21 +50,6 @@ MADE_WITH = (
 
 ENCODERS = ("imageio-ffmpeg", "numpy", "soundfile")
 """The distributions that write audio files."""
-
-AFTER = {
-    "separate": ("ingest",),
-    "part_voices": ("separate",),
-    "listen": ("separate",),
-    "follow_pitch": ("part_voices",),
-    "revoice": ("part_voices",),
-    "transcribe": ("separate", "follow_pitch"),
-    "accompany": ("transcribe", "listen"),
-    "extend": ("accompany", "transcribe", "listen"),
-    "render": ("accompany", "extend"),
-    "mixdown": ("revoice", "render"),
-    "appraise": ("mixdown",),
-}
-"""Which stage comes after which, for the drawing in the report."""
 
 SUNG = ("mix.mp3", "mix.wav", "stems/new_voice.flac")
 """The files that hold the new voice, and say so in their tags."""
@@ -81,26 +67,36 @@ class Remix:
 
 
 def publish(
-    song: Path, out: Path, made: Remixed, appraisal: Appraisal, credits: Credits, stages: tuple[StageRun, ...]
+    song: Path,
+    out: Path,
+    made: Remixed,
+    measurements: Measurements,
+    provenance: Provenance,
+    stages: tuple[StageRun, ...],
 ) -> Remix:
     """Write the remix's folder: mix, stems, MIDI, report and manifest; refuses a voice whose consent is gone by now."""
-    given, options = unsearched((song, out, made, appraisal, credits, stages), {})
+    given, options = unsearched((song, out, made, measurements, provenance, stages), {})
     return cast(Remix, published(*given, **options))
 
 
 @task(name="publish", task_run_name="publish", cache_policy=NO_CACHE, persist_result=False)
 def published(
-    song: Path, out: Path, made: Remixed, appraisal: Appraisal, credits: Credits, stages: tuple[StageRun, ...]
+    song: Path,
+    out: Path,
+    made: Remixed,
+    measurements: Measurements,
+    provenance: Provenance,
+    stages: tuple[StageRun, ...],
 ) -> Remix:
     """`publish` as Prefect runs it."""
-    for singer in credits.singers:
+    for singer in provenance.singers:
         consent(find_voice(singer.voice))
     tags = read_tags(song)
     folder = _folder(out, tags, made.audio)
     with _new_or_untouched(folder):
-        _fill(folder, song, tags, made, appraisal, credits, stages)
-    summarise(folder, tags.title, appraisal.numbers, report_input(made))
-    return Remix(folder, made.mix.loudness_lufs, made.mix.true_peak_dbtp, credits.notes, stages)
+        _fill(folder, song, tags, made, measurements, provenance, stages)
+    summarise(folder, tags.title, measurements.numbers, report_input(made))
+    return Remix(folder, made.mix.loudness_lufs, made.mix.true_peak_dbtp, provenance.notes, stages)
 
 
 @contextmanager
@@ -122,14 +118,14 @@ def _fill(
     song: Path,
     tags: Tags,
     made: Remixed,
-    appraisal: Appraisal,
-    credits: Credits,
+    measurements: Measurements,
+    provenance: Provenance,
     stages: tuple[StageRun, ...],
 ) -> None:
     """Write every file of the remix; the manifest last."""
     watch = stage_watch("publish")
     previous = _files_of(folder)
-    files = {name: (clip.sha256, _writer(name, clip, tags, credits)) for name, clip in _audio(made).items()}
+    files = {name: (clip.sha256, _writer(name, clip, tags, provenance)) for name, clip in _audio(made).items()}
     writer = [code_digest("models.symbolic.midi"), versions(("pretty_midi",))]
     for name, score, grid in (
         ("score.mid", made.score, made.grid),
@@ -143,9 +139,9 @@ def _fill(
     def write(name: str) -> None:
         content, write_to = files[name]
         if name.endswith("mp3"):
-            content = digest_of([content, asdict(tags) | {"cover": cover}, credits.comment, encoder])
+            content = digest_of([content, asdict(tags) | {"cover": cover}, provenance.comment, encoder])
         elif not name.endswith("mid"):
-            content = digest_of([content, credits.comment if name in SUNG else "", encoder])
+            content = digest_of([content, provenance.comment if name in SUNG else "", encoder])
         path, before = folder / name, previous.get(name, {})
         there = file_digest(path) if before.get("content") == content and path.is_file() else ""
         if not there or there != before.get("sha256"):
@@ -156,8 +152,8 @@ def _fill(
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(write, files))
-    _write_report(folder, made, appraisal, tags, credits, stages)
-    _write_manifest(folder, song, made, appraisal, credits, stages, written)
+    _write_report(folder, made, measurements, tags, provenance, stages)
+    _write_manifest(folder, song, made, measurements, provenance, stages, written)
     watch.at(1.0)
 
 
@@ -180,8 +176,8 @@ def _audio(made: Remixed) -> dict[str, Clip]:
     return mix | {f"stems/{name}.flac": clip for name, clip in stems.items()}
 
 
-def _writer(name: str, clip: Clip, tags: Tags, credits: Credits) -> Callable[[Path], None]:
-    source, comment = Store().source(clip), credits.comment if name in SUNG else ""
+def _writer(name: str, clip: Clip, tags: Tags, provenance: Provenance) -> Callable[[Path], None]:
+    source, comment = Store().source(clip), provenance.comment if name in SUNG else ""
     if name.endswith(".mp3"):
         return lambda path: write_mp3(source, path, tags, comment=comment)
     if name.endswith(".wav"):
@@ -218,37 +214,42 @@ def _files_of(folder: Path) -> dict[str, dict[str, str]]:
 
 
 def _write_report(
-    folder: Path, made: Remixed, appraisal: Appraisal, tags: Tags, credits: Credits, stages: tuple[StageRun, ...]
+    folder: Path,
+    made: Remixed,
+    measurements: Measurements,
+    tags: Tags,
+    provenance: Provenance,
+    stages: tuple[StageRun, ...],
 ) -> None:
     beside = {Path(name).stem: name for name in _audio(made) if name != "mix.mp3"}
     audio = {{"new_voice": "revoiced", "new_band": "backing"}.get(name, name): path for name, path in beside.items()}
-    ran = tuple(ReportedStage(s.name, s.seconds, s.reused, AFTER.get(s.name, ())) for s in stages)
+    ran = tuple(ReportedStage(s.name, s.seconds, s.reused, graph.AFTER.get(s.name, ())) for s in stages)
     data = report_input(
-        made, tags.title, credits.voice, credits.voice_ground, credits.separator, credits.notes, audio, ran
+        made, tags.title, provenance.voice, provenance.voice_ground, provenance.separator, provenance.notes, audio, ran
     )
-    write_bytes(page(data, appraisal.numbers, appraisal.drawings).encode(), folder / "report.html")
+    write_bytes(page(data, measurements.numbers, measurements.drawings).encode(), folder / "report.html")
 
 
 def _write_manifest(
     folder: Path,
     song: Path,
     made: Remixed,
-    appraisal: Appraisal,
-    credits: Credits,
+    measurements: Measurements,
+    provenance: Provenance,
     stages: tuple[StageRun, ...],
     files: dict[str, dict[str, str]],
 ) -> None:
     manifest = {
         "input": {"file": song.name, "audio_sha256": made.audio.sha256, "seconds": made.audio.duration_s},
-        "voice": {"name": credits.voice, "ground": credits.voice_ground},
-        "singers": [asdict(singer) for singer in credits.singers],
-        "settings": credits.settings,
-        "weights": credits.weights,
+        "voice": {"name": provenance.voice, "ground": provenance.voice_ground},
+        "singers": [asdict(singer) for singer in provenance.singers],
+        "settings": provenance.settings,
+        "weights": provenance.weights,
         "versions": versions(MADE_WITH),
         "loudness_lufs": made.mix.loudness_lufs,
         "true_peak_dbtp": made.mix.true_peak_dbtp,
-        "figures": [asdict(figure) for figure in appraisal.numbers.figures],
-        "notes": credits.notes,
+        "figures": [asdict(figure) for figure in measurements.numbers.figures],
+        "notes": provenance.notes,
         "stages": [asdict(stage) for stage in stages],
         "seconds_saved": sum(stage.seconds for stage in stages if stage.reused),
         "files": dict(sorted(files.items())),

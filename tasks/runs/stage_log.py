@@ -16,19 +16,19 @@ class StageRun:
     reused: bool
 
 
-_ledgers: dict[str, dict[str, StageRun]] = {}
-_ledgers_lock = threading.Lock()
+_logs: dict[str, dict[str, StageRun]] = {}
+_logs_lock = threading.Lock()
 
 
-def ledger(flow_run_id: str) -> tuple[StageRun, ...]:
+def stage_log(flow_run_id: str) -> tuple[StageRun, ...]:
     """What became of each stage of a flow run of this process, in the order they were first looked up."""
-    with _ledgers_lock:
-        return tuple(_ledgers.get(flow_run_id, {}).values())
+    with _logs_lock:
+        return tuple(_logs.get(flow_run_id, {}).values())
 
 
 def note(run: StageRun) -> None:
-    """Enter what became of a stage into the ledger of the flow run that is under way here."""
+    """Enter what became of a stage into the stage log of the flow run that is under way here."""
     context = FlowRunContext.get()
     flow_run_id = str(context.flow_run.id) if context and context.flow_run else ""
-    with _ledgers_lock:
-        _ledgers.setdefault(flow_run_id, {})[run.key] = run
+    with _logs_lock:
+        _logs.setdefault(flow_run_id, {})[run.key] = run

@@ -1,28 +1,33 @@
-"""Every stage, imported: so that a kept record of any of them is known by its type."""
+"""The stages: verbs, one a file; and the graph that they make.
 
-from tasks.stages.analyse import listen
-from tasks.stages.convert import revoice
-from tasks.stages.extend import accompany, extend
-from tasks.stages.measure import appraise
-from tasks.stages.mix import mix_takes, mixdown
+All are imported here, so that a kept record of any of them is known by its type.
+"""
+
+from tasks.stages.accompany import accompany
+from tasks.stages.analyse import analyse
+from tasks.stages.convert import convert
+from tasks.stages.extend import extend
+from tasks.stages.measure import measure
+from tasks.stages.mix import mix, mix_takes
 from tasks.stages.render import render
-from tasks.stages.separate import part_voices, separate
-from tasks.stages.track_f0 import follow_pitch
+from tasks.stages.separate import separate
+from tasks.stages.split_vocals import split_vocals
+from tasks.stages.track_f0 import track_f0
 from tasks.stages.transcribe import transcribe
 from tasks.stages.transpose import transpose
 
 __all__ = [
     "accompany",
-    "appraise",
+    "analyse",
+    "convert",
     "extend",
-    "follow_pitch",
-    "listen",
+    "measure",
+    "mix",
     "mix_takes",
-    "mixdown",
-    "part_voices",
     "render",
-    "revoice",
     "separate",
+    "split_vocals",
+    "track_f0",
     "transcribe",
     "transpose",
 ]

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from models.analysis import analyse
-from models.analysis.analyse import ListenSettings
+from models.analysis.analyse import ListenSettings, listen
 from models.core import registry
 from models.core.types import Clip, Grid
 from tasks.cache.caching import stage
@@ -17,10 +16,10 @@ def _weights(settings: ListenSettings, **inputs: Any) -> str:
 
 
 @stage("torch", "numpy", "scipy", "soxr", depends=_weights, resident=True)
-def listen(drums: Clip, bass: Clip, other: Clip, settings: ListenSettings, device: str) -> Grid:
-    """Hear tempo, beats, downbeats, key and chords in the separated band."""
+def analyse(drums: Clip, bass: Clip, other: Clip, settings: ListenSettings, device: str) -> Grid:
+    """Estimate tempo, beats, downbeats, key and chords of the separated band."""
     from models.analysis.beat_tracker.network import load
 
     beat, low, harmony = (Store().source(clip) for clip in (drums, bass, other))
     path = registry.verified(registry.find("beat_tracker", settings.tracker))
-    return analyse.listen(beat, low, harmony, NETWORKS.kept(load, path, device), settings, stage_watch("listen"))
+    return listen(beat, low, harmony, NETWORKS.kept(load, path, device), settings, stage_watch("analyse"))

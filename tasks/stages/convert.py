@@ -1,8 +1,9 @@
-"""The lead is sung by somebody else."""
+"""Vocals are converted to another voice."""
 
 from typing import Any
 
-from models.conversion.convert import RevoiceSettings, convert, engine_module, load_voice
+from models.conversion.convert import RevoiceSettings, engine_module, load_voice
+from models.conversion.convert import convert as converted
 from models.conversion.voices.registry import consent, consent_digest, encoder_digest, find_voice, voice_digest
 from models.core.types import Clip
 from tasks.cache.caching import stage
@@ -32,9 +33,9 @@ def _engine(voice: str, **inputs: Any) -> tuple[str, ...]:
     loads=_engine,
     resident=True,
 )
-def revoice(vocals: Clip, voice: str, settings: RevoiceSettings, seed: int, device: str) -> Clip:
+def convert(vocals: Clip, voice: str, settings: RevoiceSettings, seed: int, device: str) -> Clip:
     """Sing the vocals with another voice, note for note; refuses a voice without its record of consent."""
     consent(find_voice(voice))  # a voice that is loaded already may have been revoked since
     singer = NETWORKS.kept(load_voice, find_voice(voice), device)
-    blocks = convert(Store().source(vocals), singer, settings, seed, device, stage_watch("revoice"))
+    blocks = converted(Store().source(vocals), singer, settings, seed, device, stage_watch("convert"))
     return Store().put(blocks, vocals.sample_rate)

@@ -1,12 +1,11 @@
-"""The score is played on, and a new band written for the voice, by the Music Transformer."""
+"""The song continued after its end, by the Music Transformer."""
 
 from typing import TYPE_CHECKING, Any
 
 from models.core import registry
 from models.core.types import Continuation, Grid, Score
 from models.generation import PlaySettings
-from models.generation import accompany as band_for
-from models.generation import extend as played_on
+from models.generation import extend as continued
 from models.symbolic.beat_map import carried_on
 from tasks.cache.caching import stage
 from tasks.engine.networks import NETWORKS
@@ -27,15 +26,6 @@ def _network(transformer: str, device: str) -> "MusicTransformer":
 
 
 @stage("torch", "numpy", depends=_weights, resident=True)
-def accompany(
-    score: Score, grid: Grid, end_s: float, transformer: str, settings: PlaySettings, seed: int, device: str
-) -> Score:
-    """Write a new band under the sung melody, bar by bar, for the whole song."""
-    network = _network(transformer, device)
-    return band_for(score.track("melody"), grid, end_s, network, settings, seed, device, stage_watch("accompany"))
-
-
-@stage("torch", "numpy", depends=_weights, resident=True)
 def extend(
     score: Score,
     grid: Grid,
@@ -47,11 +37,11 @@ def extend(
     device: str,
     transcribed: bool = False,
 ) -> Continuation:
-    """Play on for so many bars after the song, in its key and groove; a `transcribed` score may have errors."""
+    """Continue the song for so many bars, in its key and groove; a `transcribed` score may have errors."""
     longer, start_s, stop_s = carried_on(grid, end_s, bars)
     if bars == 0:
         return Continuation(Score(()), longer, start_s, stop_s)
     network = _network(transformer, device)
     watch = stage_watch("extend")
-    new = played_on(score, longer, start_s, bars, network, settings, seed, device, watch, transcribed)
+    new = continued(score, longer, start_s, bars, network, settings, seed, device, watch, transcribed)
     return Continuation(new, longer, start_s, stop_s)

@@ -8,8 +8,9 @@ from models.analysis.f0 import F0
 from models.audio.mixture import Placed, Summed
 from models.conversion.metrics import embedding, likeness
 from models.conversion.voices.registry import card, find_voice, voice_digest
-from models.core.types import Contour, Remixed, Take
-from models.report.metrics import measure, word
+from models.core.types import Clip, Contour, Remixed, Take
+from models.report.metrics import measure as measured
+from models.report.metrics import word
 from models.report.plots import draw
 from models.report.types import Drawings, Figure, Numbers, ReportInput, StageRun
 from tasks.cache.caching import stage
@@ -18,7 +19,7 @@ from tasks.runs.progress import stage_watch
 
 
 @dataclass(frozen=True)
-class Appraisal:
+class Measurements:
     """What was measured of a remix, and what its report draws from the audio."""
 
     numbers: Numbers
@@ -30,13 +31,13 @@ def _voice(made: Remixed, voice: str = "") -> str:
 
 
 @stage("librosa", "numpy", "scipy", "mir_eval", "resemblyzer", depends=_voice)
-def appraise(made: Remixed, voice: str = "") -> Appraisal:
+def measure(made: Remixed, voice: str = "") -> Measurements:
     """Measure the remix: loudness, residue, pitch, key, groove, drift, and the founding paper's cross-correlation.
 
     `voice` is who sings the new lead ("" for the old singer): how alike they sound is measured, too.
     """
-    data, watch = replace(report_input(made), measured=_likeness(made, voice)), stage_watch("appraise")
-    return Appraisal(measure(data, watch.span(0.0, 0.7)), draw(data, watch.span(0.7, 1.0)))
+    data, watch = replace(report_input(made), measured=_likeness(made, voice)), stage_watch("measure")
+    return Measurements(measured(data, watch.span(0.0, 0.7)), draw(data, watch.span(0.7, 1.0)))
 
 
 def _likeness(made: Remixed, voice: str) -> tuple[Figure, ...]:
@@ -65,21 +66,12 @@ def report_input(
 ) -> ReportInput:
     """What the report looks at, with the names that only the written page knows."""
     store = Store()
-    stems = {
-        "drums": made.stems.drums,
-        "bass": made.stems.bass,
-        "other": made.stems.other,
-        "vocals": made.stems.vocals,
-        "lead_vocals": made.voices.lead_vocals,
-        "backing_vocals": made.voices.backing_vocals,
-        "room": made.voices.room,
-    }
     sung = made.lead != made.voices.lead_vocals
     return ReportInput(
         title=title,
         original=store.source(made.audio),
         mix=store.source(made.mix.audio),
-        stems={name: store.source(clip) for name, clip in stems.items()},
+        stems={name: store.source(clip) for name, clip in _stems(made).items()},
         revoiced=store.source(made.lead) if sung else None,
         backing=Summed([_placed(take) for take in made.band.takes]),
         score=made.score,
@@ -96,6 +88,12 @@ def report_input(
         audio=audio or {},
         stages=stages,
     )
+
+
+def _stems(made: Remixed) -> dict[str, Clip]:
+    """Every stem of the song, and the three that its vocals are separated into, by name."""
+    names = ("drums", "bass", "other", "vocals")
+    return {name: getattr(made.stems, name) for name in names} | vars(made.voices)
 
 
 def _placed(take: Take) -> Placed:

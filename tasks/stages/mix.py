@@ -1,11 +1,12 @@
-"""The new voice and the new band become one track."""
+"""Voices and band into one track."""
 
 from collections.abc import Sequence
 
 from models.audio.loudness import measure
 from models.core.types import Band, Clip, Mix, Stems, Take, Voices
 from models.mixing.mastering import MasterSettings, master, plan_master
-from models.mixing.mixer import MixSettings, Original, Part, mix
+from models.mixing.mixer import MixSettings, Original, Part
+from models.mixing.mixer import mix as mixed
 from models.mixing.section_balance import sections_of
 from tasks.cache.caching import stage
 from tasks.cache.store import Store
@@ -13,7 +14,7 @@ from tasks.runs.progress import stage_watch
 
 
 @stage("numpy", "scipy")
-def mixdown(
+def mix(
     lead: Clip, behind: Clip, voices: Voices, stems: Stems, band: Band, settings: MixSettings, mastering: MasterSettings
 ) -> Mix:
     """Mix voices and band with the original's balance, section by section, and master it to its loudness target.
@@ -57,12 +58,12 @@ def _mastered(
     settings: MixSettings,
     mastering: MasterSettings,
 ) -> Mix:
-    store, watch = Store(), stage_watch("mixdown")
+    store, watch = Store(), stage_watch("mix")
     rate = (*voices, *backing)[0].source.sample_rate
     frames = max(round(part.start_s * rate) + part.source.frames for part in (*voices, *backing))
-    mixed = store.put(mix(voices, backing, original, frames, rate, settings, watch.span(0.0, 0.5)), rate)
-    source = store.source(mixed)
+    sum_of = store.put(mixed(voices, backing, original, frames, rate, settings, watch.span(0.0, 0.5)), rate)
+    source = store.source(sum_of)
     plan = plan_master(source, mastering, watch.span(0.5, 0.8))
     audio = store.put(master(source, mastering, watch.span(0.8, 0.95), plan), rate)
-    heard = measure(store.source(audio), watch.span(0.95, 1.0))
-    return Mix(audio, heard.loudness_lufs, heard.true_peak_dbtp, plan.reached or plan.limiting_db == 0)
+    measured = measure(store.source(audio), watch.span(0.95, 1.0))
+    return Mix(audio, measured.loudness_lufs, measured.true_peak_dbtp, plan.reached or plan.limiting_db == 0)

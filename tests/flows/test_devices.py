@@ -6,7 +6,7 @@ import torch
 
 from flows import devices
 from flows.devices import in_precision, resolved
-from flows.options import StageSettings, with_options
+from flows.stage_settings import StageSettings, with_settings
 from models.core.errors import BadInput
 from models.separation import precision
 from tasks.stages.separate import separate
@@ -78,13 +78,13 @@ def test_auto_on_a_gpu_is_what_the_gpu_has(monkeypatch, has, means):
 
 
 def test_a_result_is_kept_under_the_precision_that_auto_stands_for(monkeypatch, tmp_path):
-    asked = [f"{stage}.precision=auto" for stage in ("separate", "part_voices")]
-    asked = with_options(StageSettings(), asked)
+    asked = [f"{stage}.precision=auto" for stage in ("separate", "split_vocals")]
+    asked = with_settings(asked)
     keys = []
     for line in ("flags : avx512_bf16", "flags : sse2"):
         monkeypatch.setattr(precision, "_CPU", cpu(tmp_path, line))
         found = in_precision(asked, "cpu")
-        assert found.separate.precision == found.part_voices.precision != "auto"
+        assert found.separate.precision == found.split_vocals.precision != "auto"
         inputs = {"separator": "band-mask", "settings": found.separate, "seed": 0, "device": "cpu"}
         keys.append(separate.key(inputs))
     exact = {"separator": "band-mask", "settings": StageSettings().separate, "seed": 0, "device": "cpu"}
@@ -93,4 +93,4 @@ def test_a_result_is_kept_under_the_precision_that_auto_stands_for(monkeypatch, 
 
 def test_float16_is_refused_before_anything_is_computed():
     with pytest.raises(BadInput, match="float16 is for a GPU only"):
-        in_precision(with_options(StageSettings(), ["part_voices.precision=float16"]), "cpu")
+        in_precision(with_settings(["split_vocals.precision=float16"]), "cpu")

@@ -26,16 +26,16 @@ pytestmark = [pytest.mark.weights, pytest.mark.usefixtures("prefect_server")]
 SECONDS = EXAMPLE_S
 STAGES = (
     "separate",
-    "part_voices",
-    "listen",
-    "follow_pitch",
-    "revoice",
+    "split_vocals",
+    "analyse",
+    "track_f0",
+    "convert",
     "transcribe",
     "accompany",
     "extend",
     "render",
-    "mixdown",
-    "appraise",
+    "mix",
+    "measure",
 )
 
 
@@ -195,9 +195,9 @@ def test_another_song_of_the_same_name_keeps_a_folder_of_its_own(first, song, tm
 @pytest.mark.parametrize(
     ("choices", "again"),
     [
-        ({"voice": "world"}, {"revoice", "mixdown", "follow_pitch", "appraise"}),
-        ({"backing": "transcribed"}, {"extend", "render", "mixdown", "appraise"}),
-        ({"outro_bars": 3}, {"extend", "render", "mixdown", "appraise"}),
+        ({"voice": "world"}, {"convert", "mix", "track_f0", "measure"}),
+        ({"backing": "transcribed"}, {"extend", "render", "mix", "measure"}),
+        ({"outro_bars": 3}, {"extend", "render", "mix", "measure"}),
     ],
 )
 def test_a_changed_choice_runs_what_depends_on_it_and_nothing_else(first, song, tmp_path, choices, again):
@@ -205,11 +205,10 @@ def test_a_changed_choice_runs_what_depends_on_it_and_nothing_else(first, song, 
 
 
 def test_a_changed_setting_of_one_stage_runs_what_depends_on_it(first, song, tmp_path):
-    from flows.options import StageSettings, with_options
 
-    settings = with_options(StageSettings(), ["master.target_lufs=-18"])
+    settings = ["master.target_lufs=-18"]
     made = remixed(song, tmp_path, settings=settings)
-    assert computed(made) == {"mixdown", "appraise"}
+    assert computed(made) == {"mix", "measure"}
     assert made.loudness_lufs == pytest.approx(-18, abs=0.5)
 
 
@@ -221,7 +220,7 @@ def test_an_instrumental_is_remixed_without_a_voice(tmp_path):
     assert (made.folder / "mix.wav").is_file()
     assert any("No vocals were found" in note for note in made.notes)
     assert not (made.folder / "stems" / "new_voice.flac").exists()
-    assert "revoice" not in {stage.name for stage in made.stages}
+    assert "convert" not in {stage.name for stage in made.stages}
     mix = soundfile.read(made.folder / "mix.wav")[0].mean(1)
     alike = float(np.corrcoef(mix[: band.shape[1]], band.mean(0))[0, 1])
     assert alike > 0.8, "it is the band that is heard"
@@ -263,7 +262,7 @@ def test_killed_inside_any_stage_the_next_run_repeats_that_stage_alone(first, so
         result = killed_in(stage, song, tmp_path / "out", tmp_path / "home")
         assert result.returncode == -signal.SIGKILL, result.stderr
         at = {line.split()[1] for line in result.stdout.splitlines() if line.startswith("at ")}
-        assert not at & (done - {"follow_pitch"}), "a finished stage was computed again"  # it follows two voices
+        assert not at & (done - {"track_f0"}), "a finished stage was computed again"  # it follows two voices
         done |= {path.name.partition("-")[0] for path in (tmp_path / "home" / "results").glob("*")}
         assert stage not in done
     result = killed_in("no stage", song, tmp_path / "out", tmp_path / "home")
@@ -286,7 +285,7 @@ def test_two_processes_on_one_song_compute_each_stage_once(first, song, tmp_path
         one, two = pool.map(run, (1, 2))
     names = one + two
     assert sorted(set(names)) == sorted(STAGES)
-    assert len(names) == len(set(names)) + names.count("follow_pitch") - 1
+    assert len(names) == len(set(names)) + names.count("track_f0") - 1
 
 
 def test_a_run_that_computes_nothing_has_no_need_of_torch():

@@ -19,7 +19,7 @@ def nothing_computed(monkeypatch):
     def computed(*inputs: object, **options: object) -> None:
         pytest.fail("something was computed")
 
-    for stage in ("ingest", "separate", "extend", "revoice", "render", "mix_takes"):
+    for stage in ("ingest", "separate", "extend", "convert", "render", "mix_takes"):
         monkeypatch.setattr(single_stages, stage, computed)
     monkeypatch.setattr(single_stages, "find_voice", lambda name: name)
     monkeypatch.setattr(single_stages, "consent", lambda voice: Consent)
@@ -40,7 +40,7 @@ def midi(tmp_path):
         ("separate_file", ("song.wav",)),
         ("transcribe_file", ("song.wav",)),
         ("extend_midi", ("song.mid",)),
-        ("revoice_file", ("lead.wav",)),
+        ("convert_file", ("lead.wav",)),
         ("render_midi", ("song.mid",)),
         ("mix_files", ("voice.wav", "band.wav")),
     ],
@@ -73,15 +73,16 @@ def test_a_nearly_empty_prompt_is_said(midi, monkeypatch, capsys, home):
     one = midi.with_name("one.mid")
     one.write_bytes(to_midi(Score((Track("other", 0, False, (Note(0.0, 0.5, 60, 80),)),)), sheet.grid))
     with pytest.raises(Reached):
-        single_stages.extend_midi.fn(midi, midi.with_name("more.mid"), 1)
+        single_stages.extend_midi.fn(midi, midi.with_name("more.mid"), bars=1)
     assert capsys.readouterr().err == ""
     with pytest.raises(Reached):
-        single_stages.extend_midi.fn(one, midi.with_name("more.mid"), 1)
+        single_stages.extend_midi.fn(one, midi.with_name("more.mid"), bars=1)
     assert capsys.readouterr().err.startswith("Almost no notes were heard; the song was played on from its key")
 
 
 def test_stems_are_made_in_the_precision_that_auto_stands_for(monkeypatch, home):
-    from flows.options import StageSettings, with_options
+    from flows.options import RemixOptions
+    from flows.remix import Context
     from models.separation import precision
 
     given = []
@@ -92,7 +93,7 @@ def test_stems_are_made_in_the_precision_that_auto_stands_for(monkeypatch, home)
 
     monkeypatch.setattr(single_stages, "separate", asked)
     monkeypatch.setattr(precision, "_CPU", Path("/nowhere"))
-    settings = with_options(StageSettings(), ["separate.precision=auto"])
+    options = RemixOptions(settings=["separate.precision=auto"], device="cpu")
     with pytest.raises(Reached):
-        single_stages._apart(None, "band-mask", "lead-backing", 0, "cpu", settings)
+        single_stages._separated(None, Context.of(options))
     assert [one.precision for one in given] == ["float32"]

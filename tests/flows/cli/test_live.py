@@ -19,8 +19,8 @@ def test_a_run_that_is_over_hears_nothing_of_the_next_one(terminal):
     told = first.file.getvalue()
     assert "separate" in told
     with suppress(KeyError), shown(second):
-        progress.tell("mixdown", 0.5)
+        progress.tell("mix", 0.5)
         raise KeyError
-    assert "mixdown" in second.file.getvalue()
+    assert "mix" in second.file.getvalue()
     assert first.file.getvalue() == told
     assert progress._listeners == before

@@ -81,7 +81,7 @@ def test_one_bad_file_stops_no_other_and_each_is_named(client, tmp_path, capsys)
     songs = [sound(tmp_path / "one.wav"), tmp_path / "none.wav", tmp_path, sound(tmp_path / "two.wav", seconds=1.0)]
     with pytest.raises(BadInput) as refused:
         submit(songs, voice="none")
-    assert [run.name for run in client.known] == ["one sung by none", "two sung by none"]
+    assert [run.name for run in client.known] == ["one (none)", "two (none)"]
     assert [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()] == [r.name for r in client.known]
     assert [line.split(" ")[0] for line in str(refused.value).splitlines()] == [str(songs[1]), str(tmp_path)]
 
@@ -97,7 +97,7 @@ def test_one_bad_file_stops_no_other_and_each_is_named(client, tmp_path, capsys)
 )
 def test_following_prints_one_document_and_ends_as_the_runs_did(client, tmp_path, capsys, ends, error):
     songs = [sound(tmp_path / f"{n}.wav", seconds=1.0 + n) for n in range(len(ends))]
-    client.ends = {f"{n} sung by none": end for n, end in enumerate(ends)}
+    client.ends = {f"{n} (none)": end for n, end in enumerate(ends)}
     if error:
         with pytest.raises(error) as ended:
             submit(songs, voice="none", follow=True, as_json=True)

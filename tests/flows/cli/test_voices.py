@@ -48,20 +48,20 @@ def test_a_voice_is_added_shown_and_removed_with_what_it_sang(given: Path, home:
     shown = json.loads(remix("show", "ada", "--json"))
     assert (shown["consent_who"], shown["consent_until"], shown["engine"]) == ("Ada", "2099-01-31", "world")
     assert {row["voice"] for row in json.loads(remix("list", "--json"))} >= {"ada", "lj", "knn", "world"}
-    record = home / "results" / "revoice-1"
+    record = home / "results" / "convert-1"
     record.parent.mkdir()
     record.write_text("{}")
-    voice_results.mark("revoice-1", {"voice": "ada"}, [], [])
+    voice_results.mark("convert-1", {"voice": "ada"}, [], [])
     remix("remove", "ada")
     assert "ada" not in voices()
     assert not record.exists()
 
 
 def a_kept_result(home: Path, voice: str) -> Path:
-    record = home / "results" / "revoice-1"
+    record = home / "results" / "convert-1"
     record.parent.mkdir(exist_ok=True, parents=True)
     record.write_text("{}")
-    voice_results.mark("revoice-1", {"voice": voice}, [], [])
+    voice_results.mark("convert-1", {"voice": voice}, [], [])
     return record
 
 
@@ -80,7 +80,7 @@ def test_what_a_voice_sang_goes_also_where_its_card_or_all_of_it_is_gone(given: 
 
 
 def test_a_revoked_voice_is_refused_and_what_it_sang_is_deleted(given: Path, home: Path) -> None:
-    from flows.deployments.forms import Form
+    from flows.options import RemixOptions
 
     record = a_kept_result(home, "lj")
     with pytest.raises(BadInput, match="shipped"):
@@ -92,7 +92,7 @@ def test_a_revoked_voice_is_refused_and_what_it_sang_is_deleted(given: Path, hom
     assert rows["lj"] == f"revoked on {date.today()}"
     assert rows["world"] != rows["lj"]
     with pytest.raises(BadInput, match="revoked"):
-        Form(voice="lj").choices()
+        RemixOptions(voice="lj").check_registered()
     with pytest.raises(BadInput, match="There is no voice named 'nobody'"):
         remix("revoke", "nobody")
 
@@ -170,7 +170,7 @@ def test_a_shipped_voice_is_shown_with_its_compass_and_ground() -> None:
     [
         (("--size", "full"), "Only --engine so-vits-svc has a full size"),
         (("--engine", "so-vits-svc", "--size", "full", "--steps", "50"), "--epochs, not for --steps"),
-        (("--engine", "so-vits-svc", "--epochs", "5", "--base", "none"), "full has --epochs, --base"),
+        (("--engine", "so-vits-svc", "--epochs", "5", "--base", "none"), "full has --base, --epochs"),
     ],
 )
 def test_options_of_another_kind_of_voice_are_refused(given: Path, words: tuple[str, ...], reason: str) -> None:

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from flows.deployments.batch import Outcome, batch_remix, outcomes
-from flows.options import Choices
+from flows.options import RemixOptions
 from models.audio.encode import write_wav
 from models.core.errors import BadInput
 from models.synthesis.example_song import example_song
@@ -42,7 +42,7 @@ def test_one_failure_stops_no_other_and_no_more_work_at_once_than_allowed(tmp_pa
             raise RuntimeError("a fault")
         return Outcome(upload.title, "remixed")
 
-    found = outcomes(songs, Choices(voice="none"), remix, at_once=2)
+    found = outcomes(songs, RemixOptions(voice="none"), remix, at_once=2)
     assert [outcome.state for outcome in found] == ["remixed", "failed", "failed", "remixed"]
     assert found[1].why.startswith("1.wav")
     assert found[2].why == "RuntimeError: a fault"
@@ -58,7 +58,7 @@ def test_a_bar_that_cannot_be_drawn_ends_no_batch(tmp_path, monkeypatch):
     monkeypatch.setattr(batch, "create_progress_artifact", away)
     monkeypatch.setattr(batch, "update_progress_artifact", away)
     song = sound(tmp_path / "song.wav")
-    found = outcomes([song], Choices(voice="none"), lambda upload: Outcome(upload.title, "remixed"), at_once=1)
+    found = outcomes([song], RemixOptions(voice="none"), lambda upload: Outcome(upload.title, "remixed"), at_once=1)
     assert [outcome.state for outcome in found] == ["remixed"]
 
 

@@ -1,9 +1,9 @@
 """prefect.yaml's deployments: each has a form for people, and none of its parameters can be a path or a URL."""
 
+import inspect
 import os
 import subprocess
 import sys
-from dataclasses import fields
 from importlib import import_module
 from typing import Any
 
@@ -11,9 +11,9 @@ import pytest
 import yaml
 from prefect.utilities.callables import parameter_schema
 
-from flows.deployments.forms import Form, check_names, settings_of
 from flows.deployments.remix import marker_of
-from flows.options import Choices
+from flows.options import RemixOptions
+from flows.parameters import described, range_of
 from flows.service.deployments import POOLS, ROOT
 from models.core.errors import BadInput
 
@@ -52,38 +52,45 @@ def test_each_parameter_has_words_and_where_it_is_a_name_its_form(deployment):
 
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "http://x/y", "weights/separator/x.safetensors", "own.th"])
 def test_names_are_of_what_is_installed(name):
-    for choice in ("voice", "backing_voice", "separator", "splitter", "transformer"):
+    for option in ("voice", "backing_voice", "separator", "splitter", "transformer", "soundfont"):
         with pytest.raises(BadInput, match="There is no"):
-            check_names(Choices(**{choice: name}))
-    with pytest.raises(BadInput, match="There is no SoundFont"):
-        settings_of(name, [])
+            RemixOptions(**{option: name}).check_registered()
     with pytest.raises(BadInput, match="by its name in the folder soundfonts"):
-        settings_of("built-in", [f"render.soundfont={name}"])
+        RemixOptions(settings=[f"render.soundfont={name}"]).check_registered()
 
 
-def test_all_that_a_remix_can_be_given_is_in_the_forms_and_in_the_commands(home):
-    import inspect
-
+def test_every_option_of_a_remix_is_in_the_forms_and_in_the_commands(home):
     from flows.cli.batches import add
+    from flows.cli.run import run
     from flows.cli.submit import submit
+    from flows.remix import remix
 
-    chosen = {f.name for f in fields(Choices)} - {"settings"}
-    assert chosen < {f.name for f in fields(Form)}
+    options = set(RemixOptions.model_fields)
     for name in ("remix", "batch-remix"):
         deployment = next(d for d in DEPLOYMENTS if d["name"] == name)
-        assert {f.name for f in fields(Form)} <= set(parameter_schema(the_flow(deployment)).properties)
-    for command in (submit, add):
-        assert {f.name for f in fields(Form)} <= set(inspect.signature(command).parameters)
-    assert Form(voice="world", seed=3, options=["master.target_lufs=-16"]).choices().settings.master.target_lufs == -16
-    with pytest.raises(BadInput, match="SoundFont"):
-        Form(soundfont="/etc/passwd").choices()
+        assert options <= set(parameter_schema(the_flow(deployment)).properties)
+    for function in (run, submit, add, remix.fn):
+        assert options <= set(inspect.signature(function).parameters)
+
+
+@pytest.mark.parametrize("name", RemixOptions.model_fields)
+def test_a_form_shows_an_options_words_range_and_choices_as_they_are_written_once(name):
+    field = RemixOptions.model_fields[name]
+    deployment = next(d for d in DEPLOYMENTS if d["name"] == "remix")
+    shown = parameter_schema(the_flow(deployment)).model_dump()["properties"][name]
+    assert shown["description"].split() == described(field).split()
+    assert shown["default"] == field.get_default(call_default_factory=True)
+    low, high = range_of(field)
+    if low is not None:
+        limits = shown if "minimum" in shown else shown["anyOf"][0]
+        assert (limits["minimum"], limits["maximum"]) == (low, high)
 
 
 def test_a_remix_is_known_by_its_sound_and_choices_and_not_by_its_device(home):
-    one = marker_of("a" * 64, Choices(voice="world"))
-    assert one == marker_of("a" * 64, Choices(voice="world", device="cuda"))
-    assert one != marker_of("b" * 64, Choices(voice="world"))
-    assert one != marker_of("a" * 64, Choices(voice="world", seed=1))
+    one = marker_of("a" * 64, RemixOptions(voice="world"))
+    assert one == marker_of("a" * 64, RemixOptions(voice="world", device="cuda"))
+    assert one != marker_of("b" * 64, RemixOptions(voice="world"))
+    assert one != marker_of("a" * 64, RemixOptions(voice="world", seed=1))
 
 
 def test_secrets_come_from_files_and_a_missing_one_is_said(tmp_path, monkeypatch):

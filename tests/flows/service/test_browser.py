@@ -51,7 +51,7 @@ def test_a_song_is_watched_in_the_ui_from_its_progress_to_its_pictures(tmp_path)
         (run,) = served.told("submit", str(song), "--voice", "world", "--outro-bars", "2")
         log_in(tab, run["page"].split("/runs/")[0])
         tab.call("Page.navigate", url=run["page"])
-        tab.until(f"{TEXT}.includes('a song sung by world')", PATIENCE_S)
+        tab.until(f"{TEXT}.includes('a song (world)')", PATIENCE_S)
         tab.until(f"{TEXT}.includes('Running')", PATIENCE_S)
         open_tab(tab, "Artifacts")
         seen: dict[str, set[float]] = {}

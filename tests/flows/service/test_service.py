@@ -49,7 +49,7 @@ def over(served: Service, songs: list[Path], broken: Path):
 
 def test_songs_are_remixed_and_a_bad_one_fails_with_its_reason_once(served, over, tmp_path):
     assert [run["state"] for run in over] == ["Completed", "Completed", "Failed"], over
-    assert over[0]["name"] == "first sung by none"
+    assert over[0]["name"] == "first (none)"
     assert over[2]["message"].startswith("broken.wav is truncated")
     assert over[2]["message"].count(".") <= 4
     shown = served.told("runs", "show", over[2]["id"])
@@ -111,12 +111,10 @@ def test_a_batch_skips_what_is_done_and_one_failure_stops_nothing(served, over, 
     assert (row["every"], row["paused"]) == ("0 2 * * *", False)
     assert row["time zone"]
     assert served.remix("batch", "run", "nightly").returncode == 0
-    (batch,) = (run["id"] for run in served.told("runs") if run["name"] == "nightly sung by none")
+    (batch,) = (run["id"] for run in served.told("runs") if run["name"] == "nightly (none)")
     served.until_running(batch)  # of two that wait, either may be the first
     assert served.remix("batch", "run", "nightly").returncode == 0
-    (second,) = (
-        run["id"] for run in served.told("runs") if run["name"] == "nightly sung by none" and run["id"] != batch
-    )
+    (second,) = (run["id"] for run in served.told("runs") if run["name"] == "nightly (none)" and run["id"] != batch)
     served.remix("batch", "pause", "nightly")
     assert served.told("batch", "list")[0]["paused"]
     runs = served.until_over([batch, second])
@@ -148,7 +146,7 @@ def test_a_dead_workers_run_is_taken_up_and_finished_stages_are_not_done_again(s
     (run,) = served.submit(song, choices=("--voice", "world", "--outro-bars", "1"))
     while not any(row.get("stage") == "separate" for row in served.engine_log()[before:]):
         time.sleep(0.1)
-    while not any(row.get("stage") == "part_voices" for row in served.engine_log()[before:]):
+    while not any(row.get("stage") == "split_vocals" for row in served.engine_log()[before:]):
         time.sleep(0.1)
     served.kill("worker")
     died = time.monotonic()

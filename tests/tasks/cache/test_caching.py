@@ -18,7 +18,7 @@ from tasks.cache.caching import results_folder, stage
 from tasks.cache.collecting import collect, damaged, stats
 from tasks.cache.in_use import in_use
 from tasks.cache.store import Store
-from tasks.runs.stage_log import ledger
+from tasks.runs.stage_log import stage_log
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "home")
 
@@ -53,7 +53,7 @@ def both(gain: float = 2.0, seconds: float = 1.0, device: str = "cpu", level: fl
 
 @flow
 def both_in_a_flow():
-    return both(), ledger(str(flow_run.id))
+    return both(), stage_log(str(flow_run.id))
 
 
 @dataclass(frozen=True)

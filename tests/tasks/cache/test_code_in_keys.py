@@ -61,10 +61,10 @@ def in_key(stage: str, inputs: dict[str, Any]) -> set[str]:
 
 def calls(example: Example) -> dict[str, dict[str, Any]]:
     """A call of every stage: the remix's, and of the two that it has no use for."""
-    take = (example.inputs["mixdown"]["band"].takes[0],)
-    mixing = {name: example.inputs["mixdown"][name] for name in ("settings", "mastering")}
+    take = (example.inputs["mix"]["band"].takes[0],)
+    mixing = {name: example.inputs["mix"][name] for name in ("settings", "mastering")}
     return example.inputs | {
-        "transpose": {"audio": example.inputs["listen"]["bass"], "semitones": 1},
+        "transpose": {"audio": example.inputs["analyse"]["bass"], "semitones": 1},
         "mix_takes": {"voices": take, "backing": take, **mixing},
     }
 
@@ -80,7 +80,7 @@ def test_a_key_holds_the_code_that_its_stage_executes_and_no_other(example: Exam
 
 @pytest.mark.parametrize("voice", ["world", "knn"])
 def test_a_key_holds_the_engine_of_the_voice_that_sings(example: Example, tmp_path: Path, voice: str):
-    inputs = example.inputs["revoice"] | {"voice": voice}
-    keyed, ran = in_key("revoice", inputs), executed("revoice", inputs, example.store, tmp_path)
+    inputs = example.inputs["convert"] | {"voice": voice}
+    keyed, ran = in_key("convert", inputs), executed("convert", inputs, example.store, tmp_path)
     assert {n for n in ran["loaded"] if n.startswith("models")} <= keyed <= ran["before"] | ran["loaded"]
-    assert keyed != in_key("revoice", example.inputs["revoice"])
+    assert keyed != in_key("convert", example.inputs["convert"])

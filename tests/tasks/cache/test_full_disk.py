@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.service, pytest.mark.timeout(1200)]
 
 ROOM_BYTES = 512 << 20
 LEFT_BYTES = 36 << 20
-"""Less than the two clips that `part_voices` leaves of 60 s (42 MB), more than all that a song of 4 s leaves."""
+"""Less than the two clips that `split_vocals` leaves of 60 s (42 MB), more than all that a song of 4 s leaves."""
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from models.core.errors import BadInput
 from models.core.types import Clip
 from tasks.cache import voice_results
 from tasks.cache.store import Store
-from tasks.stages.convert import revoice
+from tasks.stages.convert import convert
 
 RECORD = Consent("Ada", "Ada", date(2026, 1, 31), "my own songs", "permission", "a letter")
 
@@ -34,14 +34,14 @@ def keep(key: str, home: Path) -> Path:
 def test_all_that_a_voice_sang_goes_with_it_and_the_rest_stays(home: Path) -> None:
     lead, band, new, other = (a_clip(i) for i in range(4))
     mix, master = a_clip(4), a_clip(5)
-    records = {key: keep(key, home) for key in ("revoice-1", "mixdown-1", "appraise-1", "revoice-2", "render-1")}
-    voice_results.mark("revoice-1", {"voice": "ada"}, [lead], [new])
-    voice_results.mark("mixdown-1", {}, [new, band], [mix])
-    voice_results.mark("appraise-1", {"made": mix}, [mix], [])
-    voice_results.mark("revoice-2", {"voice": "bob"}, [lead], [other])
+    records = {key: keep(key, home) for key in ("convert-1", "mix-1", "measure-1", "convert-2", "render-1")}
+    voice_results.mark("convert-1", {"voice": "ada"}, [lead], [new])
+    voice_results.mark("mix-1", {}, [new, band], [mix])
+    voice_results.mark("measure-1", {"made": mix}, [mix], [])
+    voice_results.mark("convert-2", {"voice": "bob"}, [lead], [other])
     voice_results.mark("render-1", {}, [], [master])
     assert voice_results.forget("ada") == 3
-    assert {key for key, path in records.items() if path.exists()} == {"revoice-2", "render-1"}
+    assert {key for key, path in records.items() if path.exists()} == {"convert-2", "render-1"}
     for clip, there in ((lead, True), (band, True), (other, True), (master, True), (new, False), (mix, False)):
         assert Store().path(clip).exists() is there
     assert voice_results.forget("ada") == 0
@@ -53,13 +53,13 @@ def test_what_was_sung_under_one_record_is_not_reused_under_another(home: Path, 
     (given / "voice.json").write_text((find_voice("world") / "voice.json").read_text())
     folder = add_voice("ada", given, RECORD)
     inputs = {"vocals": a_clip(0), "voice": "ada", "settings": RevoiceSettings(), "seed": 0, "device": "cpu"}
-    first = revoice.key(inputs)
-    assert revoice.key(inputs) == first
+    first = convert.key(inputs)
+    assert convert.key(inputs) == first
     write_consent(replace(RECORD, use="any songs"), folder)
-    assert revoice.key(inputs) != first
+    assert convert.key(inputs) != first
     revocation.revoke("ada")
     with pytest.raises(BadInput, match="revoked"):
-        revoice.key(inputs)
+        convert.key(inputs)
 
 
 def test_a_voice_that_is_loaded_already_is_refused_once_it_is_revoked(home: Path, tmp_path: Path) -> None:
@@ -68,17 +68,17 @@ def test_a_voice_that_is_loaded_already_is_refused_once_it_is_revoked(home: Path
     (given / "voice.json").write_text((find_voice("world") / "voice.json").read_text())
     folder = add_voice("ada", given, RECORD)
     vocals = a_clip(0)
-    assert revoice.fn(vocals, "ada", RevoiceSettings(), 0, "cpu").frames == vocals.frames
+    assert convert.fn(vocals, "ada", RevoiceSettings(), 0, "cpu").frames == vocals.frames
     record = (folder / "consent.toml").read_text()
     (folder / "consent.toml").write_text(record.replace("my own songs", "any songs"))
     with pytest.raises(BadInput, match="altered"):
-        revoice.fn(vocals, "ada", RevoiceSettings(), 0, "cpu")
+        convert.fn(vocals, "ada", RevoiceSettings(), 0, "cpu")
     remove_voice("ada")
     with pytest.raises(BadInput, match="no voice named 'ada'"):
-        revoice.fn(vocals, "ada", RevoiceSettings(), 0, "cpu")
+        convert.fn(vocals, "ada", RevoiceSettings(), 0, "cpu")
     ended = replace(RECORD, on=date(2025, 2, 1), until=date(2025, 3, 1))
     with pytest.raises(BadInput, match="ended"):
         add_voice("late", given, ended)
     write_consent(ended, add_voice("late", given, RECORD))
     with pytest.raises(BadInput, match="ended"):
-        revoice.fn(vocals, "late", RevoiceSettings(), 0, "cpu")
+        convert.fn(vocals, "late", RevoiceSettings(), 0, "cpu")

@@ -10,19 +10,19 @@ import pytest
 from models.conversion.voices import revocation
 from models.core.errors import BadInput
 from tasks.runs import publish
-from tasks.runs.provenance import Credits, Singer
+from tasks.runs.provenance import Provenance, Singer
 from tasks.runs.publish import published
 
 LJ, WORLD = Singer("lead", "lj", "public domain"), Singer("backing", "world", "no one's voice")
 
 
-def credits(*singers: Singer) -> Credits:
-    return Credits(singers, "band-mask", {}, {}, ())
+def provenance(*singers: Singer) -> Provenance:
+    return Provenance(singers, "band-mask", {}, {}, ())
 
 
 def publishing(out: Path, *singers: Singer) -> None:
     nothing = cast(Any, None)
-    published.fn(out / "no song.wav", out, nothing, nothing, credits(*singers), ())
+    published.fn(out / "no song.wav", out, nothing, nothing, provenance(*singers), ())
 
 
 @pytest.mark.parametrize("gone", ["lj", "world"])
@@ -47,7 +47,7 @@ def test_the_manifest_names_every_singer_and_ground(tmp_path: Path) -> None:
         mix=SimpleNamespace(loudness_lufs=-14.0, true_peak_dbtp=-1.0),
     )
     appraisal: Any = SimpleNamespace(numbers=SimpleNamespace(figures=()))
-    publish._write_manifest(tmp_path, Path("a.wav"), made, appraisal, credits(LJ, WORLD), (), {})
+    publish._write_manifest(tmp_path, Path("a.wav"), made, appraisal, provenance(LJ, WORLD), (), {})
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["voice"] == {"name": "lj and world", "ground": "lj: public domain; world: no one's voice"}
     assert manifest["singers"] == [
@@ -57,12 +57,12 @@ def test_the_manifest_names_every_singer_and_ground(tmp_path: Path) -> None:
 
 
 def test_the_tags_name_every_singer_once() -> None:
-    both = credits(LJ, WORLD)
+    both = provenance(LJ, WORLD)
     assert both.comment == "AI-converted voice: lj (public domain), world (no one's voice)"
     assert (both.voice, both.voice_ground) == ("lj and world", "lj: public domain; world: no one's voice")
-    behind = credits(WORLD)
+    behind = provenance(WORLD)
     assert behind.comment == "AI-converted voice: world (no one's voice)"
     assert (behind.voice, behind.voice_ground) == ("world", "no one's voice")
-    same = credits(LJ, Singer("backing", "lj", "public domain"))
+    same = provenance(LJ, Singer("backing", "lj", "public domain"))
     assert (same.voice, same.comment) == ("lj", "AI-converted voice: lj (public domain)")
-    assert (credits().voice, credits().comment) == ("", "")
+    assert (provenance().voice, provenance().comment) == ("", "")

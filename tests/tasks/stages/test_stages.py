@@ -36,8 +36,8 @@ def folder(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> It
         assert told("separate", "song.wav", *here) == stems
         assert told("transcribe", "song.wav", *here) == ["song.mid"]
         assert told("extend", "song.mid", "--bars", "2", *here) == ["song extended.mid"]
-        sung = "stems/lead_vocals sung by world.wav"
-        assert told("revoice", "stems/lead_vocals.flac", "--voice", "world", *here) == [sung]
+        sung = "stems/lead_vocals (world).wav"
+        assert told("convert", "stems/lead_vocals.flac", "--voice", "world", *here) == [sung]
         assert told("render", "song extended.mid") == ["song extended.wav"]
         assert told("mix", sung, "song extended.wav", "--out", "mix.wav") == ["mix.wav"]
         yield made
@@ -91,15 +91,15 @@ def test_it_is_written_down_and_played_on(folder):
 
 
 def test_somebody_else_sings_the_same_at_the_same_time(folder):
-    lead, sung = read(folder / "stems/lead_vocals.flac"), read(folder / "stems/lead_vocals sung by world.wav")
+    lead, sung = read(folder / "stems/lead_vocals.flac"), read(folder / "stems/lead_vocals (world).wav")
     assert len(sung) == len(lead)
     assert level(sung) > 1e-3
     assert abs(np.corrcoef(lead, sung)[0, 1]) < 0.9
-    assert "AI-converted voice" in soundfile.SoundFile(folder / "stems/lead_vocals sung by world.wav").comment
+    assert "AI-converted voice" in soundfile.SoundFile(folder / "stems/lead_vocals (world).wav").comment
 
 
 def test_the_score_sounds_and_the_mix_holds_it_and_the_voice(folder):
-    band, voice = read(folder / "song extended.wav"), read(folder / "stems/lead_vocals sung by world.wav")
+    band, voice = read(folder / "song extended.wav"), read(folder / "stems/lead_vocals (world).wav")
     mix = read(folder / "mix.wav")
     assert level(band[: round(SECONDS * RATE)]) > 1e-3
     assert level(band[round((SECONDS + 1) * RATE) :]) > 1e-3
