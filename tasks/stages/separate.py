@@ -9,8 +9,9 @@ import numpy as np
 from models.core import registry
 from models.core.types import Clip, Part, Stems, Voices
 from models.separation.checkpoints import load, network_modules, separator_digest, separator_path
-from models.separation.lead_backing import PartingSettings, company, kept_together
-from models.separation.separate import SplitSettings, split
+from models.separation.lead_backing import multi_voice_activity, reassign_solo_backing
+from models.separation.separate import split
+from models.separation.settings import PartingSettings, SplitSettings
 from models.separation.stems import check_sources, four_stems, parts_of_other
 from tasks.cache.caching import stage
 from tasks.cache.store import BLOCK_FRAMES, Store
@@ -66,9 +67,9 @@ def part_voices(vocals: Clip, splitter: str, settings: PartingSettings, seed: in
         return Voices(vocals, silence, silence)
     network = NETWORKS.kept(load, _splitter_path(splitter), device)
     source, watch = Store().source(vocals), stage_watch("part_voices")
-    believed = company(source, settings, watch.span(0.0, 0.1))
+    believed = multi_voice_activity(source, settings, watch.span(0.0, 0.1))
     blocks = split(source, network, settings, seed, device, watch.span(0.1, 1.0))
-    parts = kept_together(blocks, believed, vocals.sample_rate)
+    parts = reassign_solo_backing(blocks, believed, vocals.sample_rate)
     return Voices(*Store().put_together(parts, vocals.sample_rate))
 
 
