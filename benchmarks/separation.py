@@ -28,7 +28,8 @@ def ours(folder: Path, precision: str, batch: int, device: str) -> dict[str, flo
     from models.core.malloc import keep_freed
     from models.core.types import Wave
     from models.separation.checkpoints import load
-    from models.separation.separate import SplitSettings, split
+    from models.separation.separate import split
+    from models.separation.settings import SplitSettings
 
     keep_freed()  # as the command line and the engine do
     torch.set_num_threads(os.cpu_count() or 1)

@@ -10,7 +10,7 @@ from models.conversion import DEFAULT_VOICE
 from models.core import registry
 from models.core.errors import BadInput, unknown_name
 from models.core.validation import MOST_SEED
-from models.separation import ALL_LEAD
+from models.separation.settings import ALL_LEAD
 
 if TYPE_CHECKING:
     from flows.stage_settings import StageSettings

@@ -24,8 +24,8 @@ from models.core import registry
 from models.core.types import Band, Clip, Grid, Remixed, Score, Song, Stems, Take
 from models.core.writable import check_writable
 from models.generation import shortcomings
-from models.separation import ALL_LEAD
 from models.separation.checkpoints import network_modules, separator_digest, separator_path
+from models.separation.settings import ALL_LEAD
 from models.symbolic.score_ops import joined, with_track, without
 from tasks.cache.in_use import in_use
 from tasks.runs.provenance import Provenance

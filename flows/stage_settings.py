@@ -16,8 +16,7 @@ from models.core.errors import BadInput, unknown_name
 from models.generation import PlaySettings
 from models.mixing.mastering import MasterSettings
 from models.mixing.mixer import MixSettings
-from models.separation.lead_backing import PartingSettings
-from models.separation.separate import SplitSettings
+from models.separation.settings import PartingSettings, SplitSettings
 from models.synthesis.soundfont import RenderSettings
 from models.transcription.transcribe import ScoreSettings
 

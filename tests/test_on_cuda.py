@@ -23,10 +23,11 @@ from models.core.types import Samples, Wave
 from models.generation import PlaySettings, accompany, extend
 from models.generation import network as music_transformer
 from models.separation import overlap_add
-from models.separation.batching import packed
+from models.separation.batching import batched
 from models.separation.checkpoints import load as load_separator
 from models.separation.checkpoints import separator_path
-from models.separation.separate import SplitSettings, split
+from models.separation.separate import split
+from models.separation.settings import SplitSettings
 from models.symbolic.beat_map import carried_on
 from models.synthesis.example_song import example_song
 from tasks.cache.store import Store
@@ -156,7 +157,7 @@ def test_a_batch_too_big_for_the_device_is_halved_until_it_fits(pretended):
     assert sizes[:3] == [16, 8, 4]
     assert len(pretended.emptied) == 2
     assert max(pretended.emptied) < most / 30, "what the failed try had filled was free by then"
-    assert overlap_add._affordable(network, "cuda") == 1
+    assert overlap_add._batch_that_fits(network, "cuda") == 1
 
 
 def together(network: torch.nn.Module, settings: list[SplitSettings], wave: Wave) -> list[Samples]:
@@ -180,7 +181,7 @@ def test_songs_that_share_passes_keep_their_own_precision(tolerance):
     wave = noise(tiny_band_mask(), 3.0)
     settings = [SplitSettings(), SplitSettings(precision="bfloat16")] * 2
     exact = apart(tiny_band_mask(), "cuda", wave)
-    for one, found in zip(settings, together(packed(tiny_band_mask()), settings, wave), strict=True):
+    for one, found in zip(settings, together(batched(tiny_band_mask()), settings, wave), strict=True):
         off = np.abs(found - exact).max() / np.abs(exact).max()
         assert off < 10 * tolerance if one.precision == "float32" else 10 * tolerance < off < 0.02
 
@@ -190,7 +191,7 @@ def test_songs_that_fit_one_by_one_only_are_separated_all_the_same(pretended):
     pretended.total, pretended.most = 1 << 33, 0
     alone = apart(network, "cuda", wave)
     pretended.total = int(1.5 * pretended.most)
-    for found in together(packed(network), [SplitSettings()] * 4, wave):
+    for found in together(batched(network), [SplitSettings()] * 4, wave):
         near(found, alone, 1e-5)
 
 

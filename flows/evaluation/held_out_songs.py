@@ -13,7 +13,8 @@ import soundfile
 
 from flows.training.separator_data import band_stems, load_library, read
 from models.core.types import Samples
-from models.separation.training.mixtures import RATE, Library, at_usual_level, crop, in_room
+from models.separation.training.augmentation import add_reverb, at_usual_level, crop
+from models.separation.training.multitracks import SAMPLE_RATE, Library
 
 SECONDS = 20.0
 UNSEEN_BANDS = 100_000
@@ -25,7 +26,7 @@ SPREAD_DB = 3.0
 def rendered(library: Library, index: int) -> dict[str, Samples]:
     """A held-out band with a held-out voice in a room. Shapes: (2, frames)."""
     rng = np.random.default_rng((1, index))
-    frames = int(SECONDS * RATE)
+    frames = int(SECONDS * SAMPLE_RATE)
     band = library.bands[index % len(library.bands)]
     start = rng.random()
     stems = {name: crop(band.stems[name], rng, frames, 1.0, start) for name in ("drums", "bass", "other")}
@@ -37,7 +38,7 @@ def rendered(library: Library, index: int) -> dict[str, Samples]:
 def stranger(singer: Path, midi: Path, fonts: list[Path], index: int) -> dict[str, Samples]:
     """The singer of a recording before a band of its own seed. Shapes: (2, frames)."""
     rng = np.random.default_rng((2, index))
-    frames = int(SECONDS * RATE)
+    frames = int(SECONDS * SAMPLE_RATE)
     band = band_stems(midi, fonts, UNSEEN_BANDS + index)
     stems = {name: crop(stem, rng, frames, 1.0, 0.5) for name, stem in band.items()}
     return _with_vocals(stems, crop(read(singer).T[:1], rng, frames, 1.0, rng.random()), rng)
@@ -45,7 +46,7 @@ def stranger(singer: Path, midi: Path, fonts: list[Path], index: int) -> dict[st
 
 def _with_vocals(stems: dict[str, Samples], dry: Samples, rng: np.random.Generator) -> dict[str, Samples]:
     """The stems and vocals in a room, each about as loud as in a usual song, and all of it below full scale."""
-    whole = stems | {"vocals": in_room(dry, rng)}
+    whole = stems | {"vocals": add_reverb(dry, rng)}
     whole = {name: at_usual_level(stem, name, rng, SPREAD_DB) for name, stem in whole.items()}
     peak = float(np.abs(np.sum(list(whole.values()), axis=0)).max())
     return {name: stem * np.float32(0.9 / peak) for name, stem in whole.items()}
@@ -55,7 +56,7 @@ def write(stems: dict[str, Samples], folder: Path) -> None:
     """Each stem as 16-bit FLAC."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, stem in stems.items():
-        soundfile.write(folder / f"{name}.flac", stem.T, RATE, "PCM_16")
+        soundfile.write(folder / f"{name}.flac", stem.T, SAMPLE_RATE, "PCM_16")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ import numpy as np
 
 from models.core.types import Score, Track, Wave
 from models.separation.checkpoints import load, separator_path
-from models.separation.separate import SplitSettings, split
+from models.separation.separate import split
+from models.separation.settings import SplitSettings
 from models.separation.stems import STEMS, check_sources, four_stems
 from models.synthesis.example_song import ExampleSong, example_song
 from models.transcription.evaluation.pieces import Piece, pieces, rendered

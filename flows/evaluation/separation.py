@@ -14,7 +14,7 @@ import numpy as np
 
 from models.core.errors import BadInput
 from models.core.types import Samples, Wave
-from models.separation.evaluation.scores import SourceScores, even_shares, ideal_ratio_masks, scores
+from models.separation.evaluation.scores import SourceScores, equal_split, ideal_ratio_masks, scores
 from models.separation.stems import STEMS, check_sources, parts_of_other
 
 RATE = 44100
@@ -63,7 +63,7 @@ def trials(
         expected(np.zeros((len(STEMS), 2, 0), np.float32), sources)
     for song in songs:
         for name in BASELINES:
-            estimate = even_shares(song.truth.sum(axis=0), 4) if name == BASELINES[0] else ideal_ratio_masks(song.truth)
+            estimate = equal_split(song.truth.sum(axis=0), 4) if name == BASELINES[0] else ideal_ratio_masks(song.truth)
             for score in scores(STEMS, song.truth, estimate, RATE, bss_eval):
                 yield Trial(song.name, name, score)
         for name, network in networks.items():
@@ -80,10 +80,10 @@ def folder_songs(folders: Sequence[Path]) -> Iterator[KnownSong]:
 
 def own_songs(count: int) -> Iterator[KnownSong]:
     """Songs that need no data: the project's example song and variations of it, sung by its synthetic singers."""
-    from models.separation.evaluation.songs import own_song
+    from models.separation.evaluation.songs import synthetic_song
 
     for seed in range(count):
-        yield KnownSong(f"example {seed}", own_song(seed, OWN_SECONDS))
+        yield KnownSong(f"example {seed}", synthetic_song(seed, OWN_SECONDS))
 
 
 def present() -> list[str]:
@@ -116,7 +116,8 @@ def true_stems(folder: Path) -> Samples:
 
 def separated(network: Any, mix: Samples, device: str) -> tuple[list[str], Samples]:
     """What a separator makes of a mix: its sources' names and their waves, (sources, 2, frames)."""
-    from models.separation.separate import SplitSettings, split
+    from models.separation.separate import split
+    from models.separation.settings import SplitSettings
 
     blocks = list(split(Wave(mix, RATE), network, SplitSettings(), 0, device))
     return list(network.sources), np.concatenate(blocks, axis=2)

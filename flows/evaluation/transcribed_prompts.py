@@ -111,7 +111,8 @@ def transcribed(song: Wave, grid: Grid, separator: str) -> tuple[Score, tuple[st
     from models.analysis.analyse import chords_on
     from models.analysis.f0 import PitchSettings, track_f0
     from models.separation.checkpoints import load, separator_path
-    from models.separation.separate import SplitSettings, split
+    from models.separation.separate import split
+    from models.separation.settings import SplitSettings
     from models.separation.stems import STEMS, four_stems
     from models.transcription.transcribe import write_down
 

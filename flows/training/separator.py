@@ -18,7 +18,7 @@ from models.core.malloc import keep_freed
 
 if TYPE_CHECKING:
     from models.separation.training.loop import Learner
-    from models.separation.training.mixtures import Library
+    from models.separation.training.multitracks import Library
 
 NETWORKS = ("band-mask", "lead-backing", "mask-cnn")
 RATES = {"band-mask": 1e-3, "lead-backing": 1e-3, "mask-cnn": 5e-4}
@@ -79,9 +79,10 @@ def learners(
     from models.separation.training import losses, mixtures
     from models.separation.training import mask_cnn as cnn_learning
     from models.separation.training.loop import Learner
+    from models.separation.training.multitracks import SAMPLE_RATE
 
     network = built(network_name, seed)
-    frames = int(CROP_S * mixtures.RATE)
+    frames = int(CROP_S * SAMPLE_RATE)
     source = mixtures.vocal_mixture if network_name == "lead-backing" else mixtures.mixture
     examples = [source(unseen, np.random.default_rng(n), frames) for n in range(24)]
     fours = [examples[n : n + 4] for n in range(0, 24, 4)]
@@ -93,8 +94,8 @@ def learners(
         learner = Learner(network, draw, prepare, loss, cnn_learning.adam)
         return learner, partial(cnn_learning.held_out_loss, network, judged)
     pair = (2, 0) if network_name == "lead-backing" else (1, 2)
-    judging = losses.Judging(pair, EMPHASIS[network_name], precision)
-    powers, error = partial(losses.powers_of, network), partial(losses.loss, network, judging)
+    judging = losses.LossSettings(pair, EMPHASIS[network_name], precision)
+    powers, error = partial(losses.spectral_powers, network), partial(losses.loss, network, judging)
     unheard = [powers(four) for four in fours]
     return Learner(network, draw, powers, error), partial(losses.held_out_sdrs, network, pair, unheard)
 
@@ -125,23 +126,23 @@ def built(network_name: str, seed: int):  # type: ignore[no-untyped-def]
 
     from models.separation.networks.band_mask import BandMask
     from models.separation.networks.mask_cnn import MaskCnn
-    from models.separation.training.mixtures import SOURCES, VOICES
+    from models.separation.training.multitracks import SOURCES, VOICES
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if network_name == "mask-cnn":
             return MaskCnn()
         if network_name == "band-mask":
-            return BandMask(SOURCES, temperature=1.2, places=True)
+            return BandMask(SOURCES, temperature=1.2, wiener=True)
         return BandMask(VOICES, width=256, keep="lead_vocals", share=0.03)
 
 
 def trained(network_name: str, run: Path):  # type: ignore[no-untyped-def]
     """The network with the averaged weights of the run's checkpoint."""
-    from models.separation.training.loop import averaged
+    from models.separation.training.loop import ema_weights
 
     network = built(network_name, 0)
-    network.load_state_dict(averaged(run / "checkpoint.pt"))
+    network.load_state_dict(ema_weights(run / "checkpoint.pt"))
     return network.eval()
 
 

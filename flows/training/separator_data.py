@@ -9,9 +9,9 @@ import soundfile
 import soxr
 
 from models.core.types import Samples
-from models.separation.training.mixtures import RATE, Library, Piece, Stem
-from models.separation.training.renderings import band
-from models.separation.training.sung_speech import sung as sung_from
+from models.separation.training.multitracks import SAMPLE_RATE, Library, Multitrack, Stem
+from models.separation.training.renderings import render_band
+from models.separation.training.sung_speech import speech_to_singing
 
 HELD_OUT_SONG = "3_sodium"
 STEMS = ("drums", "bass", "other", "lead_vocals", "backing_vocals")
@@ -40,8 +40,8 @@ def decode_voices(data: Path, work: Path) -> None:
 def read(path: Path) -> Stem:
     """A sound file as int16 at 44.1 kHz. Shape: (frames, channels)."""
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    if rate != RATE:
-        samples = soxr.resample(samples, rate, RATE)
+    if rate != SAMPLE_RATE:
+        samples = soxr.resample(samples, rate, SAMPLE_RATE)
     whole: Stem = (np.clip(samples, -1, 1) * 32767).astype(np.int16)
     return whole
 
@@ -67,13 +67,13 @@ def _is_held(name: str) -> bool:
     return name.endswith("shv_c_126") or (name.startswith(("band", "sung")) and int(digits[-4:] or 1) % 10 == 0)
 
 
-def _piece(folder: Path) -> Piece:
+def _piece(folder: Path) -> Multitrack:
     stems = {p.stem: np.load(p, mmap_mode="r") for p in sorted(folder.glob("*.npy"))}
-    return Piece(folder.name, stems, bass_hidden="bass" not in stems)
+    return Multitrack(folder.name, stems, bass_hidden="bass" not in stems)
 
 
-def _solo(path: Path) -> Piece:
-    return Piece(path.stem, {"lead_vocals": np.load(path, mmap_mode="r")}, wet="etv_" in path.stem)
+def _solo(path: Path) -> Multitrack:
+    return Multitrack(path.stem, {"lead_vocals": np.load(path, mmap_mode="r")}, wet="etv_" in path.stem)
 
 
 def _by_voice(folder: Path) -> dict[str, list[Path]]:
@@ -92,8 +92,8 @@ def _strung(files: list[Path]) -> Stem:
         mono = read(path).astype(np.float32).mean(axis=1)
         level = np.sqrt(np.square(mono).mean())
         if level > 30:
-            parts += [mono * min(2500 / level, 30000 / np.abs(mono).max()), np.zeros(RATE // 10, np.float32)]
-    return np.concatenate(parts or [np.zeros(RATE, np.float32)])[None].astype(np.int16)
+            parts += [mono * min(2500 / level, 30000 / np.abs(mono).max()), np.zeros(SAMPLE_RATE // 10, np.float32)]
+    return np.concatenate(parts or [np.zeros(SAMPLE_RATE, np.float32)])[None].astype(np.int16)
 
 
 def _kept(path: Path, make: Callable[[], Stem]) -> None:
@@ -123,7 +123,7 @@ def band_stems(midi: Path, fonts: list[Path], seed: int) -> dict[str, Stem]:
     tunes = sorted((midi / "nottingham").rglob("*.mid"))
     drummers = sorted((midi / "groove").rglob("*.mid"))
     pieces = (pop, pop, tracks, pop, tracks, tunes)[seed % 6]
-    return band(pieces, drummers, fonts, seed=seed)
+    return render_band(pieces, drummers, fonts, seed=seed)
 
 
 def make_singing(work: Path, count: int) -> None:
@@ -136,9 +136,9 @@ def make_singing(work: Path, count: int) -> None:
             rng = np.random.default_rng((2, index))
             group = dry if dry and rng.random() < 0.6 else speakers
             speech = np.load(group[int(rng.integers(len(group)))], mmap_mode="r")[0]
-            start = int(rng.random() * max(len(speech) - 10 * RATE, 0))
-            passage = speech[start : start + 10 * RATE].astype(np.float32) / 32768
-            _kept(target, partial(_int16, sung_from(passage, RATE, rng)))
+            start = int(rng.random() * max(len(speech) - 10 * SAMPLE_RATE, 0))
+            passage = speech[start : start + 10 * SAMPLE_RATE].astype(np.float32) / 32768
+            _kept(target, partial(_int16, speech_to_singing(passage, SAMPLE_RATE, rng)))
 
 
 def _int16(mono: Samples) -> Stem:

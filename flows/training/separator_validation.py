@@ -11,9 +11,11 @@ from flows.training.separator_data import load_library
 from models.audio.reverb import room
 from models.core.types import Samples, Wave
 from models.separation.evaluation.metrics import frame_sdrs_db, sdr_db
-from models.separation.lead_backing import PartingSettings, company, kept_together
+from models.separation.lead_backing import multi_voice_activity, reassign_solo_backing
 from models.separation.separate import split
-from models.separation.training.mixtures import RATE, Library, Piece, crop
+from models.separation.settings import PartingSettings
+from models.separation.training.augmentation import crop
+from models.separation.training.multitracks import SAMPLE_RATE, Library, Multitrack
 
 ROOMS = 12
 WET_DB = (-10.0, -2.0)
@@ -29,7 +31,7 @@ def judged(network_name: str, network: torch.nn.Module, work: Path) -> dict[str,
     estimate = _estimated(network, mix)
     figures = {name: sdr_db(truth[row], estimate[row]) for row, name in enumerate(names)}
     main = names.index("lead_vocals" if network_name == "lead-backing" else "vocals")
-    frames = frame_sdrs_db(truth[main], estimate[main], RATE)
+    frames = frame_sdrs_db(truth[main], estimate[main], SAMPLE_RATE)
     figures[f"{names[main]}, median second"] = float(np.median(frames)) if len(frames) else float("nan")
     if network_name == "lead-backing":
         figures["lead_vocals where both sing, all is lead"] = _both(truth, mix)
@@ -44,8 +46,8 @@ def dried(network: torch.nn.Module, unseen: Library) -> dict[str, float]:
     singers = [singer for singer in (*unseen.voices, *unseen.sung) if not singer.wet]
     for index in range(ROOMS):
         rng = np.random.default_rng((3, index))
-        dry = crop(singers[index % len(singers)].stems["lead_vocals"], rng, 8 * RATE, 1.0, None)
-        response = room(float(rng.uniform(0.4, 2.0)), RATE, index)
+        dry = crop(singers[index % len(singers)].stems["lead_vocals"], rng, 8 * SAMPLE_RATE, 1.0, None)
+        response = room(float(rng.uniform(0.4, 2.0)), SAMPLE_RATE, index)
         wet = np.asarray(oaconvolve(dry, response, axes=1)[:, : dry.shape[1]], np.float32)
         level = np.sqrt(np.square(dry).mean() / np.square(wet).mean()) * 10 ** (rng.uniform(*WET_DB) / 20)
         mix = dry + np.float32(level) * wet
@@ -56,25 +58,25 @@ def dried(network: torch.nn.Module, unseen: Library) -> dict[str, float]:
 
 def _estimated(network: torch.nn.Module, mix: Samples) -> Samples:
     """What the network makes of a mix, as it is used. Shapes: (2, frames) -> (sources, 2, frames)."""
-    heard, settings = Wave(mix, RATE), PartingSettings()
+    heard, settings = Wave(mix, SAMPLE_RATE), PartingSettings()
     blocks = split(heard, network, settings, seed=0, device="cpu")
     if "lead_vocals" in network.sources:  # type: ignore[operator]
-        blocks = kept_together(blocks, company(heard, settings), RATE)
+        blocks = reassign_solo_backing(blocks, multi_voice_activity(heard, settings), SAMPLE_RATE)
     return np.concatenate(list(blocks), axis=2)
 
 
-def true_sources(song: Piece, names: list[str]) -> Samples:
+def true_sources(song: Multitrack, names: list[str]) -> Samples:
     """A song's true stems as a network of those sources should give them. Shape: (sources, 2, frames)."""
     four = _rows(song, (("drums",), ("bass",), ("other",), ("lead_vocals", "backing_vocals")))
     return expected(four, names)
 
 
-def true_voices(song: Piece) -> Samples:
+def true_voices(song: Multitrack) -> Samples:
     """A song's lead and backing vocals, and no room. Shape: (3, 2, frames)."""
     return _rows(song, (("lead_vocals",), ("backing_vocals",), ()))
 
 
-def _rows(song: Piece, rows: tuple[tuple[str, ...], ...]) -> Samples:
+def _rows(song: Multitrack, rows: tuple[tuple[str, ...], ...]) -> Samples:
     truth = np.zeros((len(rows), 2, song.frames), np.float32)
     for row, stems in enumerate(rows):
         for stem in stems:
@@ -86,9 +88,9 @@ def _rows(song: Piece, rows: tuple[tuple[str, ...], ...]) -> Samples:
 def _both(truth: Samples, lead: Samples) -> float:
     """SDR in dB of the lead over the seconds in which lead and backing both sound."""
     picked = [
-        slice(at, at + RATE)
-        for at in range(0, truth.shape[2] - RATE, RATE)
-        if all(np.square(truth[row, :, at : at + RATE]).mean() > 1e-5 for row in (0, 1))
+        slice(at, at + SAMPLE_RATE)
+        for at in range(0, truth.shape[2] - SAMPLE_RATE, SAMPLE_RATE)
+        if all(np.square(truth[row, :, at : at + SAMPLE_RATE]).mean() > 1e-5 for row in (0, 1))
     ]
     if not picked:
         return float("nan")

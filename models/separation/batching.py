@@ -1,8 +1,7 @@
-"""Segments of several songs through a network in one forward pass, where songs are separated at the same time.
+"""Dynamic batching: segments of concurrently separated songs are stacked into one forward pass of a shared network.
 
-A GPU is hardly busier with eight segments than with two; so what several threads ask of one network at about the same
-time is stacked, computed once, and handed back to each. Results differ from those alone in the last bits, as they do
-between batch sizes, so this is for a GPU, whose batches are sized by its memory anyway.
+A GPU takes hardly longer for eight segments than for two. Results differ in the last bits from those of a song
+separated alone, as they do between batch sizes, so this is for a GPU, whose batches are sized by its memory anyway.
 """
 
 import threading
@@ -19,33 +18,33 @@ _WAIT_S = 0.005
 
 
 @dataclass(eq=False)
-class _Call:
-    """What one thread asked for: a batch, the precision it is computed in, and the answer to come."""
+class _Request:
+    """One thread's batch, its precision, and the future of its sources."""
 
     mix: Tensor
-    reduced: torch.dtype | None
-    answer: "Future[Tensor]" = field(default_factory=Future)
+    autocast_dtype: torch.dtype | None
+    result_future: "Future[Tensor]" = field(default_factory=Future)
 
     @property
-    def kind(self) -> tuple[Any, ...]:
-        """Calls of one kind can share a pass."""
-        return (*self.mix.shape[1:], self.reduced)
+    def batch_key(self) -> tuple[Any, ...]:
+        """Requests of equal key can share a forward pass."""
+        return (*self.mix.shape[1:], self.autocast_dtype)
 
 
-class Packed(nn.Module):
-    """A network for several threads: as the network itself, but calls that come together are one forward pass.
+class BatchedNetwork(nn.Module):
+    """Wraps a network that several threads call; simultaneous calls share one forward pass.
 
-    `most` is how many segments one pass may have; it is lowered where memory runs out. `passes` counts the passes.
+    `max_segments` limits one pass; it is halved on `OutOfMemoryError`. `passes` counts the forward passes.
     """
 
-    def __init__(self, network: nn.Module, most: int = 16) -> None:
+    def __init__(self, network: nn.Module, max_segments: int = 16) -> None:
         super().__init__()
         self.network = network
-        self.most = most
+        self.max_segments = max_segments
         self.passes = 0
         self._lock = threading.Lock()
-        self._waiting: list[_Call] = []
-        self._computing = threading.Lock()
+        self._queue: list[_Request] = []
+        self._pass_lock = threading.Lock()
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -55,69 +54,69 @@ class Packed(nn.Module):
 
     def forward(self, mix: Tensor) -> Tensor:
         """(B, channels, frames) -> (B, sources, channels, frames)."""
-        call = _Call(mix, _reduced(mix.device.type))
+        request = _Request(mix, _autocast_dtype(mix.device.type))
         with self._lock:
-            self._waiting.append(call)
-        while not call.answer.done():
-            if self._computing.acquire(timeout=_WAIT_S):
+            self._queue.append(request)
+        while not request.result_future.done():
+            if self._pass_lock.acquire(timeout=_WAIT_S):
                 try:
-                    self._pass()
+                    self._run_batch()
                 finally:
-                    self._computing.release()
-        return call.answer.result()
+                    self._pass_lock.release()
+        return request.result_future.result()
 
-    def _pass(self) -> None:
-        """Compute what waits and fits: segments alike, in the order of asking, at least one call.
+    def _run_batch(self) -> None:
+        """Compute the next batch of queued requests and resolve their futures.
 
-        Where several calls take more memory than there is, they wait again, for smaller passes.
+        On `OutOfMemoryError` several requests are put back in the queue, for smaller passes.
         """
-        taken = self._taken()
-        if not taken:
+        requests = self._next_batch()
+        if not requests:
             return
-        count = sum(len(call.mix) for call in taken)
+        count = sum(len(request.mix) for request in requests)
         try:
-            parts = self._computed(taken).split_with_sizes([len(call.mix) for call in taken])
+            parts = self._forward(requests).split_with_sizes([len(request.mix) for request in requests])
         except Exception as error:
-            traceback.clear_frames(error.__traceback__)  # they hold what was computed so far, and a call its error
-            if isinstance(error, torch.OutOfMemoryError) and len(taken) > 1:
-                self.most = max(count // 2, 1)
+            traceback.clear_frames(error.__traceback__)  # its frames keep the batch's tensors alive
+            if isinstance(error, torch.OutOfMemoryError) and len(requests) > 1:
+                self.max_segments = max(count // 2, 1)
                 with self._lock:
-                    self._waiting = taken + self._waiting
+                    self._queue = requests + self._queue
             else:
-                for call in taken:
-                    call.answer.set_exception(error)
+                for request in requests:
+                    request.result_future.set_exception(error)
             return
-        for call, part in zip(taken, parts, strict=True):
-            call.answer.set_result(part)
+        for request, part in zip(requests, parts, strict=True):
+            request.result_future.set_result(part)
 
-    def _taken(self) -> list[_Call]:
-        """The calls of the next pass, which wait no longer."""
+    def _next_batch(self) -> list[_Request]:
+        """Remove from the queue the requests of the next pass: equal in key, oldest first, at least one."""
         with self._lock:
-            taken: list[_Call] = []
-            for call in self._waiting:
-                count = sum(len(other.mix) for other in taken) + len(call.mix)
-                if not taken or (call.kind == taken[0].kind and count <= self.most):
-                    taken.append(call)
-            self._waiting = [call for call in self._waiting if call not in taken]
-            return taken
+            requests: list[_Request] = []
+            for request in self._queue:
+                count = sum(len(other.mix) for other in requests) + len(request.mix)
+                if not requests or (request.batch_key == requests[0].batch_key and count <= self.max_segments):
+                    requests.append(request)
+            self._queue = [request for request in self._queue if request not in requests]
+            return requests
 
-    def _computed(self, taken: list[_Call]) -> Tensor:
-        """All of it in one pass, in the precision that was asked for: autocast is a thread's own."""
-        mixes, reduced = [call.mix for call in taken], taken[0].reduced
-        with torch.autocast(mixes[0].device.type, reduced, enabled=reduced is not None):
-            found: Tensor = self.network(torch.cat(mixes))
+    def _forward(self, requests: list[_Request]) -> Tensor:
+        """All requests in one forward pass, in their precision: autocast state is local to a thread."""
+        mixes, dtype = [request.mix for request in requests], requests[0].autocast_dtype
+        with torch.autocast(mixes[0].device.type, dtype, enabled=dtype is not None):
+            output: Tensor = self.network(torch.cat(mixes))
         self.passes += 1
-        return found
+        return output
 
 
-def _reduced(device: str) -> torch.dtype | None:
-    """The precision that this thread computes in on a device, None for float32."""
+def _autocast_dtype(device: str) -> torch.dtype | None:
+    """This thread's autocast dtype on a device, None where autocast is off."""
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
 
 
-def packed(network: nn.Module) -> nn.Module:
-    """The network, or each of a bag's networks, for several threads."""
+def batched(network: nn.Module) -> nn.Module:
+    """The network, or each network of a bag, wrapped in `BatchedNetwork`."""
     if isinstance(network, BagOfModels):
-        network.models = nn.ModuleList([Packed(one) for one in network.models])
+        network.models = nn.ModuleList([BatchedNetwork(one) for one in network.models])
         return network
-    return Packed(network)
+    return BatchedNetwork(network)

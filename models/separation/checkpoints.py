@@ -1,4 +1,4 @@
-"""Loading separators safely: the class a file names is checked before anything is imported or unpickled.
+"""Loading separator checkpoints safely: a file's class must be on a fixed list before it is imported or unpickled.
 
 demucs' own loaders import whatever class a safetensors file names, and unpickle `.th` files, which can run code.
 """
@@ -30,69 +30,71 @@ CLASSES = {
     "models.separation.networks.band_mask.BandMask": ("models.separation.networks.band_mask", "BandMask"),
     "models.separation.networks.mask_cnn.MaskCnn": ("models.separation.networks.mask_cnn", "MaskCnn"),
 }
-"""The networks that may be built, by the name a file gives them."""
-RENAMED = {
+"""Module and class of each network that may be loaded, by the `klass` in a file's metadata."""
+RENAMED_CLASSES = {
     "models.demucs.band_mask.BandMask": "models.separation.networks.band_mask.BandMask",
     "models.mask_cnn.network.MaskCnn": "models.separation.networks.mask_cnn.MaskCnn",
 }
-"""The names that files of earlier versions give our networks."""
+"""`klass` in files of earlier versions, and its name now."""
+RENAMED_ARGUMENTS = {"places": "wiener"}
+"""Constructor arguments in files of earlier versions, and their names now."""
 ATTRIBUTES = ("sources", "samplerate", "audio_channels")
 SUFFIXES = (".safetensors", ".th")
 MAX_HEADER = 1 << 24
 SEGMENT_S = (0.1, 600.0)
-"""How short and how long a network's segment may be, in seconds."""
+"""Shortest and longest segment of a network, in seconds."""
 MALFORMED = (ValueError, TypeError, AttributeError, ArithmeticError, LookupError, AssertionError, RuntimeError)
-"""What decoding a damaged description, or building a network from it, ends in."""
+"""Raised by decoding damaged metadata, or by constructing a network from it."""
 
 
 def separator_path(name_or_file: str) -> Path:
-    """The file of a separator in the manifest, verified, or the user's own file; raises `BadInput`."""
-    own = Path(name_or_file)
-    if own.suffix in SUFFIXES:
-        if not own.is_file():
+    """Path of a separator in the manifest, verified, or of a user's own file; raises `BadInput`."""
+    path = Path(name_or_file)
+    if path.suffix in SUFFIXES:
+        if not path.is_file():
             raise BadInput(f"There is no separator file {name_or_file!r}.")
-        return own
+        return path
     return registry.verified(registry.find("separator", name_or_file))
 
 
 def separator_digest(name_or_file: str) -> str:
-    """The digest of everything that a separator's weights are: its file, and each part of a bag."""
+    """SHA-256 of a separator's file, and of each network of a bag, in one string."""
     path = separator_path(name_or_file)
     if path.suffix != ".yaml":
         return registry.file_digest(path)
-    parts = [registry.find("separator_part", name).sha256 for name in _bag_of(path)["models"]]
+    parts = [registry.find("separator_part", name).sha256 for name in _read_bag(path)["models"]]
     return " ".join([registry.file_digest(path), *parts])
 
 
 def to_fetch(name: str) -> tuple[registry.Weights, ...]:
-    """The manifest's entries that must be fetched before a separator can be loaded: none for a shipped one."""
+    """The manifest entries a separator needs that do not come with the project."""
     row = registry.find("separator", name)
     if row.path.suffix == ".yaml":
-        return tuple(registry.find("separator_part", part) for part in _bag_of(registry.verified(row))["models"])
+        return tuple(registry.find("separator_part", part) for part in _read_bag(registry.verified(row))["models"])
     return () if row.shipped else (row,)
 
 
 def network_modules(path: Path) -> tuple[str, ...]:
-    """The modules of this project that `load` imports for a separator's network; none for demucs' own classes."""
+    """The project's modules that `load` imports for a separator's network; none for demucs' own classes."""
     if path.suffix == ".yaml":
-        parts = [registry.verified(registry.find("separator_part", name)) for name in _bag_of(path)["models"]]
+        parts = [registry.verified(registry.find("separator_part", name)) for name in _read_bag(path)["models"]]
         return tuple(sorted({module for part in parts for module in network_modules(part)}))
     name = _metadata(path).get("klass") if path.suffix == ".safetensors" else None
     return (CLASSES[name][0],) if name in CLASSES and name.startswith("models.") else ()
 
 
 def load(path: Path, device: str = "cpu") -> "torch.nn.Module":
-    """A separator in eval mode, in float32, with `sources`, `samplerate`, `audio_channels`, and unless a bag `segment`.
+    """A separator in eval mode and float32, with `sources`, `samplerate`, `audio_channels`, and unless a bag `segment`.
 
-    Takes safetensors whose metadata names an allowed class, and demucs' `.th` files as far as PyTorch's safe unpickler
-    reads them; raises `BadInput` with the reason for everything else.
+    Reads safetensors whose metadata names a class in `CLASSES`, and demucs' `.th` files by PyTorch's safe unpickler
+    (`weights_only=True`); raises `BadInput` with the reason for any other file.
     """
     if path.suffix == ".safetensors":
         network = _from_safetensors(path)
     elif path.suffix == ".th":
         network = _from_pickle(path)
     elif path.suffix == ".yaml" and path.is_relative_to(registry.SHIPPED):
-        network = _bag(path)
+        network = _load_bag(path)
     else:
         raise BadInput(f"{path} is not a separator: its name must end in .safetensors or .th.")
     missing = [name for name in ATTRIBUTES if not hasattr(network, name)]
@@ -128,26 +130,26 @@ def _from_safetensors(path: Path) -> "torch.nn.Module":
     metadata = _metadata(path)
     if "structure" in metadata:
         raise BadInput(f"{path} holds a quantised network, which is not supported; use the plain one.")
-    klass = _allowed(path, metadata.get("klass"))
+    klass = _allowed_class(path, metadata.get("klass"))
     try:
-        args, kwargs = _decoded(json.loads(metadata["args"])), _decoded(json.loads(metadata["kwargs"]))
+        args, kwargs = (_decode_fractions(json.loads(metadata[name])) for name in ("args", "kwargs"))
         tensors = load_file(path)
     except (*MALFORMED, SafetensorError) as error:
-        raise BadInput(f"{path} is not a whole separator file: {_reason(error)}.") from error
-    return _built(path, klass, args, kwargs, tensors)
+        raise BadInput(f"{path} is not a whole separator file: {_first_line(error)}.") from error
+    return _build(path, klass, args, kwargs, tensors)
 
 
-def _bag(path: Path) -> "torch.nn.Module":
-    """demucs' bag of networks, from our own yaml in demucs' format; its parts are verified files of the manifest."""
+def _load_bag(path: Path) -> "torch.nn.Module":
+    """A demucs `BagOfModels`, described by a shipped yaml file; its networks are verified files of the manifest."""
     from demucs.apply import BagOfModels
 
-    bag = _bag_of(path)
+    bag = _read_bag(path)
     parts = [registry.verified(registry.find("separator_part", name)) for name in bag["models"]]
     networks: list[Any] = [_from_safetensors(part) for part in parts]
     return BagOfModels(networks, bag["weights"])
 
 
-def _bag_of(path: Path) -> dict[str, Any]:
+def _read_bag(path: Path) -> dict[str, Any]:
     return dict(yaml.safe_load(path.read_text()))
 
 
@@ -158,39 +160,41 @@ def _metadata(path: Path) -> dict[str, str]:
             (size,) = struct.unpack("<Q", file.read(8))
             if size > MAX_HEADER:
                 raise ValueError("its header is too large")
-            found = json.loads(file.read(size))["__metadata__"]
+            metadata = json.loads(file.read(size))["__metadata__"]
     except (OSError, struct.error, *MALFORMED) as error:
-        raise BadInput(f"{path} is not a separator in safetensors format: {_reason(error)}.") from error
-    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise BadInput(f"{path} is not a separator in safetensors format: {_first_line(error)}.") from error
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise BadInput(f"{path} is not a separator in safetensors format: its metadata is not text by name.")
-    return found | {"klass": RENAMED.get(found["klass"], found["klass"])} if "klass" in found else found
+    if "klass" in metadata:
+        metadata["klass"] = RENAMED_CLASSES.get(metadata["klass"], metadata["klass"])
+    return metadata
 
 
 def _from_pickle(path: Path) -> "torch.nn.Module":
-    """demucs' own package: a dict of klass, args, kwargs, state."""
+    """A demucs package: a dict of klass, args, kwargs, state."""
     import torch
 
-    safe = [*_demucs_classes(), Fraction, OrderedDict]
+    allowed = [*_demucs_classes(), Fraction, OrderedDict]
     try:
-        with torch.serialization.safe_globals(safe):
+        with torch.serialization.safe_globals(allowed):
             package = torch.load(path, "cpu", weights_only=True)
     except Exception as error:
-        asked = re.search(r"GLOBAL ([\w.]+)", str(error))
-        what = f"it asks for {asked[1]}" if asked else "it is damaged or no checkpoint"
+        refused = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = f"it asks for {refused[1]}" if refused else "it is damaged or no checkpoint"
         raise BadInput(f"{path} cannot be read without running code in it, so it is refused: {what}.") from error
     if not isinstance(package, dict) or not {"klass", "args", "kwargs", "state"} <= package.keys():
         raise BadInput(f"{path} is not a demucs checkpoint: it lacks klass, args, kwargs or state.")
     klass = package["klass"]
     if klass not in _demucs_classes():
         raise BadInput(f"{path} names the class {klass!r}, which is not a separator.")
-    return _built(path, klass, package["args"], package["kwargs"], package["state"])
+    return _build(path, klass, package["args"], package["kwargs"], package["state"])
 
 
 def _demucs_classes() -> list[Any]:
     return [_class(name) for name in CLASSES if name.startswith("demucs.")]
 
 
-def _allowed(path: Path, name: str | None) -> Any:
+def _allowed_class(path: Path, name: str | None) -> Any:
     if name not in CLASSES:
         raise BadInput(f"{path} names the class {name!r}, which is not one of {', '.join(sorted(CLASSES))}.")
     return _class(name)
@@ -201,33 +205,34 @@ def _class(name: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
-def _decoded(value: Any) -> Any:
-    """demucs' JSON of a constructor's arguments, where fractions are objects."""
+def _decode_fractions(value: Any) -> Any:
+    """A constructor's arguments from demucs' JSON, in which fractions are objects."""
     if isinstance(value, dict):
         if value.get("_type") == "fraction":
             return Fraction(value["numerator"], value["denominator"])
-        return {key: _decoded(item) for key, item in value.items()}
-    return [_decoded(item) for item in value] if isinstance(value, list) else value
+        return {key: _decode_fractions(item) for key, item in value.items()}
+    return [_decode_fractions(item) for item in value] if isinstance(value, list) else value
 
 
-def _built(path: Path, klass: Any, args: Any, kwargs: Any, state: Any) -> "torch.nn.Module":
-    """The network with its weights; parameters the class does not know are left out, as demucs does."""
+def _build(path: Path, klass: Any, args: Any, kwargs: Any, state: Any) -> "torch.nn.Module":
+    """The network with its weights; arguments the class does not have are dropped, as demucs does."""
     if not isinstance(args, list | tuple) or not isinstance(kwargs, dict) or not isinstance(state, dict):
         raise BadInput(f"{path} is not a separator: args has to be a list, kwargs and the weights have to go by names.")
+    kwargs = {RENAMED_ARGUMENTS.get(name, name): value for name, value in kwargs.items()}
     known = inspect.signature(klass).parameters
     try:
         network: torch.nn.Module = klass(*args, **{k: v for k, v in kwargs.items() if k in known})
         network.load_state_dict(state)
     except MALFORMED as error:
-        raise BadInput(f"The weights in {path} do not fit the network they name: {_reason(error)}") from error
+        raise BadInput(f"The weights in {path} do not fit the network they name: {_first_line(error)}") from error
     return network
 
 
 def _check_usable(path: Path, network: "torch.nn.Module") -> None:
-    """Raise `BadInput` for a network whose segments or sources are none, or whose weights are not all numbers."""
+    """Raise `BadInput` for an unusable segment length, unusable sources, or weights that are not finite."""
     import torch
 
-    for one in getattr(network, "models", [network]):  # a bag holds several
+    for one in getattr(network, "models", [network]):  # BagOfModels has several
         segment = getattr(one, "segment", None)
         if not isinstance(segment, int | float | Fraction) or not SEGMENT_S[0] <= segment <= SEGMENT_S[1]:
             raise BadInput(f"The network in {path} has segments of {segment} s; they must last 0.1 to 600 s.")
@@ -239,6 +244,6 @@ def _check_usable(path: Path, network: "torch.nn.Module") -> None:
             raise BadInput(f"The network in {path} has weights that are not numbers, in {name}.")
 
 
-def _reason(error: Exception) -> str:
-    """The first line of what an error says, or its kind where it says nothing."""
+def _first_line(error: Exception) -> str:
+    """The first line of an error's message, or its class name where it has none."""
     return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__

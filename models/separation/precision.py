@@ -1,4 +1,4 @@
-"""In which precision a separator computes: what "auto" stands for on a device, and what a device cannot do."""
+"""The precision of separation: "auto" resolved on a device, float16 refused on a CPU."""
 
 import re
 from pathlib import Path
@@ -8,11 +8,11 @@ from models.core.errors import BadInput
 PRECISIONS = ("float32", "bfloat16", "float16", "auto")
 _CPU = Path("/proc/cpuinfo")
 _NATIVE = {"amx_bf16", "avx512_bf16", "bf16"}
-"""What Linux calls a processor's own products of bfloat16: Intel's, Intel's and AMD's, ARM's."""
+"""Linux' CPU flags of native bfloat16 multiplication: Intel's, Intel's and AMD's, ARM's."""
 
 
 def resolved(precision: str, device: str) -> str:
-    """The precision that is meant on a device: of "auto" bfloat16 where it is computed natively, float32 elsewhere.
+    """The precision used on a device: "auto" is bfloat16 where it is computed natively, float32 elsewhere.
 
     Raises `BadInput` for float16 on a CPU, which is slower there than float32.
 
@@ -33,7 +33,7 @@ def _on_gpu() -> bool:
 
 
 def _on_cpu() -> bool:
-    """Whether the processor multiplies bfloat16 itself; torch, which takes seconds to import, is not asked."""
+    """Whether the processor multiplies bfloat16 natively, by its flags, since importing torch takes seconds."""
     try:
         flags = re.search(r"^(?:flags|Features)\s*:(.*)$", _CPU.read_text(), re.MULTILINE)
     except OSError:

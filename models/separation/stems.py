@@ -1,4 +1,4 @@
-"""The four stems of a song, from whatever sources a separator parts."""
+"""Any separator's sources mapped to the four stems drums, bass, other and vocals."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,25 +12,26 @@ STEMS = ("drums", "bass", "other", "vocals")
 
 
 def check_sources(separator: str, sources: Sequence[str]) -> None:
-    """Raise `BadInput` unless a network parts the vocals from the rest of the song.
+    """Raise `BadInput` unless a network separates vocals from accompaniment.
 
-    Its sources are `vocals` and at least one that is, or belongs to, the stem `other`; drums and bass that it does not
-    part are in there, too.
+    Its sources must be `vocals` and at least one that is, or belongs to, the stem `other`; drums and bass may be part
+    of `other`. Source names must be unique.
 
     >>> check_sources("mine.th", ["accompaniment", "vocals"])
     >>> check_sources("mine.th", ["lead_vocals", "backing_vocals", "room"])
     Traceback (most recent call last):
-    models.core.errors.BadInput: mine.th parts lead_vocals, backing_vocals, room; a separator has to part vocals and other.
+    models.core.errors.BadInput: mine.th has the sources lead_vocals, backing_vocals, room; it needs vocals and other.
     """
-    named, names = Path(separator).name, list(sources)
+    names = list(sources)
+    described = f"{Path(separator).name} has the sources {', '.join(names)}"
     if len(set(names)) < len(names):
-        raise BadInput(f"{named} parts {', '.join(names)}; each source of a separator needs a name of its own.")
+        raise BadInput(f"{described}; each needs a name of its own.")
     if "vocals" not in names or not parts_of_other(names):
-        raise BadInput(f"{named} parts {', '.join(names)}; a separator has to part vocals and other.")
+        raise BadInput(f"{described}; it needs vocals and other.")
 
 
 def parts_of_other(sources: Sequence[str]) -> list[str]:
-    """The sources that make up the stem `other`: itself, and all that are no stem (guitar, piano, accompaniment)."""
+    """The sources that sum to the stem `other`: itself, and all that are not a stem (guitar, piano, accompaniment)."""
     return [name for name in sources if name == "other" or name not in STEMS]
 
 

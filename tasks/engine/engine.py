@@ -25,7 +25,7 @@ from models.core.errors import BadInput, Cancelled, ran_out_of_memory
 from models.core.malloc import give_back, keep_freed
 from models.core.progress import Watch
 from models.core.registry import home
-from models.separation.batching import packed
+from models.separation.batching import batched
 from tasks.cache.caching import STAGES
 from tasks.cache.remote_store import StoreUnreachable
 from tasks.engine.networks import NETWORKS
@@ -119,7 +119,7 @@ def _waiting(calls: "SimpleQueue[_Call]") -> list[_Call]:
 
 
 def _for_several(network: Any) -> Any:
-    return packed(network) if hasattr(network, "sources") else network
+    return batched(network) if hasattr(network, "sources") else network
 
 
 def _answer(connection: Connection, calls: "SimpleQueue[_Call]") -> None:

@@ -7,7 +7,8 @@ import numpy as np
 
 from models.core.types import Clip, Part, Stems
 from models.separation.checkpoints import load, network_modules, separator_digest, separator_path
-from models.separation.separate import SplitSettings, split
+from models.separation.separate import split
+from models.separation.settings import SplitSettings
 from models.separation.stems import check_sources, four_stems, parts_of_other
 from tasks.cache.caching import stage
 from tasks.cache.store import Store

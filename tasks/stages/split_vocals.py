@@ -7,10 +7,10 @@ import numpy as np
 
 from models.core import registry
 from models.core.types import Clip, Voices
-from models.separation import ALL_LEAD
 from models.separation.checkpoints import load, network_modules
-from models.separation.lead_backing import PartingSettings, company, kept_together
+from models.separation.lead_backing import multi_voice_activity, reassign_solo_backing
 from models.separation.separate import split
+from models.separation.settings import ALL_LEAD, PartingSettings
 from tasks.cache.caching import stage
 from tasks.cache.store import BLOCK_FRAMES, Store
 from tasks.engine.networks import NETWORKS
@@ -39,9 +39,9 @@ def split_vocals(vocals: Clip, splitter: str, settings: PartingSettings, seed: i
         return Voices(vocals, silence, silence)
     network = NETWORKS.kept(load, _splitter_path(splitter), device)
     source, watch = Store().source(vocals), stage_watch("split_vocals")
-    believed = company(source, settings, watch.span(0.0, 0.1))
+    multi_voice = multi_voice_activity(source, settings, watch.span(0.0, 0.1))
     blocks = split(source, network, settings, seed, device, watch.span(0.1, 1.0))
-    parts = kept_together(blocks, believed, vocals.sample_rate)
+    parts = reassign_solo_backing(blocks, multi_voice, vocals.sample_rate)
     return Voices(*Store().put_together(parts, vocals.sample_rate))
 
 

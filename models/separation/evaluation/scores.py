@@ -1,4 +1,4 @@
-"""What `remix eval separation` prints: every score of every source, beside the baselines a separator has to beat."""
+"""All separation metrics of every source, and the baselines: mixture over N, ideal ratio masks."""
 
 import importlib.util
 from collections.abc import Sequence
@@ -8,9 +8,9 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import fft
 
+from models.core.dtypes import DoubleArray, FloatArray
 from models.core.types import Samples
 from models.separation.evaluation.metrics import frame_sdrs_db, sdr_db, si_sdr_db
 
@@ -21,10 +21,10 @@ SILENCE_DB = 0.0
 
 @dataclass(frozen=True)
 class SourceScores:
-    """One source's scores in dB, nan where the truth is silent.
+    """One source's scores in dB, nan where the reference is silent.
 
-    `sdr` and `si_sdr` are over the whole song; `gain` is how much `sdr` is above the better of two answers that take no
-    listening, silence and a quarter of the mix; `second_sdr` is the median over one-second frames that are not silent;
+    `sdr` and `si_sdr` are over the whole song; `gain` is `sdr` minus that of the better trivial estimate, silence or a
+    quarter of the mix; `second_sdr` is the median over one-second frames that are not silent;
     `bss_sdr`, `bss_sir`, `bss_sar`, `bss_isr` are BSS Eval v4's medians over seconds, nan where not asked for.
     """
 
@@ -40,43 +40,43 @@ class SourceScores:
 
 
 def scores(
-    sources: Sequence[str], truth: Samples, estimate: Samples, sample_rate: int, bss_eval: bool = False
+    sources: Sequence[str], reference: Samples, estimate: Samples, sample_rate: int, bss_eval: bool = False
 ) -> tuple[SourceScores, ...]:
     """The scores of each source. Shapes: (sources, channels, frames) both.
 
     BSS Eval v4 (Vincent et al., 2006; Stöter et al., 2018) takes about a minute for each minute of four sources.
     """
     nan = float("nan")
-    share = truth.sum(axis=0) / np.float32(4)
-    medians = bss_eval_v4(truth, estimate, sample_rate) if bss_eval else np.full((4, len(sources)), nan)
-    found = []
+    share = reference.sum(axis=0) / np.float32(4)
+    medians = bss_eval_v4(reference, estimate, sample_rate) if bss_eval else np.full((4, len(sources)), nan)
+    result = []
     for row, name in enumerate(sources):
-        seconds = frame_sdrs_db(truth[row], estimate[row], sample_rate)
+        seconds = frame_sdrs_db(reference[row], estimate[row], sample_rate)
         second = float(np.median(seconds)) if len(seconds) else nan
-        whole, invariant = sdr_db(truth[row], estimate[row]), si_sdr_db(truth[row], estimate[row])
-        gain = whole - max(SILENCE_DB, sdr_db(truth[row], share))
-        found.append(
+        whole, invariant = sdr_db(reference[row], estimate[row]), si_sdr_db(reference[row], estimate[row])
+        gain = whole - max(SILENCE_DB, sdr_db(reference[row], share))
+        result.append(
             SourceScores(name, whole, gain, invariant, second, *(float(medians[k, row]) for k in (0, 2, 3, 1)))
         )
-    return tuple(found)
+    return tuple(result)
 
 
-def bss_eval_v4(truth: Samples, estimate: Samples, sample_rate: int) -> NDArray[np.float64]:
+def bss_eval_v4(reference: Samples, estimate: Samples, sample_rate: int) -> DoubleArray:
     """BSS Eval v4's SDR, ISR, SIR, SAR in dB, medians over one-second windows. Shape: (4, sources).
 
-    A source that is silent throughout is nan, since the measure is not defined there.
+    A silent source is nan, since the metrics are undefined for it.
     """
-    heard = [row for row in range(len(truth)) if np.square(truth[row], dtype=np.float64).sum() > 1e-8]
-    result = np.full((4, len(truth)), np.nan)
-    if heard:
-        pairs = [np.moveaxis(part[heard].astype(np.float64), 1, 2) for part in (truth, estimate)]
-        found = _museval_metrics().bss_eval(*pairs, window=sample_rate, hop=sample_rate, framewise_filters=False)[:4]
-        for index, seconds in enumerate(found):
-            result[index, heard] = [_median(row) for row in seconds]
+    audible = [row for row in range(len(reference)) if np.square(reference[row], dtype=np.float64).sum() > 1e-8]
+    result = np.full((4, len(reference)), np.nan)
+    if audible:
+        pairs = [np.moveaxis(part[audible].astype(np.float64), 1, 2) for part in (reference, estimate)]
+        metrics = _museval_metrics().bss_eval(*pairs, window=sample_rate, hop=sample_rate, framewise_filters=False)[:4]
+        for index, seconds in enumerate(metrics):
+            result[index, audible] = [_median(row) for row in seconds]
     return result
 
 
-def _median(values: NDArray[np.float64]) -> float:
+def _median(values: DoubleArray) -> float:
     known = values[~np.isnan(values)]
     return float(np.median(known)) if len(known) else float("nan")
 
@@ -94,29 +94,29 @@ def _museval_metrics() -> ModuleType:
     return module
 
 
-def even_shares(mix: Samples, sources: int) -> Samples:
-    """The weakest baseline: each source is the mix divided by their number. Shape: (sources, channels, frames)."""
+def equal_split(mix: Samples, sources: int) -> Samples:
+    """Mixture over N, the trivial baseline: each source is the mix / N. Shape: (sources, channels, frames)."""
     return np.repeat(mix[None] / np.float32(sources), sources, axis=0)
 
 
-def ideal_ratio_masks(truth: Samples) -> Samples:
-    """The ceiling of masking: each bin shared out by the true magnitudes. Shape: (sources, channels, frames)."""
-    estimate = np.zeros_like(truth)
-    for channel in range(truth.shape[1]):
-        padded = np.pad(truth[:, channel], ((0, 0), (WINDOW, WINDOW)))
+def ideal_ratio_masks(reference: Samples) -> Samples:
+    """Oracle of masking, ideal ratio masks on magnitudes. Shape: (sources, channels, frames)."""
+    estimate = np.zeros_like(reference)
+    for channel in range(reference.shape[1]):
+        padded = np.pad(reference[:, channel], ((0, 0), (WINDOW, WINDOW)))
         shared = np.zeros_like(padded)
-        for at in range(0, truth.shape[2] + WINDOW, HOP):
+        for at in range(0, reference.shape[2] + WINDOW, HOP):
             spectra = fft.rfft(padded[:, at : at + WINDOW] * _window(), axis=-1)
             size = np.abs(spectra)
             masks = size / (size.sum(axis=0) + 1e-9)
             part = fft.irfft(spectra.sum(axis=0) * masks, WINDOW, axis=-1) * _window()
             shared[:, at : at + WINDOW] += part[:, : padded.shape[1] - at]
-        estimate[:, channel] = shared[:, WINDOW : WINDOW + truth.shape[2]]
+        estimate[:, channel] = shared[:, WINDOW : WINDOW + reference.shape[2]]
     return estimate
 
 
 @cache
-def _window() -> NDArray[np.float32]:
-    """A window whose square adds up to one at the hop."""
+def _window() -> FloatArray:
+    """A root-Hann window whose square overlap-adds to one at the hop."""
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
     return np.sqrt(hann / 2).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Songs with known stems that anybody has: the example song, and its sheet played by other instruments."""
+"""Synthetic songs with known stems: the example song, and its score rendered on other instruments."""
 
 import numpy as np
 
@@ -12,11 +12,11 @@ OTHERS = (0, 5, 16, 25, 27, 29, 48, 62, 81)
 KITS = (0, 8, 16, 25)
 
 
-def own_song(seed: int, seconds: float) -> Samples:
+def synthetic_song(seed: int, seconds: float) -> Samples:
     """Drums, bass, other and vocals of a song, at 44.1 kHz. Shape: (4, 2, frames).
 
-    Even seeds are the example song as it is; odd ones have its singers, and its band on instruments of the SoundFont
-    drawn from the seed. Equal arguments give equal samples.
+    Even seeds give the example song; odd ones keep its vocals and render its band with random programs of the
+    SoundFont. Equal arguments give equal samples.
     """
     song = example_song(seed, seconds)
     stems = {name: wave.samples for name, wave in song.stems.items()}
@@ -24,13 +24,13 @@ def own_song(seed: int, seconds: float) -> Samples:
         rng = np.random.default_rng(seed)
         programs = {"drums": KITS, "bass": BASSES, "other": OTHERS}
         for name, choice in programs.items():
-            stems[name] = _played(song.score, name, int(choice[int(rng.integers(len(choice)))]), stems[name])
+            stems[name] = _render(song.score, name, int(choice[int(rng.integers(len(choice)))]), stems[name])
     vocals = stems["lead_vocals"] + stems["backing_vocals"]
     return np.stack([stems["drums"], stems["bass"], stems["other"], vocals])
 
 
-def _played(score: Score, name: str, program: int, like: Samples) -> Samples:
-    """A track of the score on another instrument, as loud as the stem it stands for. Shape: that stem's."""
+def _render(score: Score, name: str, program: int, like: Samples) -> Samples:
+    """A track of the score on another program, at the RMS level of the stem it replaces. Shape: that stem's."""
     track = score.track(name)
     assert track is not None
     alone = Score((Track(name, program, track.is_drum, track.notes),))

@@ -1,8 +1,8 @@
-"""A separator small enough to train on a CPU: band-wise spectra in, masks over the sources out.
+"""BandMask, a band-split masking separator small enough to train on a CPU.
 
 The magnitude spectra of left, right, mid and side are split into bands (after Luo & Yu, "Music Source Separation with
-Band-Split RNN", 2022); dilated convolutions over time see the whole spectrum at once; each band then decodes its masks
-from that and from its own features. The masks are a softmax over the sources, so the sources sum to the mixture.
+Band-Split RNN", 2022); dilated convolutions over time see all bands; each band then decodes its masks from their
+output and from its own features. The masks are a softmax over the sources, so the sources sum to the mixture.
 
 The class has the attributes demucs asks of a network (`sources samplerate audio_channels segment`), so that
 `demucs.apply.apply_model`, demucs' bags and its safetensors format take it unchanged.
@@ -15,50 +15,49 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.separation.networks.wiener import placed
+from models.separation.networks.wiener import wiener_gains
 
 GROUPS = ((400, 1), (200, 2), (156, 8))
-"""How many frequency groups there are of how many STFT bins each, from 0 Hz up: fine where pitches lie, then coarse."""
+"""(groups, STFT bins a group) from 0 Hz up: fine at fundamental frequencies, then coarse."""
 BAND = 18
 """Frequency groups in a band; 756 groups make 42 bands."""
 FEATURES = 24
-"""Channels a band is encoded in."""
+"""Feature channels a band."""
 WINDOW, HOP = 4096, 1024
 """STFT window and hop in frames."""
 
 
 class BandMask(nn.Module):
-    """Takes a stereo mixture apart. Shape: (B, 2, frames) -> (B, sources, 2, frames).
+    """Separates a stereo mixture. Shape: (B, 2, frames) -> (B, sources, 2, frames).
 
-    `segment` is the length in seconds it is best given at a time. With `keep` (the name of a source) and `share`
-    (0..1), what a source other than `keep` was given stays in `keep` wherever that source's part of the power, over
-    about a second, is below `share`: a source that is hardly there is not worth tearing the main one for.
+    `segment` is the inference segment in seconds. With `keep` (the name of a source) and `share` (0..1), the mask of
+    any other source is added to that of `keep` where its part of the power, over about a second, is below `share`: this
+    suppresses artefacts of absent sources.
 
-    Two things are done to the masks where a mixture is taken apart, and not where the network learns: above 1,
-    `temperature` makes them less sure of themselves (the logits are divided by it), and with `places` each side of a
-    source is made from both sides of the mixture (`models.separation.networks.wiener`).
+    At inference only, `temperature` divides the logits of the masks, and `wiener` applies a multichannel Wiener filter
+    (`models.separation.networks.wiener`).
     """
+
+    samplerate = 44100
+    audio_channels = 2
 
     def __init__(
         self,
         sources: Sequence[str],
         width: int = 384,
         depth: int = 5,
-        samplerate: int = 44100,
         segment: float | Fraction = 8.0,
         keep: str | None = None,
         share: float = 0.0,
         temperature: float = 1.0,
-        places: bool = False,
+        wiener: bool = False,
     ) -> None:
         super().__init__()
         self.sources = list(sources)
-        self.samplerate = samplerate
-        self.audio_channels = 2
         self.segment = segment
         self.width, self.depth = width, depth
         self.keep, self.share = keep, share
-        self.temperature, self.places = temperature, places
+        self.temperature, self.wiener = temperature, wiener
         self.bands = sum(count for count, _ in GROUPS) // BAND
         self.encode = BandLinear(self.bands, 4 * BAND, FEATURES)
         self.enter = nn.Conv1d(self.bands * FEATURES, width, 1)
@@ -72,9 +71,9 @@ class BandMask(nn.Module):
     def forward(self, mix: Tensor) -> Tensor:
         spectrum = self.stft(mix)  # (B, 2, bins, T) complex
         views = view_powers(spectrum)
-        masks = softened(self.group_masks(views).float(), self.temperature)
-        if self.places:
-            gains = self.widen(placed(masks, views))  # (B, S, 2, 2, bins, T)
+        masks = apply_temperature(self.group_masks(views).float(), self.temperature)
+        if self.wiener:
+            gains = self.widen(wiener_gains(masks, views))  # (B, S, 2, 2, bins, T)
             parts = gains[:, :, :, 0] * spectrum[:, None, :1] + gains[:, :, :, 1] * spectrum[:, None, 1:]
         else:
             parts = self.widen(masks) * spectrum[:, None]  # (B, S, 2, bins, T)
@@ -91,7 +90,7 @@ class BandMask(nn.Module):
         return spectrum.reshape(*wave.shape[:-1], *spectrum.shape[-2:])
 
     def group_masks(self, powers: Tensor) -> Tensor:
-        """Masks a frequency group, summing to one over the sources, from the powers of L, R, mid and side there.
+        """Masks of each frequency group, summing to one over the sources, from the powers of left, right, mid and side.
 
         Shape: (B, 4, groups, T) -> (B, S, 2, groups, T).
         """
@@ -108,27 +107,27 @@ class BandMask(nn.Module):
         z = self.masks(z).reshape(batch, self.bands, len(self.sources), 2, BAND, frames)
         z = z.permute(0, 2, 3, 1, 4, 5).reshape(batch, len(self.sources), 2, -1, frames)
         masks = torch.softmax(z, dim=1)
-        return masks if self.keep is None else self._kept(masks, powers[:, None, :2])
+        return masks if self.keep is None else self._return_to_main(masks, powers[:, None, :2])
 
     def widen(self, masks: Tensor) -> Tensor:
-        """Masks a group as masks a bin. Shape: (..., groups, T) -> (..., bins, T)."""
+        """Masks of groups repeated for their bins. Shape: (..., groups, T) -> (..., bins, T)."""
         parts, at = [], 0
         for count, size in GROUPS:
             parts.append(masks[..., at : at + count, :].repeat_interleave(size, dim=-2))
             at += count
-        return torch.cat([*parts, masks[..., -1:, :]], dim=-2)  # the bin at half the rate goes with its neighbour
+        return torch.cat([*parts, masks[..., -1:, :]], dim=-2)  # the Nyquist bin gets the mask of its neighbour
 
-    def _kept(self, masks: Tensor, powers: Tensor) -> Tensor:
-        """The masks with the sources that are hardly there given back to `keep`. `powers`: (B, 1, 2, groups, T)."""
-        home = self.sources.index(str(self.keep))
+    def _return_to_main(self, masks: Tensor, powers: Tensor) -> Tensor:
+        """Masks of sources below `share` of the power added to that of `keep`. `powers`: (B, 1, 2, groups, T)."""
+        main = self.sources.index(str(self.keep))
         sizes = powers.new_tensor(group_sizes())[:, None]
-        heard = (masks * powers * sizes).sum(dim=(2, 3))  # (B, S, T)
-        smooth = functional.avg_pool1d(heard, 43, stride=1, padding=21, count_include_pad=False)
+        power = (masks * powers * sizes).sum(dim=(2, 3))  # (B, S, T)
+        smooth = functional.avg_pool1d(power, 43, stride=1, padding=21, count_include_pad=False)
         present = smooth / (smooth.sum(dim=1, keepdim=True) + 1e-12)
-        trust = ((present / self.share - 1).clamp(0, 1))[:, :, None, None, :]
-        given = masks * trust
-        given[:, home] = 1 - (given.sum(dim=1) - given[:, home])
-        return given
+        fade = ((present / self.share - 1).clamp(0, 1))[:, :, None, None, :]
+        faded = masks * fade
+        faded[:, main] = 1 - (faded.sum(dim=1) - faded[:, main])
+        return faded
 
 
 class TemporalBlock(nn.Module):
@@ -157,8 +156,8 @@ class BandLinear(nn.Module):
         return torch.matmul(self.weight, x) + self.bias
 
 
-def softened(masks: Tensor, temperature: float) -> Tensor:
-    """The softmax masks as they would be with their logits divided by `temperature`. Shape: (B, S, ...) as given."""
+def apply_temperature(masks: Tensor, temperature: float) -> Tensor:
+    """Softmax masks with their logits divided by `temperature`. Shape: (B, S, ...) unchanged."""
     if temperature == 1:
         return masks
     flat = masks ** (1 / temperature)
@@ -178,10 +177,9 @@ def group_sizes() -> list[int]:
 
 
 def grouped_product(one: Tensor, other: Tensor) -> Tensor:
-    """Re(X* Y) of two spectra as the mean over each frequency group: with X = Y the power.
+    """Mean of Re(X* Y) over each frequency group; the power where X = Y.
 
-    Shape: (..., bins, T) complex both -> (..., groups, T). An STFT lies in memory as (T, bins, real and imaginary),
-    so the product is taken on that.
+    Shape: (..., bins, T) complex both -> (..., groups, T). Computed on the STFT's memory layout, (T, bins, 2).
     """
     product = torch.view_as_real(one.transpose(-1, -2)) * torch.view_as_real(other.transpose(-1, -2))
     bins = product[..., 0] + product[..., 1]  # (..., T, bins)

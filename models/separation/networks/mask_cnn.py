@@ -1,4 +1,4 @@
-"""The student design this project replaces, kept for comparison: a CNN and a binary mask."""
+"""MaskCnn, a baseline: a CNN on magnitude blocks that predicts a binary vocal mask."""
 
 from fractions import Fraction
 
@@ -7,17 +7,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 BINS, BLOCK = 1025, 100
-"""STFT bins and frames in the block that the network sees."""
+"""STFT bins and frames of the network's input."""
 WINDOW, HOP = 2048, 1024
 """STFT window and hop in frames."""
 
 
 class MaskCnn(nn.Module):
-    """Takes the voice out of a mixture by a binary mask. Shape: (B, 2, frames) -> (B, 2 sources, 2, frames).
+    """Separates vocals by a binary mask. Shape: (B, 2, frames) -> (B, 2 sources, 2, frames).
 
-    The mask is decided on the mono mix, applied to its complex spectrum and inverted; both sides get the same voice,
-    and `other` is what is left of the mixture. The mask of a block is that of its middle frame; it is held for `hold`
-    frames, since a mask for each frame would take several times the song's length on a CPU.
+    The mask is predicted from the mono mix and applied to its complex spectrum; both channels get the same vocals, and
+    `other` is the mixture minus vocals. A block's mask is that of its middle frame and is repeated for `hold` frames,
+    since a mask a frame would take several times the song's length on a CPU.
     """
 
     def __init__(self, samplerate: int = 44100, segment: float | Fraction = 20.0, hold: int = 5) -> None:
@@ -53,7 +53,7 @@ class MaskCnn(nn.Module):
         return torch.stft(padded, WINDOW, HOP, window=self.window, return_complex=True, pad_mode="constant")
 
     def mask(self, magnitudes: Tensor) -> Tensor:
-        """1 where the voice is the louder part, else 0. Shape: (B, bins, T) -> (B, bins, T)."""
+        """1 where vocals are louder than the accompaniment, else 0. Shape: (B, bins, T) -> (B, bins, T)."""
         batch, _, frames = magnitudes.shape
         masks = []
         for first in range(0, frames, self.hold):
@@ -62,7 +62,7 @@ class MaskCnn(nn.Module):
         return torch.cat(masks, dim=2).to(magnitudes.dtype)
 
     def logits(self, blocks: Tensor) -> Tensor:
-        """How surely the voice is the louder part in the middle frame. Shape: (N, 1025, 100) -> (N, 1025)."""
+        """Logits of the middle frame's mask. Shape: (N, 1025, 100) -> (N, 1025)."""
         logits: Tensor = self.layers(torch.log1p(blocks)[:, None])
         return logits
 

@@ -1,4 +1,4 @@
-"""The plain training loop of the separators: one step is one batch of random mixes."""
+"""The training loop of the separators: AdamW, learning-rate schedule, EMA of the weights, resumable checkpoints."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from models.separation.training.mixtures import Example
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """`steps` in all; `batch` mixes a step; `rate` is the peak learning rate; `warm` steps to reach it.
+    """`steps` in all; `batch` mixes a step; `rate` is the peak learning rate, reached after `warm` steps.
 
-    Mixes are drawn `fresh` batches a round, and each round goes through them `echo` times in random order, since
-    drawing one costs as much as learning from it (Choi et al., "Faster Neural Network Training with Data Echoing",
-    2019). The rate is constant until the last `cool` part of the steps (0..1), over which it falls to zero. `average`
-    is the decay of the running average of the weights, which is what is kept.
+    Each round draws `fresh` batches and goes through them `echo` times in random order, since drawing a batch costs as
+    much as a training step (Choi et al., "Faster Neural Network Training with Data Echoing", 2019). The rate is
+    constant until the last `cool` part of the steps (0..1), over which it falls linearly to zero. `ema_decay` is that
+    of the exponential moving average of the weights, which is the result.
     """
 
     steps: int
@@ -28,7 +28,7 @@ class TrainSettings:
     rate: float = 1.5e-3
     warm: int = 50
     cool: float = 0.6
-    average: float = 0.995
+    ema_decay: float = 0.995
     fresh: int = 8
     echo: int = 2
 
@@ -39,20 +39,17 @@ class TrainSettings:
 
 
 Optimizer = Callable[[Iterator[nn.Parameter], float], torch.optim.Optimizer]
-"""Makes an optimizer of a network's parameters and a learning rate."""
+"""Makes an optimizer from a network's parameters and a learning rate."""
 
 
 def adamw(parameters: Iterator[nn.Parameter], rate: float) -> torch.optim.Optimizer:
-    """Adam with a weight decay of its own, and a second moment that forgets sooner than usual."""
+    """AdamW with beta2 0.99."""
     return torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
 
 
 @dataclass(frozen=True)
 class Learner:
-    """A network and how it learns: `draw` makes an example, `prepare` a batch of them, `loss` judges it.
-
-    `optimizer` makes what goes down the loss.
-    """
+    """A network with what its training needs: `draw` makes an example, `prepare` a batch of examples for `loss`."""
 
     network: nn.Module
     draw: Callable[[np.random.Generator], Example]
@@ -64,10 +61,10 @@ class Learner:
 def train(
     learner: Learner, settings: TrainSettings, seed: int, checkpoint: Path, watch: Watch = UNWATCHED
 ) -> Iterator[tuple[int, float]]:
-    """Train the learner's network in place, yielding (step, loss) after each step; it ends with the averaged weights.
+    """Train the learner's network in place, yielding (step, loss) after each step; at the end it has the EMA weights.
 
-    Starts from `checkpoint` where there is one and rewrites it after every round; a round depends on the seed and its
-    number alone, so a run that was killed goes on as if it had not been.
+    Resumes from `checkpoint` if there is one and rewrites it after every round; a round depends only on the seed and
+    its first step, so a resumed run gives the same weights as an uninterrupted one.
     """
     network = learner.network
     optimizer = learner.optimizer(network.parameters(), settings.rate)
@@ -82,8 +79,8 @@ def train(
     while step < settings.steps:
         for batch in _round(learner, settings, seed, step):
             watch.at(step / settings.steps)
-            value = _learn(network, optimizer, learner.loss(batch), settings.rate * _schedule(step, settings))
-            decay = min(settings.average, (step + 1) / (step + 10))
+            value = _step(network, optimizer, learner.loss(batch), settings.rate * _schedule(step, settings))
+            decay = min(settings.ema_decay, (step + 1) / (step + 10))
             for key, parameter in network.state_dict().items():
                 average[key].lerp_(parameter, 1 - decay)
             step += 1
@@ -94,7 +91,7 @@ def train(
 
 
 def _round(learner: Learner, settings: TrainSettings, seed: int, step: int) -> Iterator[Any]:
-    """The batches of the round that starts at `step`: the fresh ones as they are drawn, then again in random order."""
+    """The batches of the round that starts at `step`: as they are drawn, then again in random order."""
     batches = []
     for index in range(settings.fresh):
         rngs = [np.random.default_rng((seed, step + index, item)) for item in range(settings.batch)]
@@ -106,8 +103,8 @@ def _round(learner: Learner, settings: TrainSettings, seed: int, step: int) -> I
             yield batches[index]
 
 
-def _learn(network: nn.Module, optimizer: torch.optim.Optimizer, value: Tensor, rate: float) -> float:
-    """One step down the gradient; returns the loss before it."""
+def _step(network: nn.Module, optimizer: torch.optim.Optimizer, value: Tensor, rate: float) -> float:
+    """One optimizer step with gradient clipping; returns the loss before it."""
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad()
@@ -117,13 +114,14 @@ def _learn(network: nn.Module, optimizer: torch.optim.Optimizer, value: Tensor, 
     return value.item()
 
 
-def averaged(checkpoint: Path) -> dict[str, Tensor]:
-    """The averaged weights in a checkpoint, to judge them while training goes on."""
+def ema_weights(checkpoint: Path) -> dict[str, Tensor]:
+    """The EMA weights in a checkpoint."""
     state: dict[str, Tensor] = torch.load(checkpoint, weights_only=True)["average"]
     return state
 
 
 def _schedule(step: int, settings: TrainSettings) -> float:
+    """The learning rate at a step relative to its peak."""
     left = max(settings.steps - step, 1) / max(settings.cool * settings.steps, 1)
     return min(1.0, (step + 1) / settings.warm, left)
 

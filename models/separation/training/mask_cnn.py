@@ -1,4 +1,4 @@
-"""What the baseline learns from: blocks of mixes, and for the middle frame where the voice is the louder part."""
+"""Training of the MaskCnn baseline: magnitude blocks, binary mask labels of their middle frames, cross-entropy."""
 
 from collections.abc import Iterator, Sequence
 
@@ -14,17 +14,17 @@ BLOCKS_A_MIX = 4
 
 
 def adam(parameters: Iterator[nn.Parameter], rate: float) -> torch.optim.Optimizer:
-    """Plain Adam, without weight decay: what the design was trained with."""
+    """Adam without weight decay, as the original design was trained."""
     return torch.optim.Adam(parameters, lr=rate, fused=True)
 
 
 @torch.no_grad()
 def blocks_of(network: MaskCnn, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
-    """Blocks (N, 1025, 100) of the mono mixes, and the truth (N, 1025) of 0 and 1 in their middle frames.
+    """Blocks (N, 1025, 100) of the mono mixes, and labels (N, 1025), 0 or 1, of their middle frames.
 
-    The voice is the last source of each; four blocks are taken of each example, evenly spread.
+    A label is 1 where vocals, the last source, are louder than the rest. Four evenly spaced blocks an example.
     """
-    blocks, truths = [], []
+    blocks, labels = [], []
     for example in examples:
         mono = torch.from_numpy(example.sources).mean(dim=1)  # (S, frames)
         mix = network.stft(mono.sum(dim=0, keepdim=True)).abs()
@@ -32,8 +32,8 @@ def blocks_of(network: MaskCnn, examples: Sequence[Example]) -> tuple[Tensor, Te
         band = network.stft(mono[:-1].sum(dim=0, keepdim=True)).abs()
         for middle in np.linspace(BLOCK // 4, mix.shape[-1] - BLOCK // 4, BLOCKS_A_MIX).astype(int):
             blocks.append(block(mix, int(middle))[0])
-            truths.append((voice > band)[0, :, int(middle)].float())
-    return torch.stack(blocks), torch.stack(truths)
+            labels.append((voice > band)[0, :, int(middle)].float())
+    return torch.stack(blocks), torch.stack(labels)
 
 
 def loss(network: MaskCnn, precision: str, batch: tuple[Tensor, Tensor]) -> Tensor:
@@ -45,9 +45,9 @@ def loss(network: MaskCnn, precision: str, batch: tuple[Tensor, Tensor]) -> Tens
 
 @torch.no_grad()
 def held_out_loss(network: MaskCnn, batches: Sequence[tuple[Tensor, Tensor]]) -> dict[str, float]:
-    """The mean loss over fixed batches, to watch while training."""
-    was = network.training
+    """The mean validation loss over fixed batches."""
+    was_training = network.training
     network.eval()
     values = [loss(network, "float32", batch).item() for batch in batches]
-    network.train(was)
+    network.train(was_training)
     return {"held_out_loss": round(float(np.mean(values)), 4)}

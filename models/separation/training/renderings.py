@@ -1,7 +1,7 @@
-"""True stems from MIDI: drums, bass and the rest of a piece, each rendered alone on random General MIDI instruments.
+"""Multitracks from MIDI: drums, bass and other instruments rendered separately on random General MIDI programs.
 
-Pieces without a bass get one that follows their lowest notes, pieces without drums a drummer's pattern from another
-file, brought to their tempo. Everything is drawn from one generator, so equal seeds give equal stems.
+Files without a bass get one that follows their lowest notes, files without drums a pattern from a drum file stretched
+to their tempo. Everything is drawn from one generator, so equal seeds give equal stems.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,8 @@ import pretty_midi
 import tinysoundfont
 
 from models.core.types import Samples
-from models.separation.training.mixtures import RATE, Stem, in_room
+from models.separation.training.augmentation import add_reverb
+from models.separation.training.multitracks import SAMPLE_RATE, Stem
 
 Event = tuple[float, float, int, int]
 """Onset and end in seconds, pitch, velocity."""
@@ -28,20 +29,20 @@ KITS = (0, 0, 8, 16, 24, 25, 25, 32, 40)
 
 @dataclass(frozen=True)
 class Parts:
-    """A passage in three parts: events of drums and bass, and of each other instrument with its GM program."""
+    """Events of a passage: of drums, of bass, and of each other instrument with its GM program."""
 
     drums: list[Event]
     bass: list[Event]
     others: list[tuple[int, list[Event]]]
 
 
-def band(
+def render_band(
     pieces: Sequence[Path], drummers: Sequence[Path], fonts: Sequence[Path], seed: int, length_s: float = 45.0
 ) -> dict[str, Stem]:
-    """The stems drums, bass and other of a passage of a random piece, int16 stereo at 44.1 kHz.
+    """The stems drums, bass and other of a random passage of a random file, int16 stereo at 44.1 kHz.
 
-    `pieces` and `drummers` are MIDI files, `fonts` SoundFonts; files that cannot be read or have hardly a note are
-    passed over, and `ValueError` raised where no others are drawn.
+    `pieces` and `drummers` are MIDI files, `fonts` SoundFonts. Unreadable files and those with fewer than 20 notes in
+    the passage are skipped; raises `ValueError` after 100 such draws.
     """
     rng = np.random.default_rng(seed)
     for _ in range(100):
@@ -50,21 +51,21 @@ def band(
             break
     else:
         raise ValueError("none of the MIDI files drawn could be read or had notes enough")
-    drums = parts.drums or _drummed(drummers, tempo, rng, length_s)
+    drums = parts.drums or _drum_pattern(drummers, tempo, rng, length_s)
     bass = parts.bass or _bass_line(parts.others, tempo, rng)
     font = str(fonts[int(rng.integers(len(fonts)))])
     transpose = int(rng.integers(-3, 4))
-    frames = int(length_s * RATE)
+    frames = int(length_s * SAMPLE_RATE)
     stems = {
-        "drums": _played(font, [(KITS[int(rng.integers(len(KITS)))], drums)], frames, 0, True),
-        "bass": _played(font, [(BASSES[int(rng.integers(len(BASSES)))], bass)], frames, transpose, False),
+        "drums": _render(font, [(KITS[int(rng.integers(len(KITS)))], drums)], frames, 0, True),
+        "bass": _render(font, [(BASSES[int(rng.integers(len(BASSES)))], bass)], frames, transpose, False),
         "other": _other(font, parts.others, frames, transpose, rng),
     }
-    return {name: _finished(wave, name, rng) for name, wave in stems.items()}
+    return {name: _produce(wave, name, rng) for name, wave in stems.items()}
 
 
 def _passage(path: Path, rng: np.random.Generator, length_s: float) -> tuple[Parts | None, float]:
-    """A passage of a MIDI file in parts, and its tempo; None where the file is broken or nearly empty there."""
+    """A random passage of a MIDI file, and its tempo clipped to 60-180 BPM; None if unreadable or nearly empty."""
     try:
         midi = pretty_midi.PrettyMIDI(str(path))
     except Exception:
@@ -89,8 +90,8 @@ def _passage(path: Path, rng: np.random.Generator, length_s: float) -> tuple[Par
     return parts, float(np.clip(tempos[0] if len(tempos) else 120, 60, 180))
 
 
-def _drummed(drummers: Sequence[Path], tempo: float, rng: np.random.Generator, length_s: float) -> list[Event]:
-    """A drummer's pattern stretched to the tempo and repeated to the length."""
+def _drum_pattern(drummers: Sequence[Path], tempo: float, rng: np.random.Generator, length_s: float) -> list[Event]:
+    """A drum file's pattern stretched to the tempo and looped to the length."""
     for _ in range(8):
         try:
             midi = pretty_midi.PrettyMIDI(str(drummers[int(rng.integers(len(drummers)))]))
@@ -114,7 +115,7 @@ def _drummed(drummers: Sequence[Path], tempo: float, rng: np.random.Generator, l
 
 
 def _bass_line(others: list[tuple[int, list[Event]]], tempo: float, rng: np.random.Generator) -> list[Event]:
-    """A bass that plays the lowest sounding note of each beat or half beat in its own octave."""
+    """A bass line of the lowest sounding pitch at each beat or half beat, transposed to the bass octave."""
     notes = [e for _, events in others for e in events]
     step = 60 / tempo * (0.5 if rng.random() < 0.5 else 1.0)
     hold = rng.uniform(0.5, 1.0) * step
@@ -130,20 +131,20 @@ def _bass_line(others: list[tuple[int, list[Event]]], tempo: float, rng: np.rand
 def _other(
     font: str, others: list[tuple[int, list[Event]]], frames: int, transpose: int, rng: np.random.Generator
 ) -> Samples:
-    """All other instruments, most on a random program, now and then one doubled by a second program."""
+    """All other instruments, 70 % on a random program, 30 % doubled by a second program."""
     lines = []
     for program, events in others[:12]:
         lines.append((program if rng.random() < 0.3 else OTHERS[int(rng.integers(len(OTHERS)))], events))
         if rng.random() < 0.3:
             lines.append((OTHERS[int(rng.integers(len(OTHERS)))], events))
-    return _played(font, lines, frames, transpose, False)
+    return _render(font, lines, frames, transpose, False)
 
 
-def _played(font: str, lines: list[tuple[int, list[Event]]], frames: int, transpose: int, drums: bool) -> Samples:
+def _render(font: str, lines: list[tuple[int, list[Event]]], frames: int, transpose: int, drums: bool) -> Samples:
     """Lines of (program, events) rendered together. Shape: (2, frames)."""
     total = np.zeros((2, frames), np.float32)
     for first in range(0, len(lines), 14):
-        synth = tinysoundfont.Synth(gain=-6, samplerate=RATE)
+        synth = tinysoundfont.Synth(gain=-6, samplerate=SAMPLE_RATE)
         bank = synth.sfload(font)
         pending: list[tuple[int, int, int, int, int]] = []
         for channel, (program, events) in enumerate(lines[first : first + 14]):
@@ -155,13 +156,13 @@ def _played(font: str, lines: list[tuple[int, list[Event]]], frames: int, transp
             synth.control_change(channel, 10, 64 if drums else 40 + (37 * channel) % 49)
             for onset, end, pitch, velocity in events:
                 key = pitch if drums else min(max(pitch + transpose, 12), 115)
-                pending.append((int(max(onset, 0) * RATE), 1, channel, key, velocity))
-                pending.append((int(max(end, onset + 0.03) * RATE), 0, channel, key, 0))
-        total += _generated(synth, sorted(pending), frames)
+                pending.append((int(max(onset, 0) * SAMPLE_RATE), 1, channel, key, velocity))
+                pending.append((int(max(end, onset + 0.03) * SAMPLE_RATE), 0, channel, key, 0))
+        total += _synthesise(synth, sorted(pending), frames)
     return total
 
 
-def _generated(synth: tinysoundfont.Synth, pending: list[tuple[int, int, int, int, int]], frames: int) -> Samples:
+def _synthesise(synth: tinysoundfont.Synth, pending: list[tuple[int, int, int, int, int]], frames: int) -> Samples:
     """The synthesiser's output while it is sent the events at their times. Shape: (2, frames)."""
     blocks, at = [], 0
     for time, on, channel, key, velocity in [*pending, (frames, 0, 0, 0, 0)]:
@@ -176,13 +177,13 @@ def _generated(synth: tinysoundfont.Synth, pending: list[tuple[int, int, int, in
     return np.concatenate(blocks).T
 
 
-def _finished(wave: Samples, name: str, rng: np.random.Generator) -> Stem:
-    """The stem as a producer leaves it: sometimes driven, sometimes in a room; peak at -3 dBFS, int16."""
+def _produce(wave: Samples, name: str, rng: np.random.Generator) -> Stem:
+    """The stem with random saturation and reverberation; peak at -3 dBFS, int16."""
     peak = float(np.abs(wave).max()) or 1.0
     wave = wave / peak
     if rng.random() < 0.4:
         drive = rng.uniform(1.5, 5.0)
         wave = np.tanh(drive * wave) / np.tanh(drive)
     if name != "bass" and rng.random() < 0.5:
-        wave = in_room(wave, rng)
+        wave = add_reverb(wave, rng)
     return (wave * (0.7 * 32767 / max(float(np.abs(wave).max()), 1e-3))).astype(np.int16)

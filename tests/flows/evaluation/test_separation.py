@@ -19,7 +19,7 @@ from flows.evaluation.separation import (
 )
 from models.core import registry
 from models.core.errors import BadInput
-from models.separation.evaluation.scores import SourceScores, even_shares, scores
+from models.separation.evaluation.scores import SourceScores, equal_split, scores
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_the_gain_is_over_the_better_of_silence_and_a_quarter_of_the_mix():
     half = scores(STEMS, truth, 0.5 * truth, 44100)
     assert half[3].sdr == pytest.approx(20 * np.log10(2), abs=0.01)
     assert half[3].gain == pytest.approx(half[3].sdr), "for a quiet stem, silence is the better answer"
-    share = scores(STEMS, truth, even_shares(truth.sum(axis=0), 4), 44100)
+    share = scores(STEMS, truth, equal_split(truth.sum(axis=0), 4), 44100)
     assert share[0].sdr > 1
     assert share[0].gain == pytest.approx(0, abs=1e-6)
     assert share[3].sdr == share[3].gain < -10
@@ -88,7 +88,7 @@ def splitter() -> str:
 
 @pytest.mark.weights
 def test_a_network_that_is_no_separator_is_refused_before_anything_is_computed(song):
-    with pytest.raises(BadInput, match="parts lead_vocals, backing_vocals, room; a separator has to part vocals"):
+    with pytest.raises(BadInput, match="has the sources lead_vocals, backing_vocals, room; it needs vocals"):
         next(evaluate_separation([song], [splitter()]))
 
 

@@ -2,32 +2,32 @@ import numpy as np
 import torch
 
 from flows.training.separator_validation import dried, true_sources, true_voices
-from models.separation.training.mixtures import RATE, VOICES, Library, Piece
+from models.separation.training.multitracks import SAMPLE_RATE, VOICES, Library, Multitrack
 
 
 class AllIsLead(torch.nn.Module):
     """Leaves everything to the first source."""
 
-    sources, samplerate, audio_channels, segment = list(VOICES), RATE, 2, 4.0
+    sources, samplerate, audio_channels, segment = list(VOICES), SAMPLE_RATE, 2, 4.0
 
     def forward(self, mix: torch.Tensor) -> torch.Tensor:
         return torch.stack([mix, 0 * mix, 0 * mix], dim=1)
 
 
 def stem(seed: int, seconds: float = 2.0) -> np.ndarray:
-    return (3000 * np.random.default_rng(seed).standard_normal((1, int(seconds * RATE)))).astype(np.int16)
+    return (3000 * np.random.default_rng(seed).standard_normal((1, int(seconds * SAMPLE_RATE)))).astype(np.int16)
 
 
 def test_doing_nothing_dries_nothing():
-    singer = Piece("a", {"lead_vocals": stem(1, 9.0)})
-    wet = Piece("b", {"lead_vocals": stem(2, 9.0)}, wet=True)
+    singer = Multitrack("a", {"lead_vocals": stem(1, 9.0)})
+    wet = Multitrack("b", {"lead_vocals": stem(2, 9.0)}, wet=True)
     found = dried(AllIsLead(), Library([], [], [wet, singer], []))
     assert abs(found["reverberant"] - found["dried"]) < 0.01
     assert 2 < found["reverberant"] < 10
 
 
 def test_a_songs_truth_in_the_networks_own_sources():
-    song = Piece("a", {name: stem(i) for i, name in enumerate(("drums", "bass", "other", "lead_vocals"))})
+    song = Multitrack("a", {name: stem(i) for i, name in enumerate(("drums", "bass", "other", "lead_vocals"))})
     four = true_sources(song, ["drums", "bass", "other", "vocals"])
     two = true_sources(song, ["other", "vocals"])
     np.testing.assert_allclose(two[0], four[:3].sum(axis=0), atol=1e-6)

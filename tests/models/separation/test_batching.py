@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from models.core.types import Wave
-from models.separation.batching import Packed, packed
+from models.separation.batching import BatchedNetwork, batched
 from models.separation.checkpoints import load, separator_path
-from models.separation.separate import SplitSettings, split
+from models.separation.separate import split
+from models.separation.settings import SplitSettings
 
 
 def song(seed: int, seconds: float) -> Wave:
@@ -25,8 +26,8 @@ def test_songs_separated_together_take_fewer_passes_and_come_out_the_same():
     songs = [song(1, 5.0), song(2, 4.0), song(3, 2.0)]
     alone = [np.concatenate(list(split(one, network, SplitSettings(), 0, "cpu")), 2) for one in songs]
     together: list[np.ndarray | None] = [None] * 3
-    shared = packed(network)
-    assert isinstance(shared, Packed)
+    shared = batched(network)
+    assert isinstance(shared, BatchedNetwork)
     ready = threading.Barrier(3)
 
     def separate(index: int) -> None:
@@ -61,23 +62,23 @@ class Slow(torch.nn.Module):
 
 def test_what_waits_together_is_one_pass_of_one_length_and_a_fault_is_of_its_own_callers():
     network = Slow()
-    shared = Packed(network, most=4)
-    found: dict[int, object] = {}
+    shared = BatchedNetwork(network, max_segments=4)
+    result: dict[int, object] = {}
 
     def ask(index: int, frames: int) -> None:
         try:
-            found[index] = shared(torch.full((1, 2, frames), float(index)))
+            result[index] = shared(torch.full((1, 2, frames), float(index)))
         except ValueError as error:
-            found[index] = error
+            result[index] = error
 
     lengths = [5, 5, 5, 5, 7, 5, 5]
     threads = [threading.Thread(target=ask, args=(index, frames)) for index, frames in enumerate(lengths)]
     threads[0].start()
-    while not shared._computing.locked():
+    while not shared._pass_lock.locked():
         time.sleep(0.01)
     for thread in threads[1:]:
         thread.start()
-    while len(shared._waiting) < 6:
+    while len(shared._queue) < 6:
         time.sleep(0.01)
     network.go.set()
     for thread in threads:
@@ -86,6 +87,6 @@ def test_what_waits_together_is_one_pass_of_one_length_and_a_fault_is_of_its_own
     assert shared.passes == 3
     for index, frames in enumerate(lengths):
         if frames == 7:
-            assert isinstance(found[index], ValueError)
+            assert isinstance(result[index], ValueError)
         else:
-            assert torch.equal(found[index], torch.full((1, 1, 2, frames), 2.0 * index))
+            assert torch.equal(result[index], torch.full((1, 1, 2, frames), 2.0 * index))

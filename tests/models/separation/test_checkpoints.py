@@ -19,7 +19,8 @@ from models.core.errors import BadInput
 from models.core.types import Wave
 from models.separation.checkpoints import load, save, separator_path, to_fetch
 from models.separation.networks.band_mask import BandMask
-from models.separation.separate import SplitSettings, split
+from models.separation.separate import split
+from models.separation.settings import SplitSettings
 
 SOURCES = ["drums", "bass", "other", "vocals"]
 
@@ -200,7 +201,7 @@ class Call:
         return (print, ("ran",))
 
 
-def test_a_refused_checkpoint_is_told_in_our_own_words(tmp_path):
+def test_a_refused_checkpoint_gets_the_project_s_own_message(tmp_path):
     path = tmp_path / "evil.th"
     torch.save({"klass": Call(), "args": [], "kwargs": {}, "state": {}}, path)
     with pytest.raises(BadInput) as refused:
@@ -217,7 +218,7 @@ def test_a_missing_bag_is_named(monkeypatch, tmp_path):
         to_fetch("htdemucs_ft")
 
 
-def test_separators_are_found_by_name_or_file(tmp_path):
+def test_separators_are_resolved_by_name_or_file(tmp_path):
     own = tmp_path / "mine.safetensors"
     own.touch()
     assert separator_path(str(own)) == own
@@ -244,8 +245,8 @@ def test_a_bag_in_the_official_layout(tmp_path, monkeypatch):
         part.path.parent.mkdir(parents=True, exist_ok=True)
         official(network, kwargs | {"segment": half}, part.path)
         rows[part.name] = replace(part, sha256=registry.file_digest(part.path), bytes=part.path.stat().st_size)
-    found = tuple(rows.get(w.name, w) for w in registry.manifest())
-    monkeypatch.setattr(registry, "manifest", lambda: found)
+    result = tuple(rows.get(w.name, w) for w in registry.manifest())
+    monkeypatch.setattr(registry, "manifest", lambda: result)
     bag = load(separator_path("htdemucs_ft"))
     wave = Wave(0.1 * np.random.default_rng(0).standard_normal((2, 6000)).astype(np.float32), 8000)
     parts = np.concatenate(list(split(wave, bag, SplitSettings(), 0, "cpu")), axis=2)

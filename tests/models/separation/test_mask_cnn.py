@@ -4,7 +4,8 @@ import torch
 from models.core.types import Wave
 from models.separation.checkpoints import load, save, separator_path
 from models.separation.networks.mask_cnn import BLOCK, HOP, MaskCnn, block
-from models.separation.separate import SplitSettings, split
+from models.separation.separate import split
+from models.separation.settings import SplitSettings
 from models.separation.training import mask_cnn
 from models.separation.training.mixtures import Example
 

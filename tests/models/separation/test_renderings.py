@@ -4,7 +4,7 @@ import numpy as np
 import pretty_midi
 import pytest
 
-from models.separation.training.renderings import band
+from models.separation.training.renderings import render_band
 
 FONT = Path(pretty_midi.__file__).parent / "TimGM6mb.sf2"
 
@@ -31,7 +31,7 @@ def files(tmp_path_factory) -> tuple[Path, Path, Path]:
 
 def test_a_tune_gets_a_bass_and_drums(files):
     tune, drums, broken = files
-    stems = band([broken, tune], [broken, drums], [FONT], seed=1, length_s=4.0)
+    stems = render_band([broken, tune], [broken, drums], [FONT], seed=1, length_s=4.0)
     assert set(stems) == {"drums", "bass", "other"}
     for name, stem in stems.items():
         assert stem.dtype == np.int16
@@ -41,7 +41,7 @@ def test_a_tune_gets_a_bass_and_drums(files):
 
 def test_the_bass_is_low_and_the_seed_decides(files):
     tune, drums, _ = files
-    one, two, other = (band([tune], [drums], [FONT], seed, 5.0) for seed in (3, 3, 4))
+    one, two, other = (render_band([tune], [drums], [FONT], seed, 5.0) for seed in (3, 3, 4))
     assert all(np.array_equal(one[name], two[name]) for name in one)
     assert not all(np.array_equal(one[name], other[name]) for name in one)
     spectrum = np.abs(np.fft.rfft(one["bass"][0].astype(float)))
@@ -51,4 +51,4 @@ def test_the_bass_is_low_and_the_seed_decides(files):
 
 def test_nothing_to_play_is_an_error(files):
     with pytest.raises(ValueError, match="none of the MIDI files"):
-        band([files[2]], [files[1]], [FONT], seed=1)
+        render_band([files[2]], [files[1]], [FONT], seed=1)

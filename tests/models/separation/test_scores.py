@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.separation.evaluation.scores import bss_eval_v4, even_shares, ideal_ratio_masks, scores
+from models.separation.evaluation.scores import bss_eval_v4, equal_split, ideal_ratio_masks, scores
 
 RATE = 8000
 
@@ -11,27 +11,27 @@ def tone(hertz: float, seconds: float = 3.0) -> np.ndarray:
     return np.stack([wave, 0.5 * wave]).astype(np.float32)
 
 
-def truth() -> np.ndarray:
+def reference() -> np.ndarray:
     return np.stack([tone(200), tone(1500), np.zeros_like(tone(200))])
 
 
 def test_the_baselines_add_up_to_the_mix():
-    mix = truth().sum(axis=0)
-    np.testing.assert_allclose(even_shares(mix, 3).sum(axis=0), mix, atol=1e-6)
-    np.testing.assert_allclose(ideal_ratio_masks(truth()).sum(axis=0), mix, atol=1e-5)
+    mix = reference().sum(axis=0)
+    np.testing.assert_allclose(equal_split(mix, 3).sum(axis=0), mix, atol=1e-6)
+    np.testing.assert_allclose(ideal_ratio_masks(reference()).sum(axis=0), mix, atol=1e-5)
 
 
 def test_ideal_masks_part_what_lies_apart():
-    found = scores(["low", "high", "none"], truth(), ideal_ratio_masks(truth()), RATE)
-    assert found[0].sdr > 25
-    assert found[1].second_sdr > 25
-    assert np.isnan(found[2].sdr)
-    assert np.isnan(found[0].bss_sdr)
+    result = scores(["low", "high", "none"], reference(), ideal_ratio_masks(reference()), RATE)
+    assert result[0].sdr > 25
+    assert result[1].second_sdr > 25
+    assert np.isnan(result[2].sdr)
+    assert np.isnan(result[0].bss_sdr)
 
 
 def test_a_share_of_the_mix_scores_as_the_sum_says():
-    shares = even_shares(truth().sum(axis=0), 3)
-    assert scores(["low", "high", "none"], truth(), shares, RATE)[0].sdr == pytest.approx(
+    shares = equal_split(reference().sum(axis=0), 3)
+    assert scores(["low", "high", "none"], reference(), shares, RATE)[0].sdr == pytest.approx(
         10 * np.log10(9 / 5), abs=0.05
     )
 
@@ -50,6 +50,6 @@ def test_bss_eval_tells_interference_from_artefacts():
 
 
 def test_bss_eval_passes_over_silent_sources():
-    found = bss_eval_v4(truth(), truth(), RATE)
-    assert np.isnan(found[:, 2]).all()
-    assert (found[0, :2] > 50).all()
+    result = bss_eval_v4(reference(), reference(), RATE)
+    assert np.isnan(result[:, 2]).all()
+    assert (result[0, :2] > 50).all()

@@ -13,10 +13,10 @@ from models.core.progress import Watch
 from models.core.types import Wave
 from models.separation.checkpoints import load, separator_path
 from models.separation.evaluation.metrics import sdr_db
-from models.separation.evaluation.songs import own_song
-from models.separation.lead_backing import PartingSettings
+from models.separation.evaluation.songs import synthetic_song
 from models.separation.networks.band_mask import BandMask
-from models.separation.separate import SplitSettings, split
+from models.separation.separate import split
+from models.separation.settings import PartingSettings, SplitSettings
 
 SOURCES = ["drums", "bass", "other", "vocals"]
 PLAIN = SplitSettings()
@@ -30,9 +30,9 @@ def tiny_htdemucs() -> nn.Module:
     return network.eval()
 
 
-def tiny_placed() -> BandMask:
+def tiny_wiener() -> BandMask:
     torch.manual_seed(0)
-    return BandMask(SOURCES, width=16, depth=2, segment=0.5, temperature=1.25, places=True).eval()
+    return BandMask(SOURCES, width=16, depth=2, segment=0.5, temperature=1.25, wiener=True).eval()
 
 
 def tiny_band_mask(seed: int = 0) -> BandMask:
@@ -50,7 +50,7 @@ def whole(wave: Wave, network: nn.Module, settings: SplitSettings = PLAIN, seed:
     return np.concatenate(list(split(wave, network, settings, seed, "cpu")), axis=2)
 
 
-@pytest.mark.parametrize("make", [tiny_htdemucs, tiny_band_mask, tiny_placed])
+@pytest.mark.parametrize("make", [tiny_htdemucs, tiny_band_mask, tiny_wiener])
 @pytest.mark.parametrize("overlap", [0.0, 0.25, 0.6])
 def test_equals_demucs_own_overlap_add(make, overlap):
     network = make()
@@ -128,12 +128,12 @@ def test_reads_no_further_than_it_has_to():
 def test_reports_each_segment_and_stops_when_asked():
     network = tiny_band_mask()
     wave = song(network, 3.0)
-    heard: list[float] = []
-    list(split(wave, network, SplitSettings(), 0, "cpu", Watch(heard.append)))
-    assert heard == sorted(heard)
-    assert heard[-1] == 1.0
-    assert len(heard) > 5
-    stop_soon = Watch(cancelled=lambda: len(heard) > 12, progress=heard.append)
+    reported: list[float] = []
+    list(split(wave, network, SplitSettings(), 0, "cpu", Watch(reported.append)))
+    assert reported == sorted(reported)
+    assert reported[-1] == 1.0
+    assert len(reported) > 5
+    stop_soon = Watch(cancelled=lambda: len(reported) > 12, progress=reported.append)
     with pytest.raises(Cancelled):
         list(split(wave, network, SplitSettings(), 0, "cpu", stop_soon))
 
@@ -190,7 +190,7 @@ def test_refuses_another_rate():
         list(split(Wave(np.zeros((2, 100), np.float32), 48000), tiny_band_mask(), SplitSettings(), 0, "cpu"))
 
 
-@pytest.mark.parametrize("make", [tiny_band_mask, tiny_placed])
+@pytest.mark.parametrize("make", [tiny_band_mask, tiny_wiener])
 def test_bfloat16_stays_near_full_precision(make):
     network = make()
     wave = song(network)
@@ -200,9 +200,9 @@ def test_bfloat16_stays_near_full_precision(make):
 
 @pytest.mark.weights
 def test_the_shipped_separator_loses_next_to_nothing_in_bfloat16():
-    network, truth = load(separator_path("band-mask")), own_song(0, 8.0)
-    heard = Wave(truth.sum(axis=0), 44100)
-    full, half = whole(heard, network), whole(heard, network, SplitSettings(precision="bfloat16"))
-    for stem, exact, found in zip(truth, full, half, strict=True):
-        assert 40 < sdr_db(exact, found) < 90, "the difference is below -40 dB, and there is one"
-        assert abs(sdr_db(stem, exact) - sdr_db(stem, found)) < 0.05
+    network, reference = load(separator_path("band-mask")), synthetic_song(0, 8.0)
+    reported = Wave(reference.sum(axis=0), 44100)
+    full, half = whole(reported, network), whole(reported, network, SplitSettings(precision="bfloat16"))
+    for stem, exact, result in zip(reference, full, half, strict=True):
+        assert 40 < sdr_db(exact, result) < 90, "the difference is below -40 dB, and there is one"
+        assert abs(sdr_db(stem, exact) - sdr_db(stem, result)) < 0.05

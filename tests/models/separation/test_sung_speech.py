@@ -1,6 +1,6 @@
 import numpy as np
 
-from models.separation.training.sung_speech import sung
+from models.separation.training.sung_speech import speech_to_singing
 
 RATE = 16000
 
@@ -16,7 +16,7 @@ def speech(seconds: float = 1.5) -> np.ndarray:
 def test_singing_is_longer_than_the_speech_and_holds_its_notes():
     import librosa
 
-    song = sung(speech(), RATE, np.random.default_rng(2))
+    song = speech_to_singing(speech(), RATE, np.random.default_rng(2))
     assert 1.1 < len(song) / len(speech()) < 4
     assert np.isfinite(song).all()
     assert np.abs(song).max() <= 0.7 + 1e-6
@@ -26,6 +26,6 @@ def test_singing_is_longer_than_the_speech_and_holds_its_notes():
 
 
 def test_equal_seeds_give_equal_bytes():
-    one, two, other = (sung(speech(0.6), RATE, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    one, two, other = (speech_to_singing(speech(0.6), RATE, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert one.tobytes() == two.tobytes()
     assert one.tobytes() != other.tobytes()

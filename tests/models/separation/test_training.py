@@ -7,11 +7,12 @@ import torch
 from flows.training import separator
 from models.separation.networks.band_mask import BandMask
 from models.separation.training import losses as learning
-from models.separation.training.loop import Learner, TrainSettings, averaged, train
-from models.separation.training.mixtures import SOURCES, Example, Library, Piece, mixture, vocal_mixture
+from models.separation.training.loop import Learner, TrainSettings, ema_weights, train
+from models.separation.training.mixtures import Example, mixture, vocal_mixture
+from models.separation.training.multitracks import SOURCES, Library, Multitrack
 
 RATE = 44100
-JUDGING = learning.Judging((1, 2), (1.0, 1.0, 1.0, 2.0))
+JUDGING = learning.LossSettings((1, 2), (1.0, 1.0, 1.0, 2.0))
 
 
 def tone(hertz: float, seconds: float = 3.0) -> np.ndarray:
@@ -21,10 +22,13 @@ def tone(hertz: float, seconds: float = 3.0) -> np.ndarray:
 
 def library() -> Library:
     stems = {"drums": tone(6000), "bass": tone(60), "other": tone(700)}
-    song = Piece("song", stems | {"lead_vocals": tone(1500), "backing_vocals": tone(1900)})
-    fused = Piece("fused", {"drums": tone(6500), "other": tone(300), "lead_vocals": tone(1400)}, bass_hidden=True)
-    voices = [Piece("voice", {"lead_vocals": tone(1600)[:1]}), Piece("wet", {"lead_vocals": tone(1700)[:1]}, wet=True)]
-    return Library([song, fused], [Piece("band", stems)], voices, voices[:1])
+    song = Multitrack("song", stems | {"lead_vocals": tone(1500), "backing_vocals": tone(1900)})
+    fused = Multitrack("fused", {"drums": tone(6500), "other": tone(300), "lead_vocals": tone(1400)}, bass_hidden=True)
+    voices = [
+        Multitrack("voice", {"lead_vocals": tone(1600)[:1]}),
+        Multitrack("wet", {"lead_vocals": tone(1700)[:1]}, wet=True),
+    ]
+    return Library([song, fused], [Multitrack("band", stems)], voices, voices[:1])
 
 
 def network() -> BandMask:
@@ -34,7 +38,7 @@ def network() -> BandMask:
 
 def learner(net: BandMask) -> Learner:
     draw = partial(mixture, library(), frames=RATE // 2)
-    return Learner(net, draw, partial(learning.powers_of, net), partial(learning.loss, net, JUDGING))
+    return Learner(net, draw, partial(learning.spectral_powers, net), partial(learning.loss, net, JUDGING))
 
 
 @pytest.mark.parametrize("draw", [mixture, vocal_mixture])
@@ -63,7 +67,7 @@ def test_the_loss_is_that_of_the_complex_spectra():
     net = network().eval()
     example = mixture(library(), np.random.default_rng(3), 20000)
     spectrum = net.stft(torch.from_numpy(example.sources))
-    powers = learning.powers_of(net, [example])
+    powers = learning.spectral_powers(net, [example])
     masks = net.group_masks(powers.views)
     wide = net.widen(masks)[0]
     direct = (wide * spectrum.sum(dim=0) - spectrum).abs().square()[..., :-1, :].sum(dim=(1, 2, 3))
@@ -74,7 +78,7 @@ def test_the_loss_is_that_of_the_complex_spectra():
 
 def test_silence_teaches_nothing():
     net = network()
-    silent = learning.powers_of(net, [Example(np.zeros((4, 2, 9000), np.float32), False)])
+    silent = learning.spectral_powers(net, [Example(np.zeros((4, 2, 9000), np.float32), False)])
     assert learning.loss(net, JUDGING, silent).item() == 0
 
 
@@ -96,8 +100,8 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path):
     killed.close()
     again = [value for _, value in train(learner(network()), settings, 1, tmp_path / "killed.pt")]
     assert again == whole[4:]
-    for key, value in averaged(tmp_path / "killed.pt").items():
-        assert torch.equal(value, averaged(tmp_path / "whole.pt")[key])
+    for key, value in ema_weights(tmp_path / "killed.pt").items():
+        assert torch.equal(value, ema_weights(tmp_path / "whole.pt")[key])
 
 
 @pytest.mark.parametrize(
@@ -113,7 +117,7 @@ def test_each_network_learns_by_its_own_optimizer(tmp_path, monkeypatch, name, k
 
     monkeypatch.setattr(torch.optim.Optimizer, "__init__", noted)
     monkeypatch.setattr(separator, "CROP_S", 1.5)
-    found, _ = separator.learners(name, library(), library(), seed=0)
-    next(train(found, TrainSettings(steps=1, batch=1, fresh=1, echo=1), 0, tmp_path / "c.pt"))
+    result, _ = separator.learners(name, library(), library(), seed=0)
+    next(train(result, TrainSettings(steps=1, batch=1, fresh=1, echo=1), 0, tmp_path / "c.pt"))
     assert [type(one).__name__ for one in made] == [kind]
     assert {group["weight_decay"] for group in made[0].param_groups} == {decay}

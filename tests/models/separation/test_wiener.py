@@ -5,8 +5,8 @@ import torch
 
 from models.separation.checkpoints import load, separator_path
 from models.separation.evaluation.metrics import sdr_db
-from models.separation.networks.band_mask import BandMask, softened, view_powers
-from models.separation.networks.wiener import placed
+from models.separation.networks.band_mask import BandMask, apply_temperature, view_powers
+from models.separation.networks.wiener import wiener_gains
 
 SOURCES = ["left", "right"]
 FRAMES = 60_000
@@ -36,34 +36,34 @@ def parted(net: BandMask, mix: torch.Tensor, masks: torch.Tensor) -> torch.Tenso
         return net(mix)
 
 
-def test_places_take_panned_sources_further_apart():
+def test_the_wiener_filter_improves_panned_sources():
     sources = noises()
     masks = ratio_masks(network(), sources)
     mix = sources.sum(dim=1)
-    plain, parts = (parted(network(places=places), mix, masks) for places in (False, True))
+    plain, parts = (parted(network(wiener=wiener), mix, masks) for wiener in (False, True))
     for row in (0, 1):
-        truth = sources[0, row].numpy()
-        assert sdr_db(truth, parts[0, row].numpy()) > sdr_db(truth, plain[0, row].numpy()) + 3
+        reference = sources[0, row].numpy()
+        assert sdr_db(reference, parts[0, row].numpy()) > sdr_db(reference, plain[0, row].numpy()) + 3
 
 
-def test_in_one_place_nothing_is_told_apart_by_it():
+def test_equally_panned_sources_are_not_changed():
     mono = noises()[:, :, :1].expand(-1, -1, 2, -1)
     masks = ratio_masks(network(), mono)
     mix = mono.sum(dim=1)
-    plain, parts = (parted(network(places=places), mix, masks) for places in (False, True))
+    plain, parts = (parted(network(wiener=wiener), mix, masks) for wiener in (False, True))
     torch.testing.assert_close(parts, plain, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("loudness", [1e-4, 1.0, 100.0])
-def test_the_placed_sources_sum_to_the_mix(loudness):
+def test_the_filtered_sources_sum_to_the_mix(loudness):
     mix = loudness * noises().sum(dim=1)
     with torch.no_grad():
-        parts = network(places=True, temperature=1.25)(mix)
+        parts = network(wiener=True, temperature=1.25)(mix)
     torch.testing.assert_close(parts.sum(dim=1), mix, atol=1e-4 * loudness, rtol=0)
 
 
 def test_silence_and_a_silent_side_stay_silent():
-    net = network(places=True)
+    net = network(wiener=True)
     with torch.no_grad():
         assert net(torch.zeros(1, 2, FRAMES)).abs().max() == 0
         mix = noises().sum(dim=1)
@@ -77,27 +77,27 @@ def test_over_the_sources_the_gains_are_the_identity():
     net, mix = network(), noises().sum(dim=1)
     views = view_powers(net.stft(mix))
     with torch.no_grad():
-        gains = placed(net.group_masks(views), views)
+        gains = wiener_gains(net.group_masks(views), views)
     whole = torch.eye(2)[None, :, :, None, None].expand_as(gains[:, 0])
     torch.testing.assert_close(gains.sum(dim=1), whole, atol=1e-5, rtol=0)
 
 
 def test_softened_masks_are_a_softmax_at_that_temperature():
     logits = torch.randn(2, 4, 2, 5, 7, generator=torch.Generator().manual_seed(1))
-    found = softened(torch.softmax(logits, dim=1), 1.25)
-    torch.testing.assert_close(found, torch.softmax(logits / 1.25, dim=1))
-    assert not math.isclose(float(found[0, 0, 0, 0, 0]), float(torch.softmax(logits, dim=1)[0, 0, 0, 0, 0]))
+    result = apply_temperature(torch.softmax(logits, dim=1), 1.25)
+    torch.testing.assert_close(result, torch.softmax(logits / 1.25, dim=1))
+    assert not math.isclose(float(result[0, 0, 0, 0, 0]), float(torch.softmax(logits, dim=1)[0, 0, 0, 0, 0]))
 
 
 def test_what_the_network_learns_from_is_not_changed():
-    plain, changed = network(), network(places=True, temperature=2.0)
+    plain, changed = network(), network(wiener=True, temperature=2.0)
     changed.load_state_dict(plain.state_dict())
     views = view_powers(plain.stft(noises().sum(dim=1)))
     with torch.no_grad():
         torch.testing.assert_close(changed.group_masks(views), plain.group_masks(views), atol=0, rtol=0)
 
 
-def test_the_shipped_separator_places_its_sources():
+def test_the_shipped_separator_has_the_wiener_filter():
     shipped = load(separator_path("band-mask"))
-    assert shipped.places
+    assert shipped.wiener
     assert shipped.temperature == 1.2

@@ -23,7 +23,7 @@ from models.conversion.voices.registry import find_voice
 from models.core.errors import BadInput, Cancelled
 from models.core.progress import Watch
 from models.core.types import Clip
-from models.separation.separate import SplitSettings
+from models.separation.settings import SplitSettings
 from models.synthesis.example_song import example_song
 from tasks.cache.caching import can_pass, stage
 from tasks.cache.fingerprint import ROOT
