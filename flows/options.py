@@ -10,7 +10,7 @@ from models.conversion import DEFAULT_VOICE
 from models.core import registry
 from models.core.errors import BadInput, unknown_name
 from models.core.validation import MOST_SEED
-from models.separation.settings import ALL_LEAD
+from models.separation.settings import ALL_LEAD, AUTO
 
 if TYPE_CHECKING:
     from flows.stage_settings import StageSettings
@@ -96,10 +96,11 @@ class RemixOptions(BaseModel):
         description="built-in, or the name of a .sf2 or .sf3 file in the folder soundfonts of the home; on the command "
         "line of this machine also a file.",
     )
-    separator: Annotated[str, _of_kind("separator")] = Field(
-        "band-mask",
+    separator: Annotated[str, _of_kind("separator", AUTO)] = Field(
+        AUTO,
         title="Separator",
-        description="The network that separates the stems; on the command line also a Demucs checkpoint file.",
+        description="The network that separates the stems; auto takes htdemucs where it has been fetched or can be, "
+        "else the shipped one. On the command line also a Demucs checkpoint file.",
     )
     splitter: Annotated[str, _of_kind("vocal_splitter", ALL_LEAD)] = Field(
         "lead-backing",
@@ -146,7 +147,8 @@ class RemixOptions(BaseModel):
 
         for singer in self.singers():
             consent(find_voice(singer))
-        registry.find("separator", self.separator)
+        if self.separator != AUTO:
+            registry.find("separator", self.separator)
         if self.splitter != ALL_LEAD:
             registry.find("vocal_splitter", self.splitter)
         registry.find("music_transformer", self.transformer)

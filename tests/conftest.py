@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("REMIX_OFFLINE", "1")  # tests of the hub say otherwise
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.evaluation.known_songs import known_songs
+from flows.separators import usable
 from models.analysis.analyse import ListenSettings, listen
 from models.analysis.beat_tracker.network import BeatTracker, load
 from models.core import registry
@@ -28,6 +29,7 @@ def evaluate_grid(
     mix. Raises `BadInput` for a folder without songs.
     """
     tracker = load(registry.verified(registry.find("beat_tracker", settings.tracker)))
+    separator = usable(separator).separator
     rows: list[dict[str, Any]] = []
     for song in known_songs(midi, part, songs, seconds, separator):
         heard = {

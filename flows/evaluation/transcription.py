@@ -10,6 +10,7 @@ import numpy as np
 import soundfile
 
 from flows.evaluation.known_songs import known_songs, mixed
+from flows.separators import usable
 from models.analysis.f0 import PitchSettings, track_f0
 from models.core.errors import BadInput
 from models.core.types import Note, Wave
@@ -48,6 +49,7 @@ def evaluate_transcription(
     without songs or clips.
     """
     rows: list[dict[str, Any]] = []
+    separator = usable(separator).separator
     for song in known_songs(midi, part, songs, seconds, separator):
         truth = {track.name: track.notes for track in song.piece.score.tracks}
         for stems, waves in (("true", song.true), ("separated", song.separated)):

@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import http.client
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,8 @@ def fetch(weights: Weights, watch: Watch = UNWATCHED) -> Path:
     if urlsplit(weights.url).scheme not in ("http", "https"):
         raise BadInput(f"The weights {weights.name!r} have an address that is not http or https: {weights.url}")
     target = weights.path
+    if offline() and not target.is_file():
+        raise Unreachable(f"The weights {weights.name!r} are not here, and this machine is set to be offline.")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(target.name + ".part")
@@ -49,6 +52,29 @@ def fetch(weights: Weights, watch: Watch = UNWATCHED) -> Path:
         raise BadInput(_disk_reason(weights, target, error)) from error
     watch.at(1.0)
     return target
+
+
+def offline() -> bool:
+    """Whether the environment says that no network is to be used: `REMIX_OFFLINE=1`, or `HF_HUB_OFFLINE=1`."""
+    values = (os.environ.get(name, "").lower() for name in ("REMIX_OFFLINE", "HF_HUB_OFFLINE"))
+    return any(value in ("1", "true", "yes", "on") for value in values)
+
+
+def answers(url: str, within_s: float) -> bool:
+    """Whether a server has that file, asked for its first byte; a name that does not resolve in time is no answer."""
+    found: list[bool] = []
+
+    def ask() -> None:
+        try:
+            with urlopen(Request(url, headers={"Range": "bytes=0-0"}), timeout=within_s) as answer:
+                found.append(answer.status in (200, 206))
+        except (OSError, http.client.HTTPException):
+            return
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(within_s)
+    return bool(found)
 
 
 def _complete(weights: Weights, part: Path, watch: Watch) -> None:

@@ -6,6 +6,8 @@ from models.core.errors import BadInput
 from models.core.validation import check_order, check_ranges
 from models.separation.precision import PRECISIONS
 
+AUTO = "auto"
+"""The separator that stands for the best one at hand."""
 ALL_LEAD = "none"
 """The splitter that leaves all vocals to the lead."""
 

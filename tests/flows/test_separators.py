@@ -1,6 +1,7 @@
 """The official separators as a user meets them: fetched on first use from a hub, which here is a small local one."""
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ import torch
 from demucs.htdemucs import HTDemucs
 from safetensors.torch import save_file
 
-from flows.separators import SHIPPED, known, usable
+from flows.separators import SHIPPED, Usable, known, usable
 from models.core import registry
 from models.core.errors import BadInput
 from models.core.types import Clip
@@ -31,13 +32,15 @@ SIX = ["drums", "bass", "other", "vocals", "guitar", "piano"]
 class Hub(ThreadingHTTPServer):
     """Speaks as the hub does: `/owner/name/resolve/commit/file` redirects to a store that answers ranges.
 
-    `files` are bytes by path; each answer of the store is cut after `cut` bytes.
+    `files` are bytes by path; each answer of the store is cut after `cut` bytes, and
+    after so many requests it knows nothing any more.
     """
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Answer)
         self.files: dict[str, bytes] = {}
         self.cut = 1 << 40
+        self.dies_after = 1 << 30
         self.asked: list[str] = []
 
 
@@ -45,7 +48,7 @@ class Answer(BaseHTTPRequestHandler):
     def do_GET(self):
         hub = self.server
         hub.asked.append(self.path)
-        content = hub.files.get(self.path.removeprefix("/store"))
+        content = hub.files.get(self.path.removeprefix("/store")) if len(hub.asked) <= hub.dies_after else None
         if content is None:
             self.send_error(404)
         elif not self.path.startswith("/store"):
@@ -56,8 +59,9 @@ class Answer(BaseHTTPRequestHandler):
             self.end_headers()
         else:
             asked = self.headers.get("Range", "bytes=0-")
-            start = int(asked.removeprefix("bytes=").rstrip("-"))
-            self.send_response(206 if start else 200)
+            first, _, last = asked.removeprefix("bytes=").partition("-")
+            start, content = int(first), content[: int(last) + 1] if last else content
+            self.send_response(206 if start or last else 200)
             self.send_header("Content-Length", str(len(content) - start))
             self.end_headers()
             self.wfile.write(content[start : start + hub.cut])
@@ -111,6 +115,7 @@ def networks() -> dict[str, HTDemucs]:
 @pytest.fixture
 def official(monkeypatch, tmp_path, networks) -> Iterator[Official]:
     monkeypatch.setenv("REMIX_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("REMIX_OFFLINE", raising=False)
     hub = Hub()
     threading.Thread(target=hub.serve_forever, daemon=True).start()
     served = Official(hub, networks)
@@ -172,7 +177,7 @@ def test_without_a_network_the_shipped_one_works_and_says_so(official):
     assert found.separator == SHIPPED
     assert len(found.notes) == 1
     assert "404" in found.notes[0]
-    assert "band-mask, the shipped separator, took the song apart instead of htdemucs" in found.notes[0]
+    assert "band-mask, the shipped separator, was used instead of htdemucs" in found.notes[0]
     known("htdemucs")
 
 
@@ -195,6 +200,77 @@ def test_a_full_disk_is_said_and_not_hidden(official, monkeypatch):
     monkeypatch.setattr("models.core.fetch.os.fsync", full)
     with pytest.raises(BadInput, match="no space"):
         usable("htdemucs")
+
+
+def test_auto_takes_the_fetched_network_without_asking_anybody(official):
+    usable("htdemucs")
+    asked = len(official.hub.asked)
+    assert usable("auto") == Usable("htdemucs", ("Separated by htdemucs, which has been fetched.",))
+    assert len(official.hub.asked) == asked
+
+
+def test_auto_fetches_it_where_the_hub_answers(official):
+    assert usable("auto") == Usable("htdemucs", ("Separated by htdemucs, fetched for this remix.",))
+    assert load(separator_path("htdemucs"))
+
+
+def shipped_instead(reason: str) -> None:
+    found = usable("auto")
+    assert found.separator == SHIPPED
+    (note,) = found.notes
+    assert note.startswith("Separated by band-mask, the shipped separator, not by htdemucs:")
+    assert reason in note
+
+
+@pytest.mark.parametrize("name", ["REMIX_OFFLINE", "HF_HUB_OFFLINE"])
+def test_auto_asks_nobody_on_a_machine_that_is_set_to_be_offline(official, monkeypatch, name):
+    monkeypatch.setenv(name, "1")
+    shipped_instead("set to be offline")
+    assert official.hub.asked == []
+    assert "offline" in usable("htdemucs").notes[0]
+
+
+def test_auto_asks_a_hub_that_refuses_once_in_an_hour(official, monkeypatch):
+    official.hub.files.clear()
+    shipped_instead("does not answer")
+    asked = len(official.hub.asked)
+    shipped_instead("asked once in an hour")
+    assert len(official.hub.asked) == asked
+    monkeypatch.setattr("flows.separators.PROBE_AGAIN_S", 0.0)
+    shipped_instead("does not answer")
+    assert len(official.hub.asked) > asked
+
+
+def test_auto_waits_no_longer_than_it_says_for_a_hub_that_hangs(official, monkeypatch):
+    listening = socket.create_server(("127.0.0.1", 0))  # takes connections and never answers
+    hanging = f"http://127.0.0.1:{listening.getsockname()[1]}/x"
+    rows = tuple(replace(w, url=hanging) if w.url else w for w in registry.manifest())
+    monkeypatch.setattr(registry, "manifest", lambda: rows)
+    monkeypatch.setattr("flows.separators.PROBE_S", 0.2)
+    shipped_instead("does not answer")
+    listening.close()
+
+
+def test_auto_goes_on_with_the_shipped_one_where_the_hub_breaks_half_way(official):
+    official.hub.cut = 1000
+    official.hub.dies_after = 3
+    shipped_instead("answered 404")
+
+
+def test_auto_goes_on_with_the_shipped_one_where_the_hub_sends_something_else(official):
+    address = next(iter(official.hub.files))
+    spoilt = {path: bytes(len(content)) for path, content in official.hub.files.items()}
+    official.hub.files = spoilt
+    assert address in spoilt
+    shipped_instead("wrong SHA-256")
+
+
+def test_auto_goes_on_with_the_shipped_one_where_the_disk_is_full(official, monkeypatch):
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("models.core.fetch.os.fsync", full)
+    shipped_instead("no space")
 
 
 def test_a_file_of_the_users_is_taken_as_it_is(tmp_path):

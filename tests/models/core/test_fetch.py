@@ -51,6 +51,7 @@ class Answer(BaseHTTPRequestHandler):
 @pytest.fixture
 def hub(monkeypatch, tmp_path) -> Iterator[Hub]:
     monkeypatch.setenv("REMIX_HOME", str(tmp_path))
+    monkeypatch.delenv("REMIX_OFFLINE", raising=False)
     server = Hub()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
