@@ -74,8 +74,8 @@ def add(
         _check_free(client, called, replace)
         _schedule(client, called, every, zone, chosen)
     register(called, folder, replace)
-    told = {"batch": called, "folder": str(folder), "voice": options.voice, "every": every, "time zone": zone}
-    print(json.dumps(told) if as_json else f"{called}: {folder}, voice {options.voice}, {every} ({zone})")
+    row = {"batch": called, "folder": str(folder), "voice": options.voice, "every": every, "time zone": zone}
+    print(json.dumps(row) if as_json else f"{called}: {folder}, voice {options.voice}, {every} ({zone})")
 
 
 def list_batches(as_json: AsJson = False) -> None:
@@ -89,15 +89,15 @@ def list_batches(as_json: AsJson = False) -> None:
 
     rows = []
     with get_client(sync_client=True) as client:
-        for found in _batches(client).values():
-            schedule: Any = found.schedules[0].schedule if found.schedules else None
+        for deployment in _batches(client).values():
+            schedule: Any = deployment.schedules[0].schedule if deployment.schedules else None
             rows.append(
                 {
-                    "batch": found.name,
-                    "voice": found.parameters.get("voice"),
+                    "batch": deployment.name,
+                    "voice": deployment.parameters.get("voice"),
                     "every": getattr(schedule, "cron", ""),
                     "time zone": getattr(schedule, "timezone", ""),
-                    "paused": found.paused,
+                    "paused": deployment.paused,
                 }
             )
     show_rows(rows, as_json)
@@ -112,30 +112,30 @@ def run(
     if engine not in ("pool", "dask", "ray"):
         raise BadInput(f"There is no engine {engine!r}; there are pool, dask and ray.")
 
-    def start(client: Any, found: "DeploymentResponse") -> None:
+    def start(client: Any, deployment: "DeploymentResponse") -> None:
         from flows.cli.runs import page_of
 
-        called = f"{found.name} ({found.parameters.get('voice')})"
-        begun = client.create_flow_run_from_deployment(found.id, parameters={"engine": engine}, name=called)
-        told = {"id": str(begun.id), "name": begun.name, "page": page_of(begun)}
-        print(json.dumps(told) if as_json else f"{page_of(begun)}\n{name}: started")
+        called = f"{deployment.name} ({deployment.parameters.get('voice')})"
+        begun = client.create_flow_run_from_deployment(deployment.id, parameters={"engine": engine}, name=called)
+        row = {"id": str(begun.id), "name": begun.name, "page": page_of(begun)}
+        print(json.dumps(row) if as_json else f"{page_of(begun)}\n{name}: started")
 
     _change(name, start)
 
 
 def pause(name: Name) -> None:
     """Start a batch no more until `remix batch resume`."""
-    _change(name, lambda client, found: client.set_deployment_paused_state(found.id, True), "paused")
+    _change(name, lambda client, deployment: client.set_deployment_paused_state(deployment.id, True), "paused")
 
 
 def resume(name: Name) -> None:
     """Start a paused batch by the clock again."""
-    _change(name, lambda client, found: client.set_deployment_paused_state(found.id, False), "resumed")
+    _change(name, lambda client, deployment: client.set_deployment_paused_state(deployment.id, False), "resumed")
 
 
 def remove(name: Name) -> None:
     """Forget a batch; its folder and its remixes stay."""
-    _change(name, lambda client, found: client.delete_deployment(found.id), "removed")
+    _change(name, lambda client, deployment: client.delete_deployment(deployment.id), "removed")
 
 
 def add_folder(
@@ -209,8 +209,8 @@ def _schedule(client: Any, name: str, cron: str, zone: str, parameters: dict[str
 def _batches(client: Any) -> "dict[str, DeploymentResponse]":
     from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 
-    found = client.read_deployments(deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=["batch"])))
-    return {deployment.name: deployment for deployment in found}
+    batches = client.read_deployments(deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=["batch"])))
+    return {deployment.name: deployment for deployment in batches}
 
 
 def _change(name: str, change: Callable[[Any, "DeploymentResponse"], None], word: str = "") -> None:

@@ -26,13 +26,13 @@ _LINE_EVERY_S = 5.0
 def shown(console: Console) -> Iterator[None]:
     """Show every stage's progress on `console` until the block ends."""
     if not console.is_terminal:
-        with progress.heard_by(_Lines(console)):
+        with progress.listening_to(_Lines(console)):
             yield
         return
     name = TextColumn("{task.description:<14}")
     times = TimeElapsedColumn(), TimeRemainingColumn()
     bars = Progress(name, BarColumn(), TaskProgressColumn(), *times, console=console)
-    with bars, progress.heard_by(_Bars(bars)):
+    with bars, progress.listening_to(_Bars(bars)):
         yield
 
 

@@ -92,12 +92,12 @@ def weights_fetch(
     from tasks.runs.progress import stage_watch
 
     named = [one for weights in registry.manifest() if weights.name == name for one in _files(weights)]
-    found = [one for one in named if not one.shipped]
-    if not found:
+    fetchable = [one for one in named if not one.shipped]
+    if not fetchable:
         apart = [w.name for w in registry.manifest() if not all(one.shipped for one in _files(w))]
         raise unknown_name("weights file to fetch", name, apart)
     with shown(console if not as_json else Console(stderr=True)):
-        fetched = [str(fetch(one, stage_watch(f"fetch {one.file}"))) for one in found]
+        fetched = [str(fetch(one, stage_watch(f"fetch {one.file}"))) for one in fetchable]
     print(json.dumps(fetched) if as_json else "\n".join(fetched))
 
 
@@ -123,12 +123,12 @@ def cache_stats(as_json: AsJson = False) -> None:
     import tasks.stages  # noqa: F401  # the declared types of all stages
     from tasks.cache.collecting import stats
 
-    found = stats()
+    kept = stats()
     if as_json:
-        print(json.dumps(asdict(found)))
+        print(json.dumps(asdict(kept)))
         return
-    console.print(f"{found.results} results, {found.clips} clips, {found.bytes / 1e9:.2f} GB", highlight=False)
-    show_rows([{"stage": name, "results": count} for name, count in sorted(found.by_stage.items())], as_json)
+    console.print(f"{kept.results} results, {kept.clips} clips, {kept.bytes / 1e9:.2f} GB", highlight=False)
+    show_rows([{"stage": name, "results": count} for name, count in sorted(kept.by_stage.items())], as_json)
 
 
 def cache_verify(as_json: AsJson = False) -> None:

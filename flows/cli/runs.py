@@ -50,7 +50,7 @@ def runs(
         raise unknown_name("state", state, states)
     with get_client(sync_client=True) as client:
         due = (run for run in _each(client, state) if not (run.auto_scheduled and run.state_type == "SCHEDULED"))
-        found = list(islice(due, limit))
+        runs = list(islice(due, limit))
     rows = [
         {
             "id": str(run.id) if as_json else str(run.id)[:8],
@@ -59,7 +59,7 @@ def runs(
             "seconds": round(run.total_run_time.total_seconds()),
             "message": message_of(run),
         }
-        for run in found
+        for run in runs
     ]
     show_rows(rows, as_json)
 
@@ -68,7 +68,7 @@ def show(run_id: RunId, as_json: AsJson = False) -> None:
     """Tell all of a run: its state with its reason, its parameters and stages, and where its page is."""
     from flows.cli.maintenance import show_rows
 
-    run = _found(run_id)
+    run = _run_of(run_id)
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
@@ -77,9 +77,9 @@ def show(run_id: RunId, as_json: AsJson = False) -> None:
         stages = client.read_task_runs(flow_run_filter=wanted, limit=200)
     message = message_of(run)
     if as_json:
-        told: dict[str, Any] = {"id": str(run.id), "name": run.name, "state": run.state_name, "message": message}
+        row: dict[str, Any] = {"id": str(run.id), "name": run.name, "state": run.state_name, "message": message}
         names = [{"name": stage.name, "state": stage.state_name} for stage in stages]
-        print(json.dumps(told | {"page": page_of(run), "parameters": run.parameters, "stages": names}))
+        print(json.dumps(row | {"page": page_of(run), "parameters": run.parameters, "stages": names}))
         return
     print(f"{run.name}: {run.state_name}\n{message}\n{page_of(run)}")
     for name, value in run.parameters.items():
@@ -93,7 +93,7 @@ def show(run_id: RunId, as_json: AsJson = False) -> None:
 
 def cancel(run_id: RunId, as_json: AsJson = False) -> None:
     """Stop a run; what it finished is kept."""
-    run = _found(run_id)
+    run = _run_of(run_id)
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.objects import State, StateType
     from prefect.states import Cancelled, Cancelling
@@ -109,7 +109,7 @@ def cancel(run_id: RunId, as_json: AsJson = False) -> None:
 
 def retry(run_id: RunId, as_json: AsJson = False) -> None:
     """Start a run that failed or was cancelled again, under its own id; what it finished is not done again."""
-    run = _found(run_id)
+    run = _run_of(run_id)
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.objects import State
     from prefect.states import Scheduled
@@ -128,7 +128,7 @@ def fetch(
     as_json: AsJson = False,
 ) -> None:
     """Copy a finished remix out of the service's store."""
-    run = _found(run_id)
+    run = _run_of(run_id)
     from flows.deployments.remix import fetched
 
     if run.state and not run.state.is_completed():
@@ -145,14 +145,14 @@ def remove(
 
     A batch whose folder has such a song remixes it anew. Uploads stay: `remix cache gc --upload-days`.
     """
-    found = [_found(run_id) for run_id in run_ids]
+    runs = [_run_of(run_id) for run_id in run_ids]
     from prefect.client.orchestration import get_client
 
     from flows.service.run_data import remove_run
 
     with get_client(sync_client=True) as client:
         refused = []
-        for run in {run.id: run for run in found}.values():
+        for run in {run.id: run for run in runs}.values():
             try:
                 remove_run(client, run)
             except BadInput as reason:
@@ -164,8 +164,8 @@ def remove(
 
 
 def _tell(run: "FlowRun", state: "State[Any]", as_json: bool) -> None:
-    told = {"id": str(run.id), "name": run.name, "state": state.name}
-    print(json.dumps(told) if as_json else f"{run.name}: {state.name}")
+    row = {"id": str(run.id), "name": run.name, "state": state.name}
+    print(json.dumps(row) if as_json else f"{run.name}: {state.name}")
 
 
 def page_of(run: "FlowRun") -> str:
@@ -182,7 +182,7 @@ def message_of(run: "FlowRun") -> str:
     return (run.state.message if run.state else None) or ""
 
 
-def _found(run_id: str) -> "FlowRun":
+def _run_of(run_id: str) -> "FlowRun":
     """The run whose id begins so; raises `BadInput` for none or several."""
     from flows.service.deployments import use_api
 

@@ -51,7 +51,7 @@ def serve(
         children.start("worker", [*_remix(), "worker", "--pool", pool, *bounds])
         note_api(api)
         console.print(_WELCOME.format(ui=api.removesuffix("/api"), logs=children.logs, remix=typed_command()))
-        children.until_told()
+        children.until_stopped()
     finally:
         forget_api()
         children.end()
@@ -70,7 +70,7 @@ def typed_command() -> str:
     """This command as it can be typed here: by its name on the PATH, else by the file that was started."""
     program = sys.argv[0]
     if Path(program).name != "remix" or (
-        (found := shutil.which("remix")) and Path(found).resolve() == Path(program).resolve()
+        (installed := shutil.which("remix")) and Path(installed).resolve() == Path(program).resolve()
     ):
         return "remix"
     path = Path(program).absolute()
@@ -120,7 +120,7 @@ def worker(pool: Pool = "cpu", limit: Limit = None, name: Annotated[str, typer.O
     children.start("engine", [*_remix(), "engine", *(["--gpu"] if pool == "gpu" else [])])
     children.start("runs", [*command, *(["--limit", str(limit)] if limit else [])])
     threading.Thread(target=sweep_forever, args=(children.stop,), daemon=True).start()
-    children.until_told()
+    children.until_stopped()
 
 
 def deploy(songs: AtOnce = 2) -> None:

@@ -85,9 +85,11 @@ def _started(song: str, name: str, parameters: dict[str, Any], gpu: bool) -> "Fl
     deployment = "remix/remix-gpu" if gpu else "remix/remix"
     with get_client(sync_client=True) as client:
         try:
-            found = client.read_deployment_by_name(deployment)
-            check_offered(found, parameters)
-            return client.create_flow_run_from_deployment(found.id, parameters=parameters | {"song": song}, name=name)
+            registered = client.read_deployment_by_name(deployment)
+            check_offered(registered, parameters)
+            return client.create_flow_run_from_deployment(
+                registered.id, parameters=parameters | {"song": song}, name=name
+            )
         except ObjectNotFound:
             raise BadInput(f"The server has no deployment {deployment}; make it with: remix deploy") from None
         except PrefectHTTPStatusError as error:

@@ -141,14 +141,14 @@ def _outcome(song: Path | str, options: RemixOptions, remix: Callable[[Upload], 
         return Outcome(name, "failed", f"{type(error).__name__}: {error}")
 
 
-def ended(found: Sequence[Outcome]) -> State[Any]:
+def ended(done: Sequence[Outcome]) -> State[Any]:
     """Show the summary table; the batch is Failed only where there were songs and none of them has a remix."""
-    rows = [asdict(outcome) for outcome in found]
-    counts = {state: sum(o.state == state for o in found) for state in ("remixed", "skipped", "failed")}
+    rows = [asdict(outcome) for outcome in done]
+    counts = {state: sum(o.state == state for o in done) for state in ("remixed", "skipped", "failed")}
     words = ", ".join(f"{count} {state}" for state, count in counts.items())
     create_table_artifact(rows or [{"song": "no songs"}], key="batch", description=f"The batch: {words}")
-    if found and counts["failed"] == len(found):
-        return Failed(message=f"No song could be remixed: {found[0].why}")
+    if done and counts["failed"] == len(done):
+        return Failed(message=f"No song could be remixed: {done[0].why}")
     return Completed(message=f"{words}.")
 
 

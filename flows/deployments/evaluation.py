@@ -79,8 +79,8 @@ def _folder() -> Path:
 def _separation(folder: Path | None, separators: list[str], songs: int) -> tuple[str, Any]:
     from flows.evaluation.separation import folder_songs, own_songs, rows, table, trials
 
-    found = list(trials(folder_songs([folder]) if folder else own_songs(songs), separators))
-    return f"SDR in dB\n\n{table(found)}", rows(found)
+    done = list(trials(folder_songs([folder]) if folder else own_songs(songs), separators))
+    return f"SDR in dB\n\n{table(done)}", rows(done)
 
 
 def _evaluated(

@@ -32,18 +32,18 @@ def evaluate_grid(
     separator = usable(separator).separator
     rows: list[dict[str, Any]] = []
     for song in known_songs(midi, part, songs, seconds, separator):
-        heard = {
-            "separated_stems": _heard(song.separated, tracker, settings),
-            "true_stems": _heard(song.true, tracker, settings),
+        grids = {
+            "separated_stems": _analysed(song.separated, tracker, settings),
+            "true_stems": _analysed(song.true, tracker, settings),
             "librosa": librosa_grid(song.mix),
         }
         truth = {"tempo_bpm": song.piece.grid.tempo_bpm, "metre": song.piece.grid.metre, "key": song.piece.grid.key}
-        found = {way: {"tempo_bpm": g.tempo_bpm, "metre": g.metre, "key": g.key} for way, g in heard.items()}
-        scores = {way: grid_scores(song.piece, grid) for way, grid in heard.items()}
-        rows.append({"song": song.piece.name, "truth": truth, "heard": found, "scores": scores})
+        estimates = {way: {"tempo_bpm": g.tempo_bpm, "metre": g.metre, "key": g.key} for way, g in grids.items()}
+        scores = {way: grid_scores(song.piece, grid) for way, grid in grids.items()}
+        rows.append({"song": song.piece.name, "truth": truth, "heard": estimates, "scores": scores})
     means = {way: mean_scores(row["scores"][way] for row in rows) for way in _WAYS}
     return {"songs": len(rows), "separator": separator, "means": means, "by_song": rows}
 
 
-def _heard(stems: dict[str, Wave], tracker: BeatTracker, settings: ListenSettings) -> Grid:
+def _analysed(stems: dict[str, Wave], tracker: BeatTracker, settings: ListenSettings) -> Grid:
     return listen(stems["drums"], stems["bass"], stems["other"], tracker, settings)

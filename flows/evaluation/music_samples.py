@@ -82,9 +82,9 @@ def _write(score: Score, grid: Grid, start_s: float, end_s: float, path: Path) -
 
     path.with_suffix(".mid").write_bytes(to_midi(score, grid))
     sound = np.concatenate(list(render(score, int((end_s + 1.5) * RATE), RATE, RenderSettings())), axis=1)
-    heard = sound[:, int(start_s * RATE) :]
-    heard = heard * min(1.0, 0.9 / max(float(np.abs(heard).max()), 1e-9))
-    soundfile.write(path.with_suffix(".ogg"), heard.T, RATE, format="OGG", subtype="VORBIS", compression_level=0.95)
+    excerpt = sound[:, int(start_s * RATE) :]
+    excerpt = excerpt * min(1.0, 0.9 / max(float(np.abs(excerpt).max()), 1e-9))
+    soundfile.write(path.with_suffix(".ogg"), excerpt.T, RATE, format="OGG", subtype="VORBIS", compression_level=0.95)
 
 
 @flow(name="music-samples")

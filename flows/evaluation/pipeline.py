@@ -55,8 +55,8 @@ def independent_meters(path: Path) -> dict[str, float]:
     """Integrated loudness (LUFS) by pyloudnorm and by ffmpeg's ebur128, and true peak (dBTP) by the latter."""
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     command = [program(), "-nostdin", "-hide_banner", "-i", str(path), "-af", "ebur128=peak=true", "-f", "null", "-"]
-    told = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False).stderr
-    summary = told.rpartition("Summary:")[2]
+    log = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False).stderr
+    summary = log.rpartition("Summary:")[2]
     loudness, peak = re.search(r"I:\s+(-?[\d.]+) LUFS", summary), re.search(r"Peak:\s+(-?[\d.]+) dBFS", summary)
     if not loudness or not peak:
         raise BadInput(f"ffmpeg cannot measure {path}.")

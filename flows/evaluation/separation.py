@@ -97,10 +97,10 @@ def present() -> list[str]:
 
 def song_folders(folder: Path) -> list[Path]:
     """The folder itself where it holds stems, else those of its folders that do."""
-    found = [f for f in (folder, *sorted(p for p in folder.glob("*") if p.is_dir())) if _stem_files(f)]
-    if not found:
+    folders = [f for f in (folder, *sorted(p for p in folder.glob("*") if p.is_dir())) if _stem_files(f)]
+    if not folders:
         raise BadInput(f"There are no stems in {folder}: it needs drums, bass, other and vocals as sound files.")
-    return found[:1] if found[0] == folder else found
+    return folders[:1] if folders[0] == folder else folders
 
 
 def true_stems(folder: Path) -> Samples:
@@ -154,16 +154,16 @@ def _read(path: Path) -> Samples:
     return np.asarray(stereo, np.float32)
 
 
-def table(found: Sequence[Trial]) -> str:
+def table(all_trials: Sequence[Trial]) -> str:
     """The trials as a Markdown table of SDR in dB: one row a separator of a song, and its mean over the songs.
 
     In brackets, of a stem's SDR, the gain over the better of silence and an even share.
     """
     lines = ["| song | separator | " + " | ".join(STEMS) + " | vocals, median second |", "| --- | --- |" + " --: |" * 5]
-    songs = list(dict.fromkeys(t.song for t in found))
+    songs = list(dict.fromkeys(t.song for t in all_trials))
     for song in [*songs, *(["mean"] if len(songs) > 1 else [])]:
-        for separator in dict.fromkeys(t.separator for t in found):
-            chosen = [t.score for t in found if t.separator == separator and song in (t.song, "mean")]
+        for separator in dict.fromkeys(t.separator for t in all_trials):
+            chosen = [t.score for t in all_trials if t.separator == separator and song in (t.song, "mean")]
             of_stems = [[s for s in chosen if s.source == stem] for stem in STEMS]
             cells = [f"{_mean([s.sdr for s in of])}{_gain([s.gain for s in of])}" for of in of_stems]
             cells.append(_mean([s.second_sdr for s in chosen if s.source == "vocals"]))
@@ -171,21 +171,21 @@ def table(found: Sequence[Trial]) -> str:
     return "\n".join(lines)
 
 
-def source_table(found: Sequence[Trial]) -> str:
+def source_table(all_trials: Sequence[Trial]) -> str:
     """Every measure of every separator and source in dB, the mean over the songs, as a Markdown table."""
     names = [field.name for field in fields(SourceScores)][1:]
     lines = ["| separator | source | " + " | ".join(names) + " |", "| --- | --- |" + " --: |" * len(names)]
-    for separator, source in dict.fromkeys((t.separator, t.score.source) for t in found):
-        chosen = [t.score for t in found if (t.separator, t.score.source) == (separator, source)]
+    for separator, source in dict.fromkeys((t.separator, t.score.source) for t in all_trials):
+        chosen = [t.score for t in all_trials if (t.separator, t.score.source) == (separator, source)]
         cells = [_mean([getattr(score, name) for score in chosen]) for name in names]
         lines.append(f"| {separator} | {source} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def rows(found: Sequence[Trial]) -> list[dict[str, str | float | None]]:
+def rows(all_trials: Sequence[Trial]) -> list[dict[str, str | float | None]]:
     """The trials for a program, one row a source: names and dB, None where a measure is not defined."""
     made: list[dict[str, str | float | None]] = []
-    for trial in found:
+    for trial in all_trials:
         values = {k: None if isinstance(v, float) and np.isnan(v) else v for k, v in asdict(trial.score).items()}
         made.append({"song": trial.song, "separator": trial.separator} | values)
     return made

@@ -53,9 +53,9 @@ def evaluate_transcription(
     for song in known_songs(midi, part, songs, seconds, separator):
         truth = {track.name: track.notes for track in song.piece.score.tracks}
         for stems, waves in (("true", song.true), ("separated", song.separated)):
-            heard = _heard(waves, settings)
+            posteriors_of = _posteriors(waves, settings)
             for name in STEMS:
-                scores = _scores(name, truth[name], waves[name], settings, pitch, heard)
+                scores = _scores(name, truth[name], waves[name], settings, pitch, posteriors_of)
                 rows.append({"song": song.piece.name, "stems": stems, "stem": name, "scores": scores})
     report: dict[str, Any] = {"songs": len({row["song"] for row in rows}), "separator": separator}
     kinds = ("separated", "true")
@@ -65,7 +65,7 @@ def evaluate_transcription(
     return report | {"by_song": rows}
 
 
-def _heard(waves: dict[str, Wave], settings: ScoreSettings) -> dict[str, Posteriors]:
+def _posteriors(waves: dict[str, Wave], settings: ScoreSettings) -> dict[str, Posteriors]:
     """Basic Pitch's posteriors of each pitched stem, and of all stems together, the "mix"."""
     sources = {name: waves[name] for name in STEMS if name != "drums"} | {"mix": mixed(waves)}
     return {name: posteriors(wave, settings.other.batch, settings.other.threads) for name, wave in sources.items()}
@@ -77,59 +77,67 @@ def _scores(
     wave: Wave,
     settings: ScoreSettings,
     pitch: PitchSettings,
-    heard: dict[str, Posteriors],
+    posteriors_of: dict[str, Posteriors],
 ) -> dict[str, dict[str, float]]:
     """What was measured of one stem; each row has precision, recall and f1."""
     if name == "drums":
         return {piece: asdict(score) for piece, score in drum_onsets(truth, drum_notes(wave, settings.drums)).items()}
-    found = _written(name, wave, settings, pitch, heard)
-    scores = {f"{who} onset": asdict(note_onsets(truth, notes)) for who, notes in found.items()}
-    more = {f"{who} onset and offset": asdict(note_onsets_and_offsets(truth, notes)) for who, notes in found.items()}
+    transcribed = _written(name, wave, settings, pitch, posteriors_of)
+    scores = {f"{who} onset": asdict(note_onsets(truth, notes)) for who, notes in transcribed.items()}
+    more = {
+        f"{who} onset and offset": asdict(note_onsets_and_offsets(truth, notes)) for who, notes in transcribed.items()
+    }
     return scores | more
 
 
 def _written(
-    name: str, wave: Wave, settings: ScoreSettings, pitch: PitchSettings, heard: dict[str, Posteriors]
+    name: str, wave: Wave, settings: ScoreSettings, pitch: PitchSettings, posteriors_of: dict[str, Posteriors]
 ) -> dict[str, tuple[Note, ...]]:
     """A pitched stem written down as a remix does it, and by Basic Pitch's defaults, from the same posteriors."""
-    found = heard[name]
+    own = posteriors_of[name]
     if name == "vocals":
-        song = InSong(heard["mix"], heard["bass"], heard["other"]) if "mix" in heard else None
-        ours = melody_in(found, track_f0(wave, pitch), wave, settings.vocals, song)
+        song = (
+            InSong(posteriors_of["mix"], posteriors_of["bass"], posteriors_of["other"])
+            if "mix" in posteriors_of
+            else None
+        )
+        ours = melody_in(own, track_f0(wave, pitch), wave, settings.vocals, song)
     elif name == "bass":
-        ours = notes_in(found, wave, settings.bass)
+        ours = notes_in(own, wave, settings.bass)
     else:
-        ours = notes_in(found, wave, settings.other, InSong(heard["mix"], heard["bass"], heard["vocals"]))
-    return {"ours": ours, "basic_pitch": basic_pitch_notes(found)}
+        ours = notes_in(
+            own, wave, settings.other, InSong(posteriors_of["mix"], posteriors_of["bass"], posteriors_of["vocals"])
+        )
+    return {"ours": ours, "basic_pitch": basic_pitch_notes(own)}
 
 
 def _means(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
     """The means over songs: by stem, then by measure."""
     kept = list(rows)
-    found = {}
+    means = {}
     for name in STEMS:
         of_stem = [row["scores"] for row in kept if row["stem"] == name]
-        found[name] = {measure: mean_scores(s[measure] for s in of_stem) for measure in of_stem[0]}
-    return found
+        means[name] = {measure: mean_scores(s[measure] for s in of_stem) for measure in of_stem[0]}
+    return means
 
 
 def _clips(folder: Path) -> list[Path]:
-    found = sorted((folder / "Audio").glob("*.wav"))
-    if not found:
+    clips = sorted((folder / "Audio").glob("*.wav"))
+    if not clips:
         raise BadInput(f"There are no clips in {folder}: it needs Audio/*.wav and Annotations/Notes/*_notesA1.csv.")
-    return found
+    return clips
 
 
 def _sung(path: Path, settings: ScoreSettings, pitch: PitchSettings) -> dict[str, Any]:
     """One sung clip against each of its annotators."""
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     wave = Wave(np.ascontiguousarray(samples.T), rate)
-    heard = {"vocals": posteriors(wave, settings.other.batch, settings.other.threads)}
-    found = _written("vocals", wave, settings, pitch, heard)
+    posteriors_of = {"vocals": posteriors(wave, settings.other.batch, settings.other.threads)}
+    transcribed = _written("vocals", wave, settings, pitch, posteriors_of)
     notes = path.parent.parent / "Annotations" / "Notes"
     by = {
         annotation.stem.rsplit("_notes", 1)[-1]: {
-            who: asdict(sung_onsets(_annotated(annotation), made)) for who, made in found.items()
+            who: asdict(sung_onsets(_annotated(annotation), made)) for who, made in transcribed.items()
         }
         for annotation in sorted(notes.glob(f"{path.stem}_notes*.csv"))
     }

@@ -48,29 +48,29 @@ def evaluate_voice(
         for index, clip in enumerate(sung):
             watch.at((place + index / len(sung)) / len(names))
             target = known if len(known) else None
-            found = measure(clip, loaded, target, ear, settings or RevoiceSettings(), "cpu")
-            rows.setdefault(name, []).append(found)
+            figures = measure(clip, loaded, target, ear, settings or RevoiceSettings(), "cpu")
+            rows.setdefault(name, []).append(figures)
     watch.at(1.0)
     return {
         "clips": [clip.name for clip in sung],
-        "means": {name: means(found) for name, found in rows.items()},
-        "each": {name: [asdict(figures) for figures in found] for name, found in rows.items()},
+        "means": {name: means(of_voice) for name, of_voice in rows.items()},
+        "each": {name: [asdict(figures) for figures in of_voice] for name, of_voice in rows.items()},
     }
 
 
 def clips_of(folder: Path, seconds: float) -> list[SungClip]:
     """The loudest `seconds` of each audio file below a folder; raises `BadInput` where there is none."""
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUNG) if folder.is_dir() else [folder]
-    found = []
+    clips = []
     for path in paths:
         try:
             samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
         except (OSError, soundfile.LibsndfileError) as error:
             raise BadInput(f"{path} cannot be read: {error}.") from error
-        found.append(SungClip(path.stem, loudest(Wave(np.ascontiguousarray(samples.T), rate), seconds)))
-    if not found:
+        clips.append(SungClip(path.stem, loudest(Wave(np.ascontiguousarray(samples.T), rate), seconds)))
+    if not clips:
         raise BadInput(f"{folder} holds no clips ({', '.join(SUNG)}).")
-    return found
+    return clips
 
 
 def loudest(audio: Wave, seconds: float) -> Wave:

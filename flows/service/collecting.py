@@ -10,20 +10,20 @@ def collected(limit_gb: float, remix_days: int, upload_days: int) -> list[dict[s
     from tasks.cache.collecting_remote import collect_shared
 
     limit = round(limit_gb * 1e9)
-    found: list[tuple[str, Any]] = []
+    steps: list[tuple[str, Any]] = []
     if remix_days or upload_days:
         from prefect.client.orchestration import get_client
 
         from flows.service.run_data import clear_old
 
         with get_client(sync_client=True) as client:
-            found.append(("removed of old", clear_old(client, remix_days, upload_days)))
-    found.append(("removed here", collect(limit)))
+            steps.append(("removed of old", clear_old(client, remix_days, upload_days)))
+    steps.append(("removed here", collect(limit)))
     if shared := collect_shared(limit):
-        found.append(("removed from the shared store", shared))
-    found.append(("kept here", stats()))
+        steps.append(("removed from the shared store", shared))
+    steps.append(("kept here", stats()))
     columns = ("results", "clips", "remixes", "uploads")
     return [
         {"what": what, **{name: getattr(one, name, 0) for name in columns}, "GB": round(one.bytes / 1e9, 3)}
-        for what, one in found
+        for what, one in steps
     ]

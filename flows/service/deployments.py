@@ -27,15 +27,15 @@ def use_api(url: str = "") -> str:
 
     Must run before Prefect is imported. Raises `BadInput` where there is none.
     """
-    found = url or os.environ.get("PREFECT_API_URL", "")
-    if not found:
+    api = url or os.environ.get("PREFECT_API_URL", "")
+    if not api:
         try:
-            found = str(json.loads(_note().read_text())["api"])
+            api = str(json.loads(_note().read_text())["api"])
         except (OSError, ValueError, KeyError):
             raise BadInput("No service is running here; start one with: make serve (or set PREFECT_API_URL).") from None
-    os.environ["PREFECT_API_URL"] = found
+    os.environ["PREFECT_API_URL"] = api
     secrets_from_files()
-    return found
+    return api
 
 
 def note_api(url: str) -> None:

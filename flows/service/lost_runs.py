@@ -87,8 +87,8 @@ class Sweep:
         if time.monotonic() - self._answers_since >= self.lost_after_s:
             since = now("UTC") - timedelta(seconds=self.lost_after_s)
             old = [run for run in absent if run not in gone and run.state and run.state.timestamp < since]
-            heard = _heard(client, [run.id for run in old], since)
-            silent = [run for run in old if run.id not in heard]
+            alive = _alive(client, [run.id for run in old], since)
+            silent = [run for run in old if run.id not in alive]
         steady = now("UTC") - timedelta(seconds=time.monotonic() - self._answers_since - EXCUSED_S)
         return [run.name for run in (*crashed, *gone, *silent) if take_up(client, run, steady)]
 
@@ -161,7 +161,7 @@ def _recent(run: FlowRun) -> bool:
     return bool(run.state and run.state.timestamp > now("UTC") - timedelta(hours=1))
 
 
-def _heard(client: SyncPrefectClient, ids: list[UUID], since: Any) -> set[UUID]:
+def _alive(client: SyncPrefectClient, ids: list[UUID], since: Any) -> set[UUID]:
     """Those of the runs that sent a heartbeat since then."""
     if not ids:
         return set()
@@ -170,22 +170,22 @@ def _heard(client: SyncPrefectClient, ids: list[UUID], since: Any) -> set[UUID]:
         resource=EventResourceFilter(id=[f"{_UUID}{one}" for one in ids]),
         occurred=EventOccurredFilter(since=since),
     )
-    found = client.read_events(filter=wanted, limit=50)
-    heard = {UUID(event.resource.id.removeprefix(_UUID)) for event in found.events}
-    while found.next_page:
-        found = client.read_events_page(str(found.next_page))
-        heard |= {UUID(event.resource.id.removeprefix(_UUID)) for event in found.events}
-    return heard
+    page = client.read_events(filter=wanted, limit=50)
+    alive = {UUID(event.resource.id.removeprefix(_UUID)) for event in page.events}
+    while page.next_page:
+        page = client.read_events_page(str(page.next_page))
+        alive |= {UUID(event.resource.id.removeprefix(_UUID)) for event in page.events}
+    return alive
 
 
 def living_here() -> set[UUID]:
     """The runs that have a process on this machine: on a busy one a start takes long and heartbeats come late."""
-    found = set()
+    ids = set()
     for process in Path("/proc").iterdir():
         with suppress(OSError, ValueError):  # it ended, or is not ours to look at, or is no process
             variables = (process / "environ").read_bytes().split(b"\0")
-            found |= {UUID(v.removeprefix(_RUN).decode()) for v in variables if v.startswith(_RUN)}
-    return found
+            ids |= {UUID(v.removeprefix(_RUN).decode()) for v in variables if v.startswith(_RUN)}
+    return ids
 
 
 def sweep_forever(stop: threading.Event) -> None:

@@ -49,14 +49,14 @@ class Supervised:
         lines = log.read_text(errors="replace").split("\n")
         return f"{name} ended ({code}): {next((line for line in reversed(lines) if line.strip()), '')} (see {log})"
 
-    def until_told(self) -> None:
+    def until_stopped(self) -> None:
         """Start again whatever ends, until SIGTERM or SIGINT; then end all, the last started first."""
 
-        def told(number: int, frame: FrameType | None) -> None:
+        def on_signal(number: int, frame: FrameType | None) -> None:
             self.stop.set()
 
-        signal.signal(signal.SIGTERM, told)
-        signal.signal(signal.SIGINT, told)
+        signal.signal(signal.SIGTERM, on_signal)
+        signal.signal(signal.SIGINT, on_signal)
         try:
             while not self.stop.wait(1.0):
                 for name, process in list(self._running.items()):

@@ -58,10 +58,10 @@ def dried(network: torch.nn.Module, unseen: Library) -> dict[str, float]:
 
 def _estimated(network: torch.nn.Module, mix: Samples) -> Samples:
     """What the network makes of a mix, as it is used. Shapes: (2, frames) -> (sources, 2, frames)."""
-    heard, settings = Wave(mix, SAMPLE_RATE), PartingSettings()
-    blocks = split(heard, network, settings, seed=0, device="cpu")
+    mixture, settings = Wave(mix, SAMPLE_RATE), PartingSettings()
+    blocks = split(mixture, network, settings, seed=0, device="cpu")
     if "lead_vocals" in network.sources:  # type: ignore[operator]
-        blocks = reassign_solo_backing(blocks, multi_voice_activity(heard, settings), SAMPLE_RATE)
+        blocks = reassign_solo_backing(blocks, multi_voice_activity(mixture, settings), SAMPLE_RATE)
     return np.concatenate(list(blocks), axis=2)
 
 

@@ -76,10 +76,10 @@ def full_voice(
     computing = resolved(device)
     folder = Path(encoder)
     known = find("content_encoder", folder.name)  # a voice that hears by another could not sing
-    heard_by = folder if folder.is_dir() else verified(known).parent
+    listening_to = folder if folder.is_dir() else verified(known).parent
     material = MaterialSettings(sung=0, perturbed=0, most_s=3600.0, sift=SiftSettings(denoise=denoise))
     begins = None if (work / "checkpoint.pt").is_file() else start_folder(base)
-    made: Path = train_voice(name, recordings, work, settings, material, heard_by, begins, computing)
+    made: Path = train_voice(name, recordings, work, settings, material, listening_to, begins, computing)
     return made
 
 

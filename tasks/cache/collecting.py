@@ -63,8 +63,8 @@ def collect(limit_bytes: int) -> Collected:
     under way has made or looked up is touched.
     """
     spared_from = oldest_start() or float("inf")
-    found = dict(present((*_records(), *decoded_folder().glob("*.json"))))
-    records = sorted(found, key=lambda path: found[path].st_mtime)
+    stats_by_path = dict(present((*_records(), *decoded_folder().glob("*.json"))))
+    records = sorted(stats_by_path, key=lambda path: stats_by_path[path].st_mtime)
     named = {path: _clip_names(path) for path in records}
     uses = Counter(name for names in named.values() for name in names)
     blobs = {path.stem: path for path in _blobs()}

@@ -96,7 +96,7 @@ class _Collection:
 
 def _named(store: RemoteStore, result: Object) -> set[str]:
     """The digests in a result's record, of which some are clips'."""
-    return {found.decode() for found in _DIGEST.findall(store.read(result.key) or b"")}
+    return {match.decode() for match in _DIGEST.findall(store.read(result.key) or b"")}
 
 
 def _digest(key: str) -> str:

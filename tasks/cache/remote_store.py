@@ -72,10 +72,10 @@ class RemoteStore:
         def listed() -> list[str]:
             self.files.invalidate_cache()
             try:
-                found = self.files.ls(f"{self.root}/{prefix}", detail=False)
+                names = self.files.ls(f"{self.root}/{prefix}", detail=False)
             except FileNotFoundError:
                 return []
-            return [str(name)[len(self.root) + 1 :] for name in found]
+            return [str(name)[len(self.root) + 1 :] for name in names]
 
         return self._tried(listed)
 
@@ -84,10 +84,10 @@ class RemoteStore:
 
         def listed() -> list[Object]:
             self.files.invalidate_cache()
-            found = self.files.find(f"{self.root}/{prefix}", detail=True)
+            listing = self.files.find(f"{self.root}/{prefix}", detail=True)
             return [
                 Object(str(name)[len(self.root) + 1 :], int(about["size"] or 0), _written_at(about))
-                for name, about in found.items()
+                for name, about in listing.items()
                 if not str(name).endswith(".part")
             ]
 

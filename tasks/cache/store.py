@@ -193,10 +193,10 @@ def _new_digest(sample_rate: int, channels: int) -> "hashlib._Hash":
 
 def _data_offset(head: bytes) -> int:
     """Where the samples start in a WAV or RF64 file, given its first bytes; raises ValueError if they do not."""
-    found = head.find(b"data")
-    if head[:4] not in (b"RIFF", b"RF64") or found < 0:
+    chunk = head.find(b"data")
+    if head[:4] not in (b"RIFF", b"RF64") or chunk < 0:
         raise ValueError("not a WAV file")
-    return found + 8
+    return chunk + 8
 
 
 def _reason(error: Exception, root: Path) -> str:

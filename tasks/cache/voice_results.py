@@ -24,11 +24,11 @@ def mark(key: str, inputs: dict[str, Any], taken: Iterable[Clip], made: Iterable
     singers = {singer for clip in taken for singer in _singers(clip)}
     if isinstance(inputs.get(SINGER), str):
         singers.add(inputs[SINGER])
-    found = sorted({clip.sha256 for clip in made})
+    digests = sorted({clip.sha256 for clip in made})
     for singer in singers:
-        for sha256 in found:
+        for sha256 in digests:
             _write(_folder(singer) / "clips" / sha256, "")
-        _write(_folder(singer) / "results" / key, json.dumps(found))
+        _write(_folder(singer) / "results" / key, json.dumps(digests))
 
 
 def forget(voice: str) -> int:

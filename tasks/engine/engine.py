@@ -77,7 +77,7 @@ def serve_networks(socket: str, limit: str | None) -> None:
     keep_freed()
     Path(socket).parent.mkdir(parents=True, exist_ok=True)
     Path(socket).unlink(missing_ok=True)
-    NETWORKS.heard.append(lambda name: _note(event="load", network=name))
+    NETWORKS.on_load.append(lambda name: _note(event="load", network=name))
     if usable():
         NETWORKS.prepared = _for_several
     calls: SimpleQueue[_Call] = SimpleQueue()
@@ -110,12 +110,12 @@ def take_turns(calls: "SimpleQueue[_Call]", limit: str | None) -> None:
 
 
 def _waiting(calls: "SimpleQueue[_Call]") -> list[_Call]:
-    found = []
+    waiting = []
     while True:
         try:
-            found.append(calls.get_nowait())
+            waiting.append(calls.get_nowait())
         except Empty:
-            return found
+            return waiting
 
 
 def _for_several(network: Any) -> Any:

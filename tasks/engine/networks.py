@@ -27,7 +27,7 @@ class Networks:
     """
 
     most_bytes: int = MOST_BYTES
-    heard: list[Listener] = field(default_factory=list)
+    on_load: list[Listener] = field(default_factory=list)
     prepared: Callable[[Any], Any] = lambda network: network
     _kept: "OrderedDict[tuple[str, str, str], tuple[Any, int]]" = field(default_factory=OrderedDict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -38,7 +38,7 @@ class Networks:
         key = (str(path), "".join(file_digest(p) for p in files), device)
         with self._lock:
             if key not in self._kept:
-                for listener in self.heard:
+                for listener in self.on_load:
                     listener(path.stem)
                 size = 2 * sum(p.stat().st_size for p in files)
                 self._make_room(size)

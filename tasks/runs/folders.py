@@ -16,10 +16,12 @@ SONGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aiff", ".aif")
 def folders() -> dict[str, Path]:
     """Every registered folder by name; `inbox` is always one."""
     try:
-        found = json.loads(_register().read_text())
+        registered = json.loads(_register().read_text())
     except (OSError, ValueError):
-        found = {}
-    return {INBOX: Path(os.environ.get("REMIX_INBOX") or home() / "inbox")} | {k: Path(v) for k, v in found.items()}
+        registered = {}
+    return {INBOX: Path(os.environ.get("REMIX_INBOX") or home() / "inbox")} | {
+        k: Path(v) for k, v in registered.items()
+    }
 
 
 def find_folder(name: str) -> Path:
@@ -59,8 +61,8 @@ def songs_in(name: str) -> tuple[Path, ...]:
     folder = find_folder(name).resolve()
     if not folder.is_dir():
         raise BadInput(f"The folder {name!r} stands for is not there.")
-    found = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SONGS and path.is_file())
-    return tuple(path for path in found if path.resolve().is_relative_to(folder))
+    paths = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SONGS and path.is_file())
+    return tuple(path for path in paths if path.resolve().is_relative_to(folder))
 
 
 def _register() -> Path:

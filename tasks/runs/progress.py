@@ -22,7 +22,7 @@ _elsewhere: ContextVar[Watch | None] = ContextVar("elsewhere", default=None)
 
 
 @contextmanager
-def heard_by(listener: Listener) -> Iterator[None]:
+def listening_to(listener: Listener) -> Iterator[None]:
     """Have every stage of this process report to `listener`, from the thread that computes, until the block ends."""
     _listeners.append(listener)
     try:

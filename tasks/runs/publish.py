@@ -202,8 +202,8 @@ def _folder(out: Path, tags: Tags, audio: Clip) -> Path:
 
 def _manifest(folder: Path) -> dict[str, Any]:
     try:
-        found = json.loads((folder / "manifest.json").read_text())
-        return found if isinstance(found, dict) else {}
+        manifest = json.loads((folder / "manifest.json").read_text())
+        return manifest if isinstance(manifest, dict) else {}
     except (OSError, ValueError):
         return {}
 

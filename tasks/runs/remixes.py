@@ -117,10 +117,10 @@ def _note(marker: str) -> dict[str, Any]:
     """The note of that name, empty where there is none."""
     store, path = shared(), _notes() / f"{marker}.json"
     try:
-        found = json.loads((store.read(f"remixed/{marker}.json") if store else path.read_bytes()) or b"")
+        note = json.loads((store.read(f"remixed/{marker}.json") if store else path.read_bytes()) or b"")
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return note if isinstance(note, dict) else {}
 
 
 def _write_note(marker: str, note: dict[str, Any]) -> None:

@@ -70,11 +70,11 @@ def find_upload(sha256: str) -> Upload:
     """The upload of that digest; raises `BadInput` for everything that is not the digest of one."""
     if not _DIGEST.fullmatch(sha256):
         raise BadInput(f"A song is named by the digest of its upload (64 of 0-9 and a-f), not by {sha256[:80]!r}.")
-    found = _kept(sha256) or _pulled(sha256)
-    if not found:
+    upload = _kept(sha256) or _pulled(sha256)
+    if not upload:
         raise BadInput(f"No song with the digest {sha256} was handed in.")
-    os.utime(found.path)
-    return found
+    os.utime(upload.path)
+    return upload
 
 
 def old_uploads(days: float) -> list[str]:

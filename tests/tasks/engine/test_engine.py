@@ -139,7 +139,7 @@ def test_without_an_engine_the_stage_is_computed_here(monkeypatch):
 
 def test_networks_are_kept_until_they_are_too_many_bytes(tmp_path):
     networks, loaded = Networks(most_bytes=5000), []
-    networks.heard.append(loaded.append)
+    networks.on_load.append(loaded.append)
     files = [tmp_path / name for name in "abc"]
     for path in files:
         path.write_bytes(np.random.default_rng(0).bytes(1000))
