@@ -31,20 +31,18 @@ from tasks.cache.in_use import in_use
 from tasks.runs.provenance import Provenance
 from tasks.runs.publish import Remix, publish
 from tasks.runs.stage_log import stage_log
-from tasks.stages import (
-    accompany,
-    analyse,
-    convert,
-    extend,
-    measure,
-    mix,
-    render,
-    separate,
-    split_vocals,
-    track_f0,
-    transcribe,
-)
+from tasks.stages.accompany import accompany
+from tasks.stages.analyse import analyse
+from tasks.stages.convert import convert
+from tasks.stages.extend import extend
 from tasks.stages.ingest import ingest
+from tasks.stages.measure import measure
+from tasks.stages.mix import mix
+from tasks.stages.render import render
+from tasks.stages.separate import separate
+from tasks.stages.split_vocals import split_vocals
+from tasks.stages.track_f0 import track_f0
+from tasks.stages.transcribe import transcribe
 
 LEAST_SUNG_S, LEAST_SUNG = 3.0, 0.1
 """A song with less singing than so many seconds, and than that share of it, counts as instrumental."""

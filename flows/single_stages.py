@@ -21,19 +21,16 @@ from models.symbolic.score_ops import joined
 from tasks.cache.in_use import in_use
 from tasks.cache.store import Store
 from tasks.runs.provenance import CONVERTED
-from tasks.stages import (
-    analyse,
-    convert,
-    extend,
-    mix_takes,
-    render,
-    separate,
-    split_vocals,
-    track_f0,
-    transcribe,
-)
+from tasks.stages.analyse import analyse
+from tasks.stages.convert import convert
+from tasks.stages.extend import extend
 from tasks.stages.ingest import ingest
-from tasks.stages.render import SAMPLE_RATE
+from tasks.stages.mix import mix_takes
+from tasks.stages.render import SAMPLE_RATE, render
+from tasks.stages.separate import separate
+from tasks.stages.split_vocals import split_vocals
+from tasks.stages.track_f0 import track_f0
+from tasks.stages.transcribe import transcribe
 
 _TAIL_S = 2.0
 

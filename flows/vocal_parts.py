@@ -12,7 +12,8 @@ from models.conversion.voices.registry import card, consent, find_voice, note_na
 from models.core.types import Clip, Contour, Grid, Score, Stems, Voices
 from models.symbolic.score_ops import transposed
 from tasks.runs.provenance import Singer
-from tasks.stages import convert, transpose
+from tasks.stages.convert import convert
+from tasks.stages.transpose import transpose
 
 LEAST_UNHEARD_S = 0.1
 """Seconds outside the voice's range from which on they are worth a sentence."""

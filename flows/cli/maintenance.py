@@ -120,7 +120,7 @@ def weights_verify(as_json: AsJson = False) -> None:
 
 def cache_stats(as_json: AsJson = False) -> None:
     """Count the kept results and clips, and their size."""
-    import tasks.stages  # noqa: F401  # the declared types of all stages
+    import tasks.stages.registry  # noqa: F401  # the declared types of all stages
     from tasks.cache.collecting import stats
 
     kept = stats()
@@ -133,7 +133,7 @@ def cache_stats(as_json: AsJson = False) -> None:
 
 def cache_verify(as_json: AsJson = False) -> None:
     """Load every kept result and hash every clip; exits 2 where any is damaged; the next run makes it anew."""
-    import tasks.stages  # noqa: F401  # the declared types of all stages
+    import tasks.stages.registry  # noqa: F401  # the declared types of all stages
     from tasks.cache.collecting import damaged
 
     bad = damaged()

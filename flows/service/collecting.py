@@ -5,7 +5,7 @@ from typing import Any
 
 def collected(limit_gb: float, remix_days: int, upload_days: int) -> list[dict[str, Any]]:
     """Collect, and tell what was removed and what is left of the cache, a row each."""
-    import tasks.stages  # noqa: F401  # the declared types of all stages
+    import tasks.stages.registry  # noqa: F401  # the declared types of all stages
     from tasks.cache.collecting import collect, stats
     from tasks.cache.collecting_remote import collect_shared
 

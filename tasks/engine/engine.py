@@ -19,7 +19,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-import tasks.stages  # noqa: F401  # every stage by its name
+import tasks.stages.registry  # noqa: F401  # every stage by its name
 from models.core.device import usable
 from models.core.errors import BadInput, Cancelled, ran_out_of_memory
 from models.core.malloc import give_back, keep_freed

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from models.core.types import Clip, Take
-from tasks import stages
 from tasks.cache.caching import STAGES
 from tasks.cache.fingerprint import code_digest, digest_of, reachable, versions
+from tasks.stages import registry
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_an_unknown_module_raises(project):
 
 
 def test_the_machinery_around_a_stage_is_in_no_key():
-    for name in stages.__all__:
+    for name in registry.__all__:
         stage = STAGES[name]
         code = reachable(stage.fn.__module__)
         assert [module for module in code if module.startswith("tasks")] == [stage.fn.__module__], name
