@@ -24,9 +24,9 @@ from models.core.errors import BadInput
 from models.core.types import Band, Clip, Grid, Remixed, Score, Song, Stems, Take
 from models.core.validation import MOST_SEED
 from models.core.writable import check_writable
-from models.generation import shortcomings
+from models.generation import sparse_input_warnings
 from models.separation.checkpoints import network_modules, separator_digest, separator_path
-from models.symbolic.score_ops import joined, with_track, without
+from models.symbolic.score_ops import merge_scores, with_track, without_track
 from tasks.cache.in_use import in_use
 from tasks.runs.provenance import Credits
 from tasks.runs.publish import Remix, publish
@@ -156,7 +156,7 @@ def notes_on(made: Remixed, sings: bool, choices: Choices) -> tuple[str, ...]:
     )
     return (
         *(() if sings else ("No vocals were found; the remix goes on without a voice.",)),
-        *shortcomings(made.score, made.grid, made.audio.duration_s, choices.backing == "generated"),
+        *sparse_input_warnings(made.score, made.grid, made.audio.duration_s, choices.backing == "generated"),
         *(() if made.mix.target_reached else (quiet,)),
     )
 
@@ -189,12 +189,12 @@ def play_band(audio: Clip, stems: Stems, score: Score, grid: Grid, choices: Choi
     more = extend(prompt, grid, audio.duration_s, bars, transformer, settings.extend, seed, on, transcribed)
     length_s = max(audio.duration_s + more.end_s - more.start_s, more.end_s)
     frames = round(length_s * audio.sample_rate)
-    generated = joined(written, more.score)
+    generated = merge_scores(written, more.score)
     if backing == "original":
         takes = [Take(stem, 0.0, 0.0) for stem in (stems.drums, stems.bass, stems.other)]
         takes.append(Take(render(more.score, frames, settings.render), 0.0, 0.0))
     else:
-        played = generated if backing == "generated" else joined(without(score, "melody"), more.score)
+        played = generated if backing == "generated" else merge_scores(without_track(score, "melody"), more.score)
         takes = [Take(render(played, frames, settings.render), 0.0, 0.0)]
     return Band(generated, more, tuple(takes))
 

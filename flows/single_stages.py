@@ -15,9 +15,9 @@ from models.conversion.voices.registry import consent, find_voice
 from models.core.errors import BadInput
 from models.core.types import Clip, Grid, Mix, Score, Stems, Take, Voices
 from models.core.writable import check_file_writable, check_writable
-from models.generation import shortcomings
+from models.generation import sparse_input_warnings
 from models.symbolic.midi import from_midi, to_midi
-from models.symbolic.score_ops import joined
+from models.symbolic.score_ops import merge_scores
 from tasks.cache.in_use import in_use
 from tasks.cache.store import Store
 from tasks.runs.provenance import CONVERTED
@@ -109,10 +109,10 @@ def extend_midi(
         raise BadInput(f"The transformer plays on for 1 to 64 bars, not {bars}.")
     check_file_writable(out)
     score, grid = _midi(midi)
-    _say(shortcomings(score, grid, score.end_s, accompanied=False))
+    _say(sparse_input_warnings(score, grid, score.end_s, accompanied=False))
     with in_use():
         more = extend(score, grid, score.end_s, bars, transformer, settings.extend, seed, resolved(device))
-    write_bytes(to_midi(joined(score, more.score), more.grid), out)
+    write_bytes(to_midi(merge_scores(score, more.score), more.grid), out)
     return out
 
 

@@ -9,7 +9,7 @@ from models.analysis.f0 import F0
 from models.conversion.convert import key_for, notes_outside
 from models.conversion.voices.registry import card, consent, find_voice, note_name
 from models.core.types import Clip, Contour, Grid, Score, Stems, Voices
-from models.symbolic.score_ops import transposed
+from models.symbolic.score_ops import transpose_score
 from tasks.runs.provenance import Singer
 from tasks.stages.convert import revoice
 from tasks.stages.transpose import transpose
@@ -74,7 +74,7 @@ def moved(stems: Stems, score: Score, grid: Grid, semitones: int, heard: bool) -
         return stems, score, grid
     if heard:
         stems = replace(stems, bass=transpose(stems.bass, semitones), other=transpose(stems.other, semitones))
-    return stems, *transposed(score, grid, semitones)
+    return stems, *transpose_score(score, grid, semitones)
 
 
 def notes_on_voice(pitch: Contour, casting: Casting) -> tuple[str, ...]:

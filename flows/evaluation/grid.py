@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from flows.evaluation.known_songs import known_songs
-from models.analysis.analyse import ListenSettings, listen
+from models.analysis.analyse import estimate_grid
 from models.analysis.beat_tracker.network import BeatTracker, load
+from models.analysis.settings import ListenSettings
 from models.core import registry
 from models.core.types import Grid, Wave
 from models.transcription.evaluation.baselines import librosa_grid
@@ -35,13 +36,13 @@ def evaluate_grid(
             "true_stems": _heard(song.true, tracker, settings),
             "librosa": librosa_grid(song.mix),
         }
-        truth = {"tempo_bpm": song.piece.grid.tempo_bpm, "metre": song.piece.grid.metre, "key": song.piece.grid.key}
+        reference = {"tempo_bpm": song.piece.grid.tempo_bpm, "metre": song.piece.grid.metre, "key": song.piece.grid.key}
         found = {way: {"tempo_bpm": g.tempo_bpm, "metre": g.metre, "key": g.key} for way, g in heard.items()}
         scores = {way: grid_scores(song.piece, grid) for way, grid in heard.items()}
-        rows.append({"song": song.piece.name, "truth": truth, "heard": found, "scores": scores})
+        rows.append({"song": song.piece.name, "truth": reference, "heard": found, "scores": scores})
     means = {way: mean_scores(row["scores"][way] for row in rows) for way in _WAYS}
     return {"songs": len(rows), "separator": separator, "means": means, "by_song": rows}
 
 
 def _heard(stems: dict[str, Wave], tracker: BeatTracker, settings: ListenSettings) -> Grid:
-    return listen(stems["drums"], stems["bass"], stems["other"], tracker, settings)
+    return estimate_grid(stems["drums"], stems["bass"], stems["other"], tracker, settings)

@@ -10,25 +10,26 @@ import numpy as np
 import soundfile
 
 from flows.evaluation.known_songs import known_songs, mixed
-from models.analysis.f0 import PitchSettings, track_f0
+from models.analysis.f0 import track_f0
+from models.analysis.settings import PitchSettings
 from models.core.errors import BadInput
 from models.core.types import Note, Wave
 from models.separation.stems import STEMS
-from models.transcription.basic_pitch.decode import notes_in
-from models.transcription.basic_pitch.network import Posteriors, posteriors
-from models.transcription.basic_pitch.note_filter import InSong
+from models.transcription.basic_pitch.decode import decode_notes
+from models.transcription.basic_pitch.network import Posteriors, compute_posteriors
+from models.transcription.basic_pitch.note_filter import SongPosteriors
 from models.transcription.drums import drum_notes
 from models.transcription.evaluation.baselines import basic_pitch_notes
 from models.transcription.evaluation.metrics import (
-    SungNotes,
+    AnnotatedNotes,
+    annotated_note_onsets,
     drum_onsets,
     mean_scores,
     note_onsets,
     note_onsets_and_offsets,
-    sung_onsets,
 )
-from models.transcription.melody import melody_in
-from models.transcription.transcribe import ScoreSettings
+from models.transcription.melody import transcribe_melody
+from models.transcription.settings import ScoreSettings
 
 
 def evaluate_transcription(
@@ -49,11 +50,11 @@ def evaluate_transcription(
     """
     rows: list[dict[str, Any]] = []
     for song in known_songs(midi, part, songs, seconds, separator):
-        truth = {track.name: track.notes for track in song.piece.score.tracks}
+        reference = {track.name: track.notes for track in song.piece.score.tracks}
         for stems, waves in (("true", song.true), ("separated", song.separated)):
             heard = _heard(waves, settings)
             for name in STEMS:
-                scores = _scores(name, truth[name], waves[name], settings, pitch, heard)
+                scores = _scores(name, reference[name], waves[name], settings, pitch, heard)
                 rows.append({"song": song.piece.name, "stems": stems, "stem": name, "scores": scores})
     report: dict[str, Any] = {"songs": len({row["song"] for row in rows}), "separator": separator}
     kinds = ("separated", "true")
@@ -66,12 +67,14 @@ def evaluate_transcription(
 def _heard(waves: dict[str, Wave], settings: ScoreSettings) -> dict[str, Posteriors]:
     """Basic Pitch's posteriors of each pitched stem, and of all stems together, the "mix"."""
     sources = {name: waves[name] for name in STEMS if name != "drums"} | {"mix": mixed(waves)}
-    return {name: posteriors(wave, settings.other.batch, settings.other.threads) for name, wave in sources.items()}
+    return {
+        name: compute_posteriors(wave, settings.other.batch, settings.other.threads) for name, wave in sources.items()
+    }
 
 
 def _scores(
     name: str,
-    truth: tuple[Note, ...],
+    reference: tuple[Note, ...],
     wave: Wave,
     settings: ScoreSettings,
     pitch: PitchSettings,
@@ -79,10 +82,14 @@ def _scores(
 ) -> dict[str, dict[str, float]]:
     """What was measured of one stem; each row has precision, recall and f1."""
     if name == "drums":
-        return {piece: asdict(score) for piece, score in drum_onsets(truth, drum_notes(wave, settings.drums)).items()}
+        return {
+            piece: asdict(score) for piece, score in drum_onsets(reference, drum_notes(wave, settings.drums)).items()
+        }
     found = _written(name, wave, settings, pitch, heard)
-    scores = {f"{who} onset": asdict(note_onsets(truth, notes)) for who, notes in found.items()}
-    more = {f"{who} onset and offset": asdict(note_onsets_and_offsets(truth, notes)) for who, notes in found.items()}
+    scores = {f"{who} onset": asdict(note_onsets(reference, notes)) for who, notes in found.items()}
+    more = {
+        f"{who} onset and offset": asdict(note_onsets_and_offsets(reference, notes)) for who, notes in found.items()
+    }
     return scores | more
 
 
@@ -92,12 +99,12 @@ def _written(
     """A pitched stem written down as a remix does it, and by Basic Pitch's defaults, from the same posteriors."""
     found = heard[name]
     if name == "vocals":
-        song = InSong(heard["mix"], heard["bass"], heard["other"]) if "mix" in heard else None
-        ours = melody_in(found, track_f0(wave, pitch), wave, settings.vocals, song)
+        song = SongPosteriors(heard["mix"], heard["bass"], heard["other"]) if "mix" in heard else None
+        ours = transcribe_melody(found, track_f0(wave, pitch), wave, settings.vocals, song)
     elif name == "bass":
-        ours = notes_in(found, wave, settings.bass)
+        ours = decode_notes(found, wave, settings.bass)
     else:
-        ours = notes_in(found, wave, settings.other, InSong(heard["mix"], heard["bass"], heard["vocals"]))
+        ours = decode_notes(found, wave, settings.other, SongPosteriors(heard["mix"], heard["bass"], heard["vocals"]))
     return {"ours": ours, "basic_pitch": basic_pitch_notes(found)}
 
 
@@ -122,20 +129,20 @@ def _sung(path: Path, settings: ScoreSettings, pitch: PitchSettings) -> dict[str
     """One sung clip against each of its annotators."""
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     wave = Wave(np.ascontiguousarray(samples.T), rate)
-    heard = {"vocals": posteriors(wave, settings.other.batch, settings.other.threads)}
+    heard = {"vocals": compute_posteriors(wave, settings.other.batch, settings.other.threads)}
     found = _written("vocals", wave, settings, pitch, heard)
     notes = path.parent.parent / "Annotations" / "Notes"
     by = {
         annotation.stem.rsplit("_notes", 1)[-1]: {
-            who: asdict(sung_onsets(_annotated(annotation), made)) for who, made in found.items()
+            who: asdict(annotated_note_onsets(_annotated(annotation), made)) for who, made in found.items()
         }
         for annotation in sorted(notes.glob(f"{path.stem}_notes*.csv"))
     }
     return {"clip": path.stem, "onset": by}
 
 
-def _annotated(path: Path) -> SungNotes:
+def _annotated(path: Path) -> AnnotatedNotes:
     """An annotator's notes: rows of onset in s, pitch in Hz, duration in s."""
     with open(path, newline="") as file:
         rows = [[float(cell) for cell in row] for row in csv.reader(file) if row]
-    return SungNotes(tuple((a, a + d) for a, _, d in rows), tuple(hz for _, hz, _ in rows))
+    return AnnotatedNotes(tuple((a, a + d) for a, _, d in rows), tuple(hz for _, hz, _ in rows))

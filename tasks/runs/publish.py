@@ -247,7 +247,7 @@ def _write_manifest(
         "versions": versions(MADE_WITH),
         "loudness_lufs": made.mix.loudness_lufs,
         "true_peak_dbtp": made.mix.true_peak_dbtp,
-        "figures": [asdict(figure) for figure in appraisal.numbers.figures],
+        "figures": [asdict(figure) for figure in appraisal.numbers.metrics],
         "notes": credits.notes,
         "stages": [asdict(stage) for stage in stages],
         "seconds_saved": sum(stage.seconds for stage in stages if stage.reused),

@@ -3,7 +3,7 @@
 from typing import Any
 
 from models.analysis import analyse
-from models.analysis.analyse import ListenSettings
+from models.analysis.settings import ListenSettings
 from models.core import registry
 from models.core.types import Clip, Grid
 from tasks.cache.caching import stage
@@ -23,4 +23,4 @@ def listen(drums: Clip, bass: Clip, other: Clip, settings: ListenSettings, devic
 
     beat, low, harmony = (Store().source(clip) for clip in (drums, bass, other))
     path = registry.verified(registry.find("beat_tracker", settings.tracker))
-    return analyse.listen(beat, low, harmony, NETWORKS.kept(load, path, device), settings, stage_watch("listen"))
+    return analyse.estimate_grid(beat, low, harmony, NETWORKS.kept(load, path, device), settings, stage_watch("listen"))

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 from models.core import registry
 from models.core.types import Continuation, Grid, Score
-from models.generation import PlaySettings
+from models.generation import PlaySettings, Sampler
 from models.generation import accompany as band_for
 from models.generation import extend as played_on
-from models.symbolic.beat_map import carried_on
+from models.symbolic.beat_map import extend_grid
 from tasks.cache.caching import stage
 from tasks.engine.networks import NETWORKS
 from tasks.runs.progress import stage_watch
@@ -32,7 +32,9 @@ def accompany(
 ) -> Score:
     """Write a new band under the sung melody, bar by bar, for the whole song."""
     network = _network(transformer, device)
-    return band_for(score.track("melody"), grid, end_s, network, settings, seed, device, stage_watch("accompany"))
+    return band_for(
+        score.track("melody"), grid, end_s, Sampler(network, settings, seed, device, stage_watch("accompany"))
+    )
 
 
 @stage("torch", "numpy", depends=_weights, resident=True)
@@ -48,10 +50,10 @@ def extend(
     transcribed: bool = False,
 ) -> Continuation:
     """Play on for so many bars after the song, in its key and groove; a `transcribed` score may have errors."""
-    longer, start_s, stop_s = carried_on(grid, end_s, bars)
+    longer, start_s, stop_s = extend_grid(grid, end_s, bars)
     if bars == 0:
         return Continuation(Score(()), longer, start_s, stop_s)
     network = _network(transformer, device)
     watch = stage_watch("extend")
-    new = played_on(score, longer, start_s, bars, network, settings, seed, device, watch, transcribed)
+    new = played_on(score, longer, start_s, bars, Sampler(network, settings, seed, device, watch), transcribed)
     return Continuation(new, longer, start_s, stop_s)

@@ -1,6 +1,7 @@
 """The lead voice becomes a pitch track."""
 
-from models.analysis.f0 import PitchSettings, sung_s, track_f0
+from models.analysis.f0 import sung_s, track_f0
+from models.analysis.settings import PitchSettings
 from models.core.types import Clip, Contour
 from tasks.cache.caching import stage
 from tasks.cache.store import Store

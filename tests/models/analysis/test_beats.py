@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.analysis.beats import Tempi, decode_beats, decode_downbeats
+from models.analysis.beats import TempoModel, decode_beats, decode_downbeats
 
 FPS = 100.0
 
@@ -16,7 +16,7 @@ def heard(beats_s: np.ndarray, duration_s: float, offbeats: float = 0.3, noise: 
 
 
 def decode(activation: np.ndarray) -> np.ndarray:
-    return decode_beats(activation, FPS, Tempi(55, 200, 20.0, 0.4)) / FPS
+    return decode_beats(activation, FPS, TempoModel(55, 200, 20.0, 0.4)) / FPS
 
 
 @pytest.mark.parametrize("bpm", [70, 97.3, 120, 150])
@@ -30,8 +30,8 @@ def test_steady_beats_are_found(bpm):
 def test_beats_are_followed_through_a_change_of_tempo():
     beats = np.cumsum(60 / np.linspace(90, 130, 60))
     found = decode(heard(beats, beats[-1] + 0.5))
-    near = np.abs(beats[:, None] - found).min(axis=1)
-    assert np.mean(near < 0.04) > 0.95
+    max_near = np.abs(beats[:, None] - found).min(axis=1)
+    assert np.mean(max_near < 0.04) > 0.95
 
 
 def test_missing_beats_are_filled_in():

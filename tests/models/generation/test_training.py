@@ -16,9 +16,9 @@ from models.generation.network import Batch, Config, MusicTransformer, load, sav
 from models.generation.tokenizer import DRUMS, FAMILIES, Piece
 from models.generation.training import corpus
 from models.generation.training.corpus import Entry
-from models.generation.training.training import Recipe, Trainer, event_losses, in_bfloat16
-from models.generation.training.transcription_noise import Heard
-from models.generation.training.windows import Arranging, Windows
+from models.generation.training.training import Recipe, Trainer, event_losses, event_losses_bfloat16
+from models.generation.training.transcription_noise import TranscribedPiece
+from models.generation.training.windows import Augmentation, Windows
 from models.symbolic.midi import to_midi
 from models.synthesis.example_song.composition import compose
 
@@ -45,14 +45,14 @@ def entries() -> list[Entry]:
 
 
 def test_windows_are_of_one_length_and_teach_only_what_is_written():
-    windows = Windows(entries(), Arranging(), seed=0)
+    windows = Windows(entries(), Augmentation(), seed=0)
     for _ in range(40):
         window = windows.window(100)
         events = window.events
         assert {len(getattr(events, f)) for f in type(events).__dataclass_fields__} == {100}
         assert (np.diff(events.time[events.token == tokenizer.BAR]) > 0).all()
-        assert not (window.learned & (events.token < tokenizer.BAR)).any()
-        assert events.written[np.flatnonzero(window.learned) - 1].all()
+        assert not (window.loss_mask & (events.token < tokenizer.BAR)).any()
+        assert events.predicts_next[np.flatnonzero(window.loss_mask) - 1].all()
 
 
 @pytest.mark.parametrize("known", [0, 1])
@@ -60,20 +60,22 @@ def test_bars_that_were_heard_are_not_learned_and_what_follows_is_whole(known):
     """The listener took every bass note for a guitar's, two octaves up, and heard nothing else."""
     piece = loop(0)
     bass = piece.notes[piece.notes[:, 2] == BASS]
-    wrong = Heard(piece, bass + np.array([0, 0, FAMILIES.index("guitar") - BASS, 24, 0]), piece.chords[:0])
-    certain = Arranging(ensemble=0, accompany=0, wrong_key=0, dropped_track=0, heard=1, known=known)
+    wrong = TranscribedPiece(piece, bass + np.array([0, 0, FAMILIES.index("guitar") - BASS, 24, 0]), piece.chords[:0])
+    certain = Augmentation(
+        ensemble=0, accompany=0, wrong_key=0, dropped_track=0, transcribed=1, own_transcription=known
+    )
     windows = Windows([replace(entries()[0], piece=piece)], certain, 0, [wrong])
-    window = windows._stretch(400)
-    token, first = window.events.token, int(np.flatnonzero(window.events.written)[0])
+    window = windows._excerpt(400)
+    token, first = window.events.token, int(np.flatnonzero(window.events.predicts_next)[0])
     families = [set(tokenizer.FAMILY_OF[part[part >= tokenizer.DRUM]].tolist()) for part in np.split(token, [first])]
     assert families == [{FAMILIES.index("guitar")}, piece.families]
-    assert not window.learned[: first + 1].any()
-    assert window.learned[first + 1 :].any()
+    assert not window.loss_mask[: first + 1].any()
+    assert window.loss_mask[first + 1 :].any()
     assert (token[:first] == tokenizer.BAR).sum() in range(5, 14), "four to twelve bars heard, and the next one"
 
 
 def test_a_piano_piece_is_dealt_out_to_a_band():
-    dealt = Windows(entries(), Arranging(), seed=0).dealt_out(loop(0, (PIANO, MELODY)))
+    dealt = Windows(entries(), Augmentation(), seed=0).orchestrate(loop(0, (PIANO, MELODY)))
     assert dealt.families >= {DRUMS, BASS, MELODY}
     classes = [set((p.notes[p.notes[:, 2] != DRUMS, 3] % 12).tolist()) for p in (dealt, loop(0, (PIANO, MELODY)))]
     assert classes[0] == classes[1]
@@ -100,7 +102,7 @@ def test_training_stopped_and_resumed_is_the_same_training(tmp_path, one_thread)
     one, other = whole.run(), resumed.run()
     for name, value in one.items():
         torch.testing.assert_close(other[name], value, rtol=0, atol=0)
-    assert resumed.seen == 4 * 128
+    assert resumed.events_seen == 4 * 128
 
 
 def test_training_learns_and_can_end_by_the_clock(tmp_path):
@@ -135,8 +137,8 @@ def test_training_goes_on_from_given_weights(tmp_path):
 
 def test_bfloat16_computes_nearly_the_same():
     network = MusicTransformer(RECIPE.config)
-    batch, families, _ = next(Windows(entries(), Arranging(), 0).batches(2, 32))
-    exact, rough = event_losses(network, batch, families), in_bfloat16(network, batch, families)
+    batch, families, _ = next(Windows(entries(), Augmentation(), 0).batches(2, 32))
+    exact, rough = event_losses(network, batch, families), event_losses_bfloat16(network, batch, families)
     for one, other in ((exact.event, rough.event), (exact.length, rough.length)):
         torch.testing.assert_close(other, one, rtol=0.05, atol=0.05)
     assert isinstance(batch, Batch)
@@ -155,7 +157,7 @@ def test_versions_and_near_duplicates_stay_on_one_side():
     assert 5 < len(held) < 45
     assert "pop909/7-v1" not in held
     assert ("pop909/9" in held) == ("nottingham/copy" in held)
-    learnt, tested = corpus.divided(everything, held)
+    learnt, tested = corpus.train_test_split(everything, held)
     assert not {e.song for e in learnt} & {e.song for e in tested}
 
 
@@ -211,7 +213,7 @@ def test_songs_are_heard_once_each_and_kept(tmp_path, monkeypatch):
 
     def quick(piece, seed):
         heard.append(seed)
-        return Heard(piece, piece.notes[::2], piece.chords[:0])
+        return TranscribedPiece(piece, piece.notes[::2], piece.chords[:0])
 
     monkeypatch.setattr(transcribed_prompts, "heard_as", quick)
     long = replace(loop(0), bar_beats=np.full(32, 4), notes=np.concatenate([loop(0).notes, loop(1).notes + LATER]))

@@ -3,10 +3,12 @@
 import numpy as np
 
 from models.core.types import Grid, Note, Score, Track, Wave
-from models.mixing.mixer import MixSettings, Original, Part, mix_buses
+from models.mixing.mixer import MixPart, Original, mix_buses
+from models.mixing.settings import MixSettings
 from models.symbolic.beat_map import beats_to_seconds
 from models.symbolic.midi import from_midi, to_midi
-from models.synthesis.soundfont import RenderSettings, render
+from models.synthesis.settings import RenderSettings
+from models.synthesis.soundfont import render
 
 RATE = 8_000
 SECONDS = 240.0
@@ -43,7 +45,7 @@ def test_the_backing_does_not_drift_from_the_beats_of_a_four_minute_ramp() -> No
     band = Wave(np.concatenate(list(render(score, frames, RATE, RenderSettings())), axis=1), RATE)
     hum = Wave(0.1 * np.sin(2 * np.pi * 220 * np.arange(frames) / RATE, dtype=np.float32)[None].repeat(2, 0), RATE)
     sections = Original([hum], [band], grid.downbeats_s[::8])
-    blocks = mix_buses([Part(hum)], [Part(band)], sections, frames, RATE, MixSettings())
+    blocks = mix_buses([MixPart(hum)], [MixPart(band)], sections, frames, RATE, MixSettings())
     heard = np.concatenate([block.backing for block in blocks], axis=1)
     late = attacks(heard, onsets[:-2]) - onsets[:-2]
     assert np.abs(late - np.median(late[:8])).max() < 0.010

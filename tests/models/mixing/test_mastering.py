@@ -12,7 +12,8 @@ from models.audio.loudness import measure
 from models.core.errors import Cancelled
 from models.core.progress import Watch
 from models.core.types import Samples, Wave
-from models.mixing.mastering import MasterPlan, MasterSettings, master, plan_master
+from models.mixing.mastering import MasterPlan, master, plan_master
+from models.mixing.settings import MasterSettings
 from models.synthesis.example_song import example_song
 from tests.models.audio.test_loudness import ffmpeg_reading
 

@@ -3,7 +3,8 @@ import pytest
 
 from models.core.errors import BadInput
 from models.core.types import Note, Score, Track
-from models.synthesis.soundfont import RenderSettings, render
+from models.synthesis.settings import RenderSettings
+from models.synthesis.soundfont import render
 
 RATE = 44_100
 PLAIN = RenderSettings()

@@ -3,9 +3,11 @@ import pytest
 
 from models.core.types import Note, Score, Track, Wave
 from models.synthesis.example_song import example_song
-from models.synthesis.soundfont import RenderSettings, render
-from models.transcription.drums import DrumSettings, drum_notes
+from models.synthesis.settings import RenderSettings
+from models.synthesis.soundfont import render
+from models.transcription.drums import drum_notes
 from models.transcription.evaluation.metrics import drum_onsets
+from models.transcription.settings import DrumSettings
 
 RATE = 44_100
 SETTINGS = DrumSettings()

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from models.core.types import Note, Score, Track, Wave
-from models.synthesis.soundfont import RenderSettings, render
+from models.synthesis.settings import RenderSettings
+from models.synthesis.soundfont import render
 from models.transcription.program_choice import auto_program
 
 RATE = 44_100

@@ -3,7 +3,8 @@ import pytest
 
 from models.analysis.f0 import F0
 from models.core.types import Wave
-from models.transcription.vocals import VocalNoteSettings, vocal_notes
+from models.transcription.settings import VocalNoteSettings
+from models.transcription.vocals import vocal_notes
 
 RATE, HOP_S = 16_000, 0.01
 SETTINGS = VocalNoteSettings()

@@ -46,7 +46,7 @@ def test_the_manifest_names_every_singer_and_ground(tmp_path: Path) -> None:
         audio=SimpleNamespace(sha256="a" * 64, duration_s=1.0),
         mix=SimpleNamespace(loudness_lufs=-14.0, true_peak_dbtp=-1.0),
     )
-    appraisal: Any = SimpleNamespace(numbers=SimpleNamespace(figures=()))
+    appraisal: Any = SimpleNamespace(numbers=SimpleNamespace(metrics=()))
     publish._write_manifest(tmp_path, Path("a.wav"), made, appraisal, credits(LJ, WORLD), (), {})
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["voice"] == {"name": "lj and world", "ground": "lj: public domain; world: no one's voice"}
