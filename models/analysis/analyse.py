@@ -7,7 +7,15 @@ import numpy as np
 from models.analysis import beat_tracker
 from models.analysis.beats import TempoModel, decode_beats, decode_downbeats
 from models.analysis.chroma import beat_synchronous, fold_to_chroma, note_energies, note_spectra
-from models.analysis.onset_features import FPS, LOW_BANDS, band_spectra, max_near, onset_strength, reference_level
+from models.analysis.onset_features import (
+    FPS,
+    LOW_BANDS,
+    BandSpectra,
+    band_spectra,
+    max_near,
+    onset_strength,
+    reference_level,
+)
 from models.analysis.settings import LISTEN_DEFAULTS, ListenSettings
 from models.core.dtypes import DoubleArray, IndexArray
 from models.core.progress import UNWATCHED, Watch
@@ -53,16 +61,9 @@ def estimate_grid(
     beats = _beats(logits[0], onset_strength(spectra.all, reference), duration, settings)
     by_beat = beat_synchronous(notes, beats)
     chroma, low = fold_to_chroma(by_beat, *_CHORD_RANGE), fold_to_chroma(by_beat, *_BASS_RANGE)
-    band_groups = (spectra.drums[:, :LOW_BANDS], spectra.bass[:, : 2 * LOW_BANDS], spectra.other)
-    onset_strengths = [
-        _standardised(max_near(onset_strength(bands, reference), beats, FPS, 0.05)) for bands in band_groups
-    ]
     downbeat_logits = np.clip(max_near(logits[1], beats, beat_tracker.FPS, 0.04), -_MAX_LOGIT, _MAX_LOGIT)
-    downbeat_scores = (
-        settings.downbeats * downbeat_logits
-        + _harmonic_novelty(chroma, low)
-        + _ONSET_WEIGHT * np.sum(onset_strengths, axis=0)
-    )
+    downbeat_scores = settings.downbeats * downbeat_logits + _harmonic_novelty(chroma, low)
+    downbeat_scores = downbeat_scores + _ONSET_WEIGHT * _onsets_at(beats, spectra, reference)
     metre, downbeats = decode_downbeats(downbeat_scores, settings.metres, settings.bar_cost)
     downbeats = downbeats if len(downbeats) else np.zeros(1, np.intp)
     key, chords = _key_and_chords(chroma, low, downbeats, settings.chord_cost)
@@ -75,6 +76,13 @@ def estimate_grid(
         key=key,
         chords=chords,
     )
+
+
+def _onsets_at(beats: DoubleArray, spectra: BandSpectra, reference: float) -> DoubleArray:
+    """The summed standardised onset strengths of kick, bass and others at each beat. Shape: (beats,)."""
+    groups = (spectra.drums[:, :LOW_BANDS], spectra.bass[:, : 2 * LOW_BANDS], spectra.other)
+    strengths = [_standardised(max_near(onset_strength(bands, reference), beats, FPS, 0.05)) for bands in groups]
+    return np.asarray(np.sum(strengths, axis=0))
 
 
 def chords_on_grid(

@@ -39,8 +39,8 @@ class SectionGains:
 def section_starts(grid: Grid, end_s: float, bars: int = 8) -> tuple[float, ...]:
     """Starts of sections of about `bars` bars, in seconds: the first at 0, the others on downbeats before `end_s`."""
     downbeats = [grid.beats_s[i] for i in downbeat_indices(grid)]
-    last_steps = end_s - 0.5 * bars * grid.metre * 60 / grid.tempo_bpm
-    return (0.0, *(t for t in downbeats[bars::bars] if t < last_steps))
+    last = end_s - 0.5 * bars * grid.metre * 60 / grid.tempo_bpm
+    return (0.0, *(t for t in downbeats[bars::bars] if t < last))
 
 
 def section_bounds(sections_s: Sequence[float], original_s: float, end_s: float) -> list[float]:
@@ -75,25 +75,19 @@ def balance_sections(
     active = lufs(reference_voice) > max(gated_loudness(reference_voice) - 20, SILENCE_LUFS)
     voice = np.full(len(bounds_s) - 1, np.nan)
     backing = voice.copy()
-    last_steps = slice(0, 0)
+    last = slice(0, 0)
     for section, (start_s, stop_s) in enumerate(pairwise(bounds_s)):
-        section_steps = slice(round(start_s / step_s), round(stop_s / step_s))
+        steps = slice(round(start_s / step_s), round(stop_s / step_s))
         if start_s >= original_s - step_s:
-            backing[section] = _difference(
-                gated_loudness(original.backing[last_steps]), gated_loudness(new.backing[section_steps])
-            )
+            backing[section] = _difference(gated_loudness(original.backing[last]), gated_loudness(new.backing[steps]))
             continue
-        last_steps = section_steps
-        singing = active[section_steps]
+        last = steps
+        singing = active[steps]
         if singing.sum() * step_s >= MIN_SINGING_S:
-            voice[section] = _difference(
-                _level(original.voice[section_steps][singing]), _level(new.voice[section_steps][singing])
-            )
+            voice[section] = _difference(_level(original.voice[steps][singing]), _level(new.voice[steps][singing]))
         if singing.mean() < MIN_SINGING_SHARE:
             singing = np.ones_like(singing)
-        backing[section] = _difference(
-            _level(original.backing[section_steps][singing]), _level(new.backing[section_steps][singing])
-        )
+        backing[section] = _difference(_level(original.backing[steps][singing]), _level(new.backing[steps][singing]))
     return _fill_missing(voice, backing, new, over_db, range_db)
 
 

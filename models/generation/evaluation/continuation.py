@@ -161,16 +161,23 @@ def evaluate_songs(
             _evaluate_excerpt(network, excerpt, others[k % len(others)], settings, markov, rng)
             for k, excerpt in enumerate(excerpts)
         ]
-        rows = {row: {name: _mean([t.rows[row][name] for t in by_excerpt]) for name in NOTE_METRICS} for row in ROWS}
-        likelihood, config = event_probabilities(network, piece, piece.families), network.config
-        rows["model"]["nats_per_note"] = likelihood.nats_per_note()
-        rows["model"]["nats_per_note_with_memory"] = likelihood.nats_per_note(config.event_trust, config.length_trust)
-        rows["markov"]["nats_per_note"] = markov.nats_per_note(piece)
+        results.append(_song_result(network, piece, by_excerpt, markov))
         if not train:
             markov.learn(piece)
-        prompt, melody = _mean([t.prompt_gain for t in by_excerpt]), _mean([t.melody_gain for t in by_excerpt])
-        results.append(SongResult(rows, prompt, melody, _mean([t.seconds for t in by_excerpt])))
     return results
+
+
+def _song_result(
+    network: MusicTransformer, piece: Piece, by_excerpt: Sequence[SongResult], markov: Markov
+) -> SongResult:
+    """The means over a song's excerpts, with likelihoods of the whole song."""
+    rows = {row: {name: _mean([t.rows[row][name] for t in by_excerpt]) for name in NOTE_METRICS} for row in ROWS}
+    likelihood, config = event_probabilities(network, piece, piece.families), network.config
+    rows["model"]["nats_per_note"] = likelihood.nats_per_note()
+    rows["model"]["nats_per_note_with_memory"] = likelihood.nats_per_note(config.event_trust, config.length_trust)
+    rows["markov"]["nats_per_note"] = markov.nats_per_note(piece)
+    prompt, melody = _mean([t.prompt_gain for t in by_excerpt]), _mean([t.melody_gain for t in by_excerpt])
+    return SongResult(rows, prompt, melody, _mean([t.seconds for t in by_excerpt]))
 
 
 def _evaluate_excerpt(

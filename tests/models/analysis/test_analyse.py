@@ -66,7 +66,7 @@ def usable(grid: Grid, duration_s: float) -> None:
 
 
 @pytest.mark.parametrize(("metre", "start", "end"), [(4, 100, 100), (4, 96, 120), (3, 110, 110)])
-def test_a_band_is_heard(metre, start, end):
+def test_beats_and_chords_of_a_band_are_estimated(metre, start, end):
     *stems, truth = band(metre, start, end)
     grid = estimate_grid(*stems, tracker(), SETTINGS)
     usable(grid, stems[0].duration_s)
@@ -103,8 +103,8 @@ def test_a_pause_does_not_change_the_tempo_of_what_is_around_it(start_s, stop_s)
     beats = np.array(estimate_grid(*paused, tracker(), SETTINGS).beats_s)
     assert 60 / np.median(np.diff(beats[beats < 10])) == pytest.approx(140, rel=0.03)
     known = np.array(truth.beats_s)
-    heard, true = beats[beats < cut / RATE - 1], known[known < cut / RATE - 1]
-    assert mir_eval.beat.f_measure(true, heard) > 0.9
+    estimate, true = beats[beats < cut / RATE - 1], known[known < cut / RATE - 1]
+    assert mir_eval.beat.f_measure(true, estimate) > 0.9
 
 
 def test_gain_and_rate_hardly_matter():
@@ -133,10 +133,12 @@ def test_anything_has_a_usable_grid(frames, kind):
     usable(estimate_grid(wave, wave, wave, tracker(), SETTINGS), wave.duration_s)
 
 
-def test_the_same_song_gives_the_same_grid_and_progress_is_told():
+def test_the_same_song_gives_the_same_grid_and_progress_is_reported():
     *stems, _ = band()
-    told: list[float] = []
-    assert estimate_grid(*stems, tracker(), SETTINGS, Watch(told.append)) == estimate_grid(*stems, tracker(), SETTINGS)
-    assert told == sorted(told)
-    assert told[-1] == 1.0
-    assert len(told) > 5
+    progress: list[float] = []
+    assert estimate_grid(*stems, tracker(), SETTINGS, Watch(progress.append)) == estimate_grid(
+        *stems, tracker(), SETTINGS
+    )
+    assert progress == sorted(progress)
+    assert progress[-1] == 1.0
+    assert len(progress) > 5

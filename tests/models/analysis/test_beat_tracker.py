@@ -40,7 +40,7 @@ def song(beats_s: np.ndarray, seconds: float = 40.0, seed: int = 0) -> Example:
     return Example(given, beats_s, beats_s[::4])
 
 
-def test_a_song_in_blocks_is_heard_as_a_whole():
+def test_logits_of_blocks_are_those_of_the_whole():
     network, given = untrained(6), np.random.default_rng(0).random((9000, FEATURES)).astype(np.float16)
     with torch.inference_mode():
         whole = network(torch.from_numpy(given.T.astype(np.float32))[None])[0].numpy()
@@ -93,7 +93,7 @@ def test_beats_stay_on_their_strokes_however_a_song_is_varied(waltz):
         assert (wanted[0] >= wanted[1]).all()
 
 
-def test_it_learns_to_hear_the_beat(tmp_path):
+def test_training_learns_the_beat(tmp_path):
     known = [song(np.arange(0.2 + i / 50, 38, 0.4 + i / 40), seed=i) for i in range(6)]
     recipe = Recipe(steps=60, frames=256, batch=2, rate=5e-3, waltz=0.0, missing=0.0)
     trainer = Trainer(known[:5], known[5:], recipe, tmp_path)
@@ -150,7 +150,7 @@ def test_weights_are_kept_and_others_are_refused(tmp_path):
         load(tmp_path / "other.safetensors")
 
 
-def test_what_was_heard_is_kept_as_examples(tmp_path):
+def test_features_are_kept_as_examples(tmp_path):
     rng = np.random.default_rng(0)
     stems = {
         name: Wave(rng.normal(0, 0.1, (2, 88_200)).astype(np.float32), 44_100) for name in ("drums", "bass", "other")

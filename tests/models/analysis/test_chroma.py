@@ -17,7 +17,7 @@ def chord(pitches: tuple[float, ...], seconds: float = 3.0, partials: int = 8) -
 
 
 @pytest.mark.parametrize("detuned", [0.0, 0.3, -0.25])
-def test_notes_are_told_from_their_overtones_however_the_song_is_tuned(detuned):
+def test_notes_are_separated_from_their_overtones_in_any_tuning(detuned):
     wave = chord(tuple(pitch + detuned for pitch in (48, 60, 64, 67)))
     spectra = note_spectra((wave,))
     assert tuning(spectra) == pytest.approx(detuned, abs=0.1)

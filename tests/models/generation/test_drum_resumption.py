@@ -35,10 +35,10 @@ def drumless(monkeypatch) -> MusicTransformer:
     plain = network.token_logits
 
     def logits(hidden, table):
-        found = torch.full_like(plain(hidden, table), -30.0)
-        found[tokenizer.NOTE + 36 - tokenizer.LOWEST_PITCH] = 0.0
-        found[tokenizer.BAR] = -2.0
-        return found
+        result = torch.full_like(plain(hidden, table), -30.0)
+        result[tokenizer.NOTE + 36 - tokenizer.LOWEST_PITCH] = 0.0
+        result[tokenizer.BAR] = -2.0
+        return result
 
     monkeypatch.setattr(network, "token_logits", logits)
     return network
@@ -66,7 +66,7 @@ def test_where_drums_never_played_or_only_in_bars_of_another_length_nothing_is_d
     assert len(resuming.pending) == len(LOOP)
 
 
-def test_other_notes_may_stand_between_the_strokes():
+def test_other_notes_may_stand_between_the_pending_ones():
     resuming = DrumResumption()
     resuming.start_bar(song(8, 4), 7, True, 4.0)
     legal = np.ones(tokenizer.VOCABULARY, bool)

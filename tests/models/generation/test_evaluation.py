@@ -58,7 +58,7 @@ def test_markov_writes_valid_notes():
     assert len(rows) > 8
 
 
-def test_the_memory_makes_a_song_that_repeats_itself_less_surprising():
+def test_the_ngram_cache_lowers_the_nats_of_a_repetitive_song():
     network, piece = untrained(), loop()
     probs = likelihood.event_probabilities(network, piece, piece.families)
     assert probs.note.sum() == len(piece.notes)
@@ -69,7 +69,7 @@ def test_the_memory_makes_a_song_that_repeats_itself_less_surprising():
     assert probs.nats_per_note((0.0,) * len(ORDERS), (0.0,) * len(ORDERS)) == pytest.approx(probs.nats_per_note())
 
 
-def test_the_chances_of_one_stretch_are_those_of_the_whole():
+def test_probabilities_of_a_part_are_those_of_the_whole():
     network, piece = untrained(), loop(bars=6)
     network.config = replace(network.config, context=1000)
     whole, end = (likelihood.event_probabilities(network, piece, piece.families, start=s) for s in (0, 3))
@@ -77,7 +77,7 @@ def test_the_chances_of_one_stretch_are_those_of_the_whole():
     np.testing.assert_allclose(whole.cache[-len(end.cache) :], end.cache)
 
 
-def test_figures_tell_good_bars_from_bad():
+def test_metrics_separate_good_bars_from_bad():
     trial = continuation.excerpt_at(loop(bars=24))
     assert trial is not None
     real = continuation.continuation_metrics(trial, trial.real, trial.real)
@@ -102,19 +102,19 @@ def test_key_does_not_depend_on_the_transposition():
 def test_the_whole_evaluation_has_every_row(monkeypatch):
     monkeypatch.setattr(sampling, "MAX_EVENTS_PER_BAR", 6)
     songs = [loop(seed=s) for s in range(3)]
-    found = continuation.evaluate(untrained(), songs, [], PlaySettings(follow=1.0))
-    assert list(found["rows"]) == list(continuation.ROWS)
-    assert found["songs"] == 3
-    for row in found["rows"].values():
+    result = continuation.evaluate(untrained(), songs, [], PlaySettings(follow=1.0))
+    assert list(result["rows"]) == list(continuation.ROWS)
+    assert result["songs"] == 3
+    for row in result["rows"].values():
         for name in ("in_key", "pitch_overlap", "groove", "onset_overlap", "self_repetition", "verbatim", "chord_tone"):
             assert row[name]["low"] <= row[name]["mean"] <= row[name]["high"]
-    assert found["rows"]["real"]["in_key"]["mean"] == 1
-    assert found["rows"]["repeat"]["verbatim"]["mean"] == 1
-    assert found["rows"]["real"]["nats_per_note"]["mean"] is None
-    assert found["rows"]["model"]["nats_per_note"]["mean"] > found["rows"]["markov"]["nats_per_note"]["mean"]
-    assert np.isfinite(found["prompt_gain"]["mean"])
-    assert np.isfinite(found["melody_gain"]["mean"])
-    assert found["seconds_16_bars"] > 0
+    assert result["rows"]["real"]["in_key"]["mean"] == 1
+    assert result["rows"]["repeat"]["verbatim"]["mean"] == 1
+    assert result["rows"]["real"]["nats_per_note"]["mean"] is None
+    assert result["rows"]["model"]["nats_per_note"]["mean"] > result["rows"]["markov"]["nats_per_note"]["mean"]
+    assert np.isfinite(result["prompt_gain"]["mean"])
+    assert np.isfinite(result["melody_gain"]["mean"])
+    assert result["seconds_16_bars"] > 0
 
 
 def test_too_few_songs_are_refused():

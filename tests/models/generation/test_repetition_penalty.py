@@ -33,10 +33,10 @@ def stuck(monkeypatch) -> MusicTransformer:
     favourite = tokenizer.NOTE + (GUITAR - 1) * tokenizer.PITCHES + 53 - tokenizer.LOWEST_PITCH
 
     def logits(hidden, table):
-        found = plain(hidden, table).clone()
-        found[..., tokenizer.NOTE :] -= 6.0
-        found[..., favourite] += 14.0
-        return found
+        result = plain(hidden, table).clone()
+        result[..., tokenizer.NOTE :] -= 6.0
+        result[..., favourite] += 14.0
+        return result
 
     monkeypatch.setattr(network, "token_logits", logits)
     return network
@@ -102,8 +102,8 @@ def test_a_rhythm_section_is_called_back_ever_harder_and_soon_others_late():
     for _ in range(30):
         penalty.end_bar()
         now = penalty.penalize(np.full(tokenizer.VOCABULARY, 1.0), 0)
-        for family, found in calls.items():
-            found.append(now[own[family]].sum() / own[family].sum())
+        for family, result in calls.items():
+            result.append(now[own[family]].sum() / own[family].sum())
     assert calls[DRUMS][7] > 30 * calls[PIANO][7]
     assert calls[PIANO][-1] > 500 * calls[PIANO][7]
     assert calls[DRUMS][-1] == pytest.approx(calls[DRUMS][-5]), "within bounds"
@@ -202,7 +202,7 @@ def test_a_thin_end_is_not_what_a_rhythm_section_usually_plays():
     )
 
 
-def test_figures_tell_a_stuck_band_from_a_varied_one():
+def test_metrics_separate_a_stuck_band_from_a_varied_one():
     chords = [(bar, 0, 1 + 6 * (5 * (bar % 2))) for bar in range(24)]  # C and F major by turns
     song = piece(chords=chords)
     same = np.array([(bar, tick, PIANO, 60, 6) for bar in range(24) for tick in range(0, 48, 12)])
@@ -219,6 +219,6 @@ def test_bands_for_whole_songs_are_measured_beside_the_songs_own():
     network = MusicTransformer(replace(Config.debug(), context=256)).eval()
     notes = [(bar, 12 * i, MELODY, 72 + i, 12) for bar in range(4) for i in range(4)]
     notes += [(bar, 0, PIANO, 60, 48) for bar in range(4)]
-    found = evaluate_accompaniments(network, [piece(4, notes, [(0, 0, 1)]), piece(4)], PlaySettings())
-    assert found["real"]["longest_run"]["mean"] == 4
-    assert found["model"]["notes_a_bar"]["mean"] > 0
+    result = evaluate_accompaniments(network, [piece(4, notes, [(0, 0, 1)]), piece(4)], PlaySettings())
+    assert result["real"]["longest_run"]["mean"] == 4
+    assert result["model"]["notes_a_bar"]["mean"] > 0

@@ -32,7 +32,7 @@ def pieces(draw):
 
 @given(pieces())
 @settings(max_examples=60, deadline=None)
-def test_tokens_round_trip_any_piece_on_the_lattice(piece):
+def test_tokens_round_trip_any_quantized_piece(piece):
     events = encode(piece, 0, piece.bars, range(6), chords=True)
     notes, chords = decode(events, piece.shift)
     np.testing.assert_array_equal(notes, piece.notes)
@@ -81,13 +81,13 @@ def test_encoding_moves_every_key_to_c():
 
 
 @pytest.mark.parametrize("tonic", range(12))
-def test_the_key_is_heard_in_any_transposition(tonic):
+def test_the_key_is_estimated_in_any_transposition(tonic):
     scale = [tonic + 60 + step for step in (0, 2, 4, 5, 7, 9, 11, 12, 7, 4, 0)]
     notes = np.array([(0, i, 2, p, 24 if p % 12 in (tonic, (tonic + 7) % 12) else 12) for i, p in enumerate(scale)])
     assert (key_shift(notes) + tonic) % 12 == 0
 
 
-def test_chords_are_heard_from_notes():
+def test_chords_are_estimated_from_notes():
     notes = np.array([(0, 0, 2, p, 48) for p in (57, 60, 64)] + [(1, 0, 2, p, 48) for p in (55, 59, 62)])
-    heard = estimate_chords(notes, np.array([4, 4]))
-    assert heard.tolist() == [[0, 0, chord_number("A:min")], [1, 0, chord_number("G:maj")]]
+    estimate = estimate_chords(notes, np.array([4, 4]))
+    assert estimate.tolist() == [[0, 0, chord_number("A:min")], [1, 0, chord_number("G:maj")]]

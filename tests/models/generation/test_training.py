@@ -56,7 +56,7 @@ def test_windows_are_of_one_length_and_teach_only_what_is_written():
 
 
 @pytest.mark.parametrize("known", [0, 1])
-def test_bars_that_were_heard_are_not_learned_and_what_follows_is_whole(known):
+def test_transcribed_bars_have_no_loss_and_what_follows_is_whole(known):
     """The listener took every bass note for a guitar's, two octaves up, and heard nothing else."""
     piece = loop(0)
     bass = piece.notes[piece.notes[:, 2] == BASS]
@@ -74,7 +74,7 @@ def test_bars_that_were_heard_are_not_learned_and_what_follows_is_whole(known):
     assert (token[:first] == tokenizer.BAR).sum() in range(5, 14), "four to twelve bars heard, and the next one"
 
 
-def test_a_piano_piece_is_dealt_out_to_a_band():
+def test_a_piano_piece_is_orchestrated_for_a_band():
     dealt = Windows(entries(), Augmentation(), seed=0).orchestrate(loop(0, (PIANO, MELODY)))
     assert dealt.families >= {DRUMS, BASS, MELODY}
     classes = [set((p.notes[p.notes[:, 2] != DRUMS, 3] % 12).tolist()) for p in (dealt, loop(0, (PIANO, MELODY)))]
@@ -112,8 +112,8 @@ def test_training_learns_and_can_end_by_the_clock(tmp_path):
 
     def nats() -> float:
         with torch.no_grad():
-            found = event_losses(trainer.network, batch, families)
-        return float(((found.event + found.length) * learned).sum() / learned.sum())
+            result = event_losses(trainer.network, batch, families)
+        return float(((result.event + result.length) * learned).sum() / learned.sum())
 
     before = nats()
     trainer.run()
@@ -195,24 +195,24 @@ def test_what_ships_is_mixed_with_what_training_started_from(tmp_path, one_threa
     save(start, tmp_path / "start.safetensors")
     size = {name: getattr(RECIPE.config, name) for name in ("width", "layers", "heads", "context")}
     how = {"steps": 4, "events": 128, "windows": ((0.0, 32),), "compiled": False, "warmup": 1, "other_rate": 0.1}
-    found = {}
+    result = {}
     for blend in (0.0, 0.5, 1.0):  # the second and third go on from the first one's last step
         with disable_run_logger():
             weights = fit.fn(tmp_path, size, how, tmp_path / "start.safetensors", blend)
-        found[blend] = load(weights).token.weight
+        result[blend] = load(weights).token.weight
     halves = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["averaged"]["token.weight"]
     old = load(tmp_path / "start.safetensors").token.weight
-    torch.testing.assert_close(found[0.0], old, atol=2e-3, rtol=0)
-    torch.testing.assert_close(found[1.0], halves, atol=2e-3, rtol=0)
-    torch.testing.assert_close(found[0.5], (old + halves) / 2, atol=2e-3, rtol=0)
+    torch.testing.assert_close(result[0.0], old, atol=2e-3, rtol=0)
+    torch.testing.assert_close(result[1.0], halves, atol=2e-3, rtol=0)
+    torch.testing.assert_close(result[0.5], (old + halves) / 2, atol=2e-3, rtol=0)
     assert (halves - old).abs().max() > 0.02
 
 
-def test_songs_are_heard_once_each_and_kept(tmp_path, monkeypatch):
-    heard = []
+def test_songs_are_transcribed_once_each_and_kept(tmp_path, monkeypatch):
+    estimate = []
 
     def quick(piece, seed):
-        heard.append(seed)
+        estimate.append(seed)
         return TranscribedPiece(piece, piece.notes[::2], piece.chords[:0])
 
     monkeypatch.setattr(transcribed_prompts, "heard_as", quick)
@@ -220,6 +220,6 @@ def test_songs_are_heard_once_each_and_kept(tmp_path, monkeypatch):
     songs = [Entry(f"pop909/{i}", "pop909", f"pop909/{i}", long) for i in range(3)]
     first = transcribed_prompts.hear_songs(songs, 2, tmp_path / "heard")
     again = transcribed_prompts.hear_songs(songs, 3, tmp_path / "heard")
-    assert len(heard) == len(set(heard)) == len(again) == 3
+    assert len(estimate) == len(set(estimate)) == len(again) == 3
     assert all(one.piece.bars == 24 and len(one.notes) < len(one.piece.notes) for one in again)
     np.testing.assert_array_equal(first[1].notes, again[1].notes)

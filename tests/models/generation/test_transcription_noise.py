@@ -34,7 +34,7 @@ def misheard(piece: Piece) -> TranscribedPiece:
     return TranscribedPiece(piece, notes, np.array([(0, 0, chord_number("C"))]))
 
 
-def test_the_first_bars_are_as_heard_and_the_others_true():
+def test_the_first_bars_are_transcribed_and_the_others_true():
     known = misheard(band())
     piece = known.with_transcribed_prompt(5)
     assert piece.transcribed_bars == 5
@@ -44,7 +44,7 @@ def test_the_first_bars_are_as_heard_and_the_others_true():
     assert not len(known.without_chords.with_transcribed_prompt(16).chords)
 
 
-def test_what_was_heard_is_given_whatever_plays_it_and_its_chords_are_named():
+def test_transcribed_bars_are_conditions_in_every_family_with_their_chords():
     piece = misheard(band()).with_transcribed_prompt(4)
     events = encode(piece, 0, 16, [BASS])
     bars = np.cumsum(events.token == tokenizer.BAR) - 1
@@ -56,7 +56,7 @@ def test_what_was_heard_is_given_whatever_plays_it_and_its_chords_are_named():
     assert set(bars[named].tolist()) == {0, 1, 2, 3}
 
 
-def test_bars_that_were_heard_stay_so_in_a_stretch():
+def test_transcribed_bars_stay_so_in_a_slice():
     piece = misheard(band()).with_transcribed_prompt(6)
     assert [slice_bars(piece, *span).transcribed_bars for span in ((0, 16), (2, 10), (6, 12), (8, 12), (1, 4))] == [
         6,
@@ -70,14 +70,14 @@ def test_bars_that_were_heard_stay_so_in_a_stretch():
     )
 
 
-def test_another_piece_is_misheard_as_often_and_in_the_same_way():
+def test_noise_on_another_piece_has_the_same_error_rates():
     other = band(24, key=3)
     rates = error_rates([misheard(band())])
     noise = TranscriptionNoise([misheard(band())])
     drawn = [noise.apply(other, np.random.default_rng(seed)) for seed in range(8)]
-    found = [error_rates([one]) for one in drawn]
+    result = [error_rates([one]) for one in drawn]
     for name in ("missed", "spurious", "octave"):
-        assert np.mean([one[name] for one in found]) == pytest.approx(rates[name], abs=0.1)
+        assert np.mean([one[name] for one in result]) == pytest.approx(rates[name], abs=0.1)
     for one in drawn:
         echoes = one.notes[one.notes[:, 2] == STRINGS]
         assert {(t % TICKS, (p - 12) in range(39, 44)) for _, t, _, p, _ in echoes.tolist()} == {(1, True)}
@@ -87,7 +87,7 @@ def test_another_piece_is_misheard_as_often_and_in_the_same_way():
         assert one.notes[:, 0].max() < other.bars
 
 
-def test_chords_are_misnamed_as_the_donors_were():
+def test_chord_errors_are_those_of_the_donor():
     """Every second bar of the donor, A minor, was taken for C major; C major was heard."""
     named = TranscriptionNoise([misheard(band())]).apply(band(64), np.random.default_rng(0)).chords[:, 2]
     minor, major = named[::2], named[1::2]
@@ -96,7 +96,7 @@ def test_chords_are_misnamed_as_the_donors_were():
     assert 0.3 < np.mean(major == chord_number("C")) < 0.7
 
 
-def test_hearings_are_kept_and_read_again(tmp_path):
+def test_transcribed_pieces_are_saved_and_loaded(tmp_path):
     known = [misheard(band()), misheard(band(8, 2))]
     save_transcribed(known, tmp_path / "heard.npz")
     for one, again in zip(known, load_transcribed(tmp_path / "heard.npz"), strict=True):

@@ -40,9 +40,9 @@ def test_it_is_less_surprised_by_songs_of_ours_than_markov(shipped):
         strange.learn(other)
         same.learn(slice_bars(piece, 0, 8))
         alone = event_probabilities(shipped, piece, piece.families).nats_per_note()
-        heard = event_probabilities(shipped, piece, piece.families, start=8).nats_per_note()
+        estimate = event_probabilities(shipped, piece, piece.families, start=8).nats_per_note()
         assert 0.5 < alone < strange.nats_per_note(piece) - 1.5
-        assert 0.5 < heard < same.nats_per_note(slice_bars(piece, 8, 16)) - 1
+        assert 0.5 < estimate < same.nats_per_note(slice_bars(piece, 8, 16)) - 1
 
 
 def in_key(score, key: str) -> float:

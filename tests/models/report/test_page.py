@@ -27,9 +27,9 @@ def numbers() -> Measurements:
 
 def inlined(html: str) -> dict[str, Any]:
     """The data that the page's script draws."""
-    found = re.search(r'<script type="application/json" id="song">(.*?)</script>', html, re.S)
-    assert found
-    song: dict[str, Any] = json.loads(found[1])
+    result = re.search(r'<script type="application/json" id="song">(.*?)</script>', html, re.S)
+    assert result
+    song: dict[str, Any] = json.loads(result[1])
     return song
 
 
@@ -38,11 +38,11 @@ class Tags(HTMLParser):
 
     def __init__(self, html: str) -> None:
         super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
+        self.tags.append((tag, dict(attrs)))
 
 
 def test_a_song_called_script_is_harmless(numbers: Measurements) -> None:
@@ -61,8 +61,8 @@ def test_a_song_called_script_is_harmless(numbers: Measurements) -> None:
         stages=(StageRun(evil, 1.0, True, ()),),
     )
     html = page(data, numbers)
-    assert [tag for tag, _ in Tags(html).found].count("script") == 2
-    assert "img" not in [tag for tag, _ in Tags(html).found]
+    assert [tag for tag, _ in Tags(html).tags].count("script") == 2
+    assert "img" not in [tag for tag, _ in Tags(html).tags]
     assert "<h1" in html
     assert "&lt;/script&gt;" in html
     assert inlined(html)["rolls"][0]["tracks"][0]["name"] == evil
@@ -71,7 +71,7 @@ def test_a_song_called_script_is_harmless(numbers: Measurements) -> None:
 def test_the_page_asks_nothing_of_the_network(numbers: Measurements) -> None:
     html = page(remix(audio={"mix": "mix.wav"}), numbers)
     assert not re.search(r"(https?:|@import|url\(|//[a-z]+\.)", html)
-    assert [tag for tag, _ in Tags(html).found if tag in ("link", "iframe", "object", "embed", "form")] == ["link"]
+    assert [tag for tag, _ in Tags(html).tags if tag in ("link", "iframe", "object", "embed", "form")] == ["link"]
 
 
 def test_audio_is_named_relative_to_the_page(numbers: Measurements) -> None:
