@@ -29,7 +29,8 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from models.analysis.f0 import F0, PitchSettings, track_f0
+from models.analysis.f0 import F0, track_f0
+from models.analysis.settings import PitchSettings
 from models.core.types import Wave
 from models.synthesis.example_song import example_song
 

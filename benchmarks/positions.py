@@ -2,7 +2,7 @@
 
     python benchmarks/positions.py --work WORK [--steps 400] [--songs 20]
 
-`WORK` is a work folder of `flows.training.music_transformer` (the pieces and the split lie there). Both networks have the
+`WORK` is a work folder of `flows.training.music_transformer` (it holds the pieces and the split). Both networks have the
 shipped network's first size, the same seed, windows and steps; each is judged by the nats a note of held-out songs.
 Prints JSON.
 """
@@ -31,10 +31,10 @@ def trained(entries: list[corpus.Entry], positions: str, steps: int) -> tuple[tr
     return trainer, time.process_time() - began
 
 
-def judged(trainer: training.Trainer, held: list[corpus.Entry]) -> dict[str, float]:
+def evaluate_songs(trainer: training.Trainer, held: list[corpus.Entry]) -> dict[str, float]:
     network = trainer.network.eval()
-    nats = [likelihood.chances(network, e.piece, e.piece.families, stop=48).nats_per_note() for e in held]
-    return likelihood.interval(nats)
+    nats = [likelihood.event_probabilities(network, e.piece, e.piece.families, stop=48).nats_per_note() for e in held]
+    return likelihood.bootstrap_ci(nats)
 
 
 def main() -> None:
@@ -45,13 +45,13 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     split = json.loads((given.work / "split.json").read_text())
-    learnt, held = corpus.divided(corpus.load(given.work / "corpus.npz"), split)
+    learnt, held = corpus.train_test_split(corpus.load(given.work / "corpus.npz"), split)
     groups = {"pop909": ("pop909",), "bands": corpus.BANDS}
     found = {}
     for positions in ("rotary", "relative"):
         trainer, seconds = trained(learnt, positions, given.steps)
-        found[positions] = {"events": trainer.seen, "cpu_seconds": round(seconds)} | {
-            name: judged(trainer, [e for e in held if e.source in group][: given.songs])
+        found[positions] = {"events": trainer.events_seen, "cpu_seconds": round(seconds)} | {
+            name: evaluate_songs(trainer, [e for e in held if e.source in group][: given.songs])
             for name, group in groups.items()
         }
     print(json.dumps(found, indent=1))

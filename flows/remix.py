@@ -23,10 +23,10 @@ from models.conversion.voices.registry import consent, find_voice, voice_digest
 from models.core import registry
 from models.core.types import Band, Clip, Grid, Remixed, Score, Song, Stems, Take
 from models.core.writable import check_writable
-from models.generation import shortcomings
+from models.generation import sparse_input_warnings
 from models.separation.checkpoints import network_modules, separator_digest, separator_path
 from models.separation.settings import ALL_LEAD
-from models.symbolic.score_ops import joined, with_track, without
+from models.symbolic.score_ops import merge_scores, with_track, without_track
 from tasks.cache.in_use import in_use
 from tasks.runs.provenance import Provenance
 from tasks.runs.publish import Remix, publish
@@ -139,7 +139,7 @@ def notes_on(made: Remixed, sings: bool, context: Context) -> tuple[str, ...]:
     )
     return (
         *(() if sings else ("No vocals were found; the remix goes on without a voice.",)),
-        *shortcomings(made.score, made.grid, made.audio.duration_s, context.options.backing == "generated"),
+        *sparse_input_warnings(made.score, made.grid, made.audio.duration_s, context.options.backing == "generated"),
         *(() if made.mix.target_reached else (quiet,)),
     )
 
@@ -170,12 +170,12 @@ def backing_band(audio: Clip, stems: Stems, score: Score, grid: Grid, context: C
     )  # fmt: skip
     length_s = max(audio.duration_s + more.end_s - more.start_s, more.end_s)
     frames = round(length_s * audio.sample_rate)
-    band = joined(accompaniment, more.score)
+    band = merge_scores(accompaniment, more.score)
     if options.backing == "original":
         takes = [Take(stem, 0.0, 0.0) for stem in (stems.drums, stems.bass, stems.other)]
         takes.append(Take(render(more.score, frames, settings.render), 0.0, 0.0))
     else:
-        played = band if generated else joined(without(score, "melody"), more.score)
+        played = band if generated else merge_scores(without_track(score, "melody"), more.score)
         takes = [Take(render(played, frames, settings.render), 0.0, 0.0)]
     return Band(band, more, tuple(takes))
 

@@ -15,9 +15,9 @@ from models.conversion.voices.registry import consent, find_voice
 from models.core.errors import BadInput
 from models.core.types import Clip, Grid, Mix, Score, Stems, Take, Voices
 from models.core.writable import check_file_writable, check_writable
-from models.generation import shortcomings
+from models.generation import sparse_input_warnings
 from models.symbolic.midi import from_midi, to_midi
-from models.symbolic.score_ops import joined
+from models.symbolic.score_ops import merge_scores
 from tasks.cache.in_use import in_use
 from tasks.cache.store import Store
 from tasks.runs.provenance import CONVERTED
@@ -101,12 +101,12 @@ def extend_midi(midi: Path, out: Path, options: RemixOptions, bars: int = 8) -> 
     check_file_writable(out)
     context = Context.of(options)
     score, grid = _midi(midi)
-    _say(shortcomings(score, grid, score.end_s, accompanied=False))
+    _say(sparse_input_warnings(score, grid, score.end_s, accompanied=False))
     with in_use():
         more = extend(
             score, grid, score.end_s, bars, options.transformer, context.settings.extend, options.seed, context.device
         )
-    write_bytes(to_midi(joined(score, more.score), more.grid), out)
+    write_bytes(to_midi(merge_scores(score, more.score), more.grid), out)
     return out
 
 

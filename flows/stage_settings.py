@@ -9,16 +9,14 @@ from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from models.analysis.analyse import ListenSettings
-from models.analysis.f0 import PitchSettings
+from models.analysis.settings import ListenSettings, PitchSettings
 from models.conversion.convert import RevoiceSettings
 from models.core.errors import BadInput, unknown_name
 from models.generation import PlaySettings
-from models.mixing.mastering import MasterSettings
-from models.mixing.mixer import MixSettings
+from models.mixing.settings import MasterSettings, MixSettings
 from models.separation.settings import PartingSettings, SplitSettings
-from models.synthesis.soundfont import RenderSettings
-from models.transcription.transcribe import ScoreSettings
+from models.synthesis.settings import RenderSettings
+from models.transcription.settings import ScoreSettings
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from models.analysis.f0 import F0
 from models.conversion.convert import RevoiceSettings, key_for, notes_outside
 from models.conversion.voices.registry import card, consent, find_voice, note_name
 from models.core.types import Clip, Contour, Grid, Score, Stems, Voices
-from models.symbolic.score_ops import transposed
+from models.symbolic.score_ops import transpose_score
 from tasks.runs.provenance import Singer
 from tasks.stages.convert import convert
 from tasks.stages.transpose import transpose
@@ -79,7 +79,7 @@ def transposed_band(
         return stems, score, grid
     if with_stems:
         stems = replace(stems, bass=transpose(stems.bass, semitones), other=transpose(stems.other, semitones))
-    return stems, *transposed(score, grid, semitones)
+    return stems, *transpose_score(score, grid, semitones)
 
 
 def notes_on_voice(f0: Contour, parts: VocalParts) -> tuple[str, ...]:

@@ -14,13 +14,13 @@ from demucs.apply import BagOfModels
 
 import tasks.stages.separate
 from models.analysis.beat_tracker import network as beat_tracker
-from models.analysis.beat_tracker.inference import hear
+from models.analysis.beat_tracker.inference import predict
 from models.audio.encode import write_wav
 from models.conversion.convert import RevoiceSettings, convert, load_voice
 from models.conversion.voices.registry import find_voice
 from models.core.registry import find, verified
 from models.core.types import Samples, Wave
-from models.generation import PlaySettings, accompany, extend
+from models.generation import PlaySettings, Sampler, accompany, extend
 from models.generation import network as music_transformer
 from models.separation import overlap_add
 from models.separation.batching import batched
@@ -28,7 +28,6 @@ from models.separation.checkpoints import load as load_separator
 from models.separation.checkpoints import separator_path
 from models.separation.separate import split
 from models.separation.settings import SplitSettings
-from models.symbolic.beat_map import carried_on
 from models.synthesis.example_song import example_song
 from tasks.cache.store import Store
 from tasks.engine.engine import _Call, _for_several, take_turns
@@ -235,12 +234,12 @@ def test_a_voice_sings_what_it_sings_on_the_cpu(voice, tolerance):
 def played(network: Callable[[], torch.nn.Module], device: str) -> list[object]:
     """A band for a song, the song carried on, and carried on by a band with another instrument in it."""
     score, grid = score_and_grid(2)
-    longer, start, _ = carried_on(grid, score.end_s, 1)
+    longer, start, _ = extend_grid(grid, score.end_s, 1)
     joined = PlaySettings(tracks=("drums", "bass", "strings"))
     return [
-        accompany(score.track("melody"), grid, score.end_s, network(), PlaySettings(), 1, device),
-        extend(score, longer, start, 1, network(), PlaySettings(), 1, device),
-        extend(score, longer, start, 1, network(), joined, 1, device),
+        accompany(score.track("melody"), grid, score.end_s, Sampler(network(), PlaySettings(), 1, device)),
+        extend(score, longer, start, 1, Sampler(network(), PlaySettings(), 1, device)),
+        extend(score, longer, start, 1, Sampler(network(), joined, 1, device)),
     ]
 
 
@@ -265,7 +264,7 @@ def test_the_shipped_transformer_writes_the_same_notes(tolerance):
 def test_beats_are_heard_as_on_the_cpu(tolerance):
     given = np.random.default_rng(0).random((1500, FEATURES)).astype(np.float16)
     path = verified(find("beat_tracker", "small"))
-    one, other = (hear(given, beat_tracker.load(path, device)) for device in ("cuda", "cpu"))
+    one, other = (predict(given, beat_tracker.load(path, device)) for device in ("cuda", "cpu"))
     near(one, other, tolerance)
 
 

@@ -16,7 +16,7 @@ from models.core.errors import BadInput
 from models.core.progress import UNWATCHED, Watch
 from models.generation import PlaySettings
 from models.generation.evaluation import continuation
-from models.generation.evaluation.accompaniment import accompaniments
+from models.generation.evaluation.accompaniment import evaluate_accompaniments
 from models.generation.network import load
 from models.generation.tokenizer import Piece
 from models.generation.training import corpus
@@ -59,12 +59,12 @@ def evaluate_continuation(
     material = own_songs() if midi is None else _collections(midi, sources, entry.path) or midi_files(midi)
     held = spread(material.held, songs)
     split = 1 - 0.5 * (noisy > 0)
-    found = continuation.continuation(network, held, material.learnt, settings, seed, watch.span(0, 0.6 * split))
-    found["whole_songs"] = accompaniments(network, held, settings, seed, watch.span(0.6 * split, split))
+    found = continuation.evaluate(network, held, material.learnt, settings, seed, watch.span(0, 0.6 * split))
+    found["whole_songs"] = evaluate_accompaniments(network, held, settings, seed, watch.span(0.6 * split, split))
     found |= {"material": material.what, "transformer": transformer, "sha256": entry.sha256}
     if noisy:
         from flows.evaluation.transcribed_prompts import heard_as, with_melody
-        from models.generation.evaluation.robustness import after_errors, error_rates
+        from models.generation.evaluation.robustness import error_rates, evaluate_robustness
 
         trials = spread(with_melody(held), noisy)
         if len(trials) < 2:
@@ -73,7 +73,7 @@ def evaluate_continuation(
         for i, trial in enumerate(trials):
             hearing.at(i / len(trials))
             heard.append(heard_as(trial.piece, seed=i))
-        found["noisy"] = after_errors(network, heard, settings, seed, watch.span(0.8, 1))
+        found["noisy"] = evaluate_robustness(network, heard, settings, seed, watch.span(0.8, 1))
         found["noisy"]["errors_a_note"] = error_rates(heard)
     return found
 
@@ -85,12 +85,12 @@ def spread(items: Sequence[Any], most: int) -> list[Any]:
 
 def own_songs() -> Material:
     """The example song in several keys and playings; they are alike, so `markov` and `other_song` nearly know them."""
-    from models.generation.quantize import lay
-    from models.symbolic.score_ops import without
+    from models.generation.quantize import quantize
+    from models.symbolic.score_ops import without_track
     from models.synthesis.example_song.composition import compose
 
     sheets = [compose(seed, 60.0) for seed in range(OWN_SONGS)]
-    pieces = [lay(without(s.score, "backing_vocals"), s.grid, s.score.end_s)[0].piece for s in sheets]
+    pieces = [quantize(without_track(s.score, "backing_vocals"), s.grid, s.score.end_s)[0].piece for s in sheets]
     return Material(pieces, [], f"the example song in {OWN_SONGS} versions, which are alike; --midi judges by others")
 
 
@@ -115,10 +115,12 @@ def _collections(folder: Path, sources: Sequence[str], weights: Path) -> Materia
     missing = sorted(set(sources) - set(there))
     if missing:
         raise BadInput(f"There is no {missing[0]!r} in {folder}; there are: {', '.join(there)}.")
-    figures = weights.with_suffix(".json")
-    if not figures.is_file():
-        raise BadInput(f"Which songs were held out is not known: {figures} is missing.")
+    continuation_metrics = weights.with_suffix(".json")
+    if not continuation_metrics.is_file():
+        raise BadInput(f"Which songs were held out is not known: {continuation_metrics} is missing.")
     chosen = [name for name in (sources or there) if name != "groove"]
-    learnt, held = corpus.divided(list(corpus.read(folder, chosen)), json.loads(figures.read_text())["held_out"])
+    learnt, held = corpus.train_test_split(
+        list(corpus.read(folder, chosen)), json.loads(continuation_metrics.read_text())["held_out"]
+    )
     known = [e.piece for e in learnt if "-v" not in e.name]
     return Material([e.piece for e in held], known, f"held-out songs of {', '.join(chosen)}")

@@ -5,8 +5,9 @@ from typing import Any
 
 from flows.evaluation.known_songs import known_songs
 from flows.separators import usable
-from models.analysis.analyse import ListenSettings, listen
+from models.analysis.analyse import estimate_grid
 from models.analysis.beat_tracker.network import BeatTracker, load
+from models.analysis.settings import ListenSettings
 from models.core import registry
 from models.core.types import Grid, Wave
 from models.transcription.evaluation.baselines import librosa_grid
@@ -46,4 +47,4 @@ def evaluate_grid(
 
 
 def _analysed(stems: dict[str, Wave], tracker: BeatTracker, settings: ListenSettings) -> Grid:
-    return listen(stems["drums"], stems["bass"], stems["other"], tracker, settings)
+    return estimate_grid(stems["drums"], stems["bass"], stems["other"], tracker, settings)

@@ -13,7 +13,7 @@ from models.separation.separate import split
 from models.separation.settings import SplitSettings
 from models.separation.stems import STEMS, check_sources, four_stems
 from models.synthesis.example_song import ExampleSong, example_song
-from models.transcription.evaluation.pieces import Piece, pieces, rendered
+from models.transcription.evaluation.pieces import ReferencePiece, pieces, rendered
 
 if TYPE_CHECKING:
     import torch
@@ -25,13 +25,15 @@ _EXAMPLE_S = 30.0
 class KnownSong:
     """A piece as sound: the mix, the true stems that add up to it, and the stems a separator makes of it."""
 
-    piece: Piece
+    piece: ReferencePiece
     mix: Wave
     true: dict[str, Wave]
     separated: dict[str, Wave]
 
 
-def true_stems(midi: Path | None, part: str, songs: int, seconds: float) -> Iterator[tuple[Piece, dict[str, Wave]]]:
+def true_stems(
+    midi: Path | None, part: str, songs: int, seconds: float
+) -> Iterator[tuple[ReferencePiece, dict[str, Wave]]]:
     """`songs` songs of at most `seconds`, each with its stems; without a folder of MIDI, example songs.
 
     Of the folder the songs of `part` are taken: "dev" to tune on, "test" to report. Raises `BadInput` for a folder
@@ -70,11 +72,11 @@ def apart(true: dict[str, Wave], network: "torch.nn.Module", device: str = "cpu"
     return {name: Wave(stem, mix.sample_rate) for name, stem in zip(STEMS, stems, strict=True)}
 
 
-def _piece(name: str, song: ExampleSong) -> Piece:
+def _piece(name: str, song: ExampleSong) -> ReferencePiece:
     """What is known of an example song without its backing singers."""
     named = {"melody": "vocals"}
     tracks = (Track(named.get(t.name, t.name), t.program, t.is_drum, t.notes) for t in song.score.tracks)
     ends = [*song.grid.beats_s[1:], song.mix.duration_s]
     spans = tuple((a, b) for a, b in zip(song.grid.beats_s, ends, strict=True) if b > a)
     score = Score(tuple(t for t in tracks if t.name in STEMS))
-    return Piece(name, score, song.grid, spans, song.grid.chords[: len(spans)])
+    return ReferencePiece(name, score, song.grid, spans, song.grid.chords[: len(spans)])

@@ -34,32 +34,32 @@ RATE = 44_100
 def play_on(name: str, tracks: tuple[str, ...], out: Path, transformer: str) -> None:
     """One continuation: MIDI of the song and the new bars, sound from the bars that lead into these."""
     from models.core import registry
-    from models.generation import PlaySettings, extend
-    from models.generation.generate import BAND
+    from models.generation import PlaySettings, Sampler, extend
+    from models.generation.generate import DEFAULT_BAND
     from models.generation.network import load
-    from models.symbolic.beat_map import carried_on
-    from models.symbolic.score_ops import joined
+    from models.symbolic.beat_map import extend_grid
+    from models.symbolic.score_ops import merge_scores
     from models.synthesis.example_song.composition import compose
 
     seed = int(name.split("_")[1])
     sheet = compose(seed, 30.0)
     prompt = Score(tuple(t for t in sheet.score.tracks if t.name in tracks))
-    settings = PlaySettings(tracks=("melody", *BAND)) if tracks == ("melody",) else PlaySettings()
+    settings = PlaySettings(tracks=("melody", *DEFAULT_BAND)) if tracks == ("melody",) else PlaySettings()
     network = load(registry.verified(registry.find("music_transformer", transformer)))
-    longer, start_s, end_s = carried_on(sheet.grid, sheet.score.end_s, BARS)
-    new = extend(prompt, longer, start_s, BARS, network, settings, seed, "cpu")
+    longer, start_s, end_s = extend_grid(sheet.grid, sheet.score.end_s, BARS)
+    new = extend(prompt, longer, start_s, BARS, Sampler(network, settings, seed, "cpu"))
     bar_s = (end_s - start_s) / BARS
     lead_in = LEAD_IN if prompt.tracks else 0
-    _write(joined(prompt, new), longer, start_s - lead_in * bar_s, end_s, out / name)
+    _write(merge_scores(prompt, new), longer, start_s - lead_in * bar_s, end_s, out / name)
 
 
 @task
 def accompany_melody(name: str, kept: tuple[str, ...], out: Path, transformer: str) -> None:
     """One accompaniment: the song's melody and what is kept of it over the new band."""
     from models.core import registry
-    from models.generation import PlaySettings, accompany
+    from models.generation import PlaySettings, Sampler, accompany
     from models.generation.network import load
-    from models.symbolic.score_ops import joined, with_track
+    from models.symbolic.score_ops import merge_scores, with_track
     from models.synthesis.example_song.composition import compose
 
     seed = int(name.split("_")[1])
@@ -67,9 +67,9 @@ def accompany_melody(name: str, kept: tuple[str, ...], out: Path, transformer: s
     keep = Score(tuple(t for t in sheet.score.tracks if t.name in kept))
     melody = sheet.score.track("melody")
     network = load(registry.verified(registry.find("music_transformer", transformer)))
-    band = accompany(melody, sheet.grid, sheet.score.end_s, network, PlaySettings(), seed, "cpu", keep=keep)
+    band = accompany(melody, sheet.grid, sheet.score.end_s, Sampler(network, PlaySettings(), seed, "cpu"), keep=keep)
     flute = None if melody is None else replace(melody, program=73)
-    _write(with_track(joined(keep, band), flute), sheet.grid, 0.0, sheet.score.end_s, out / name)
+    _write(with_track(merge_scores(keep, band), flute), sheet.grid, 0.0, sheet.score.end_s, out / name)
 
 
 def _write(score: Score, grid: Grid, start_s: float, end_s: float, path: Path) -> None:
@@ -78,7 +78,8 @@ def _write(score: Score, grid: Grid, start_s: float, end_s: float, path: Path) -
     import soundfile
 
     from models.symbolic.midi import to_midi
-    from models.synthesis.soundfont import RenderSettings, render
+    from models.synthesis.settings import RenderSettings
+    from models.synthesis.soundfont import render
 
     path.with_suffix(".mid").write_bytes(to_midi(score, grid))
     sound = np.concatenate(list(render(score, int((end_s + 1.5) * RATE), RATE, RenderSettings())), axis=1)

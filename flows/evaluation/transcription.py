@@ -1,4 +1,4 @@
-"""How well stems are written down, beside Basic Pitch with its defaults on the same audio."""
+"""Transcription of stems, evaluated beside Basic Pitch with its defaults on the same audio."""
 
 import csv
 from collections.abc import Iterable
@@ -11,25 +11,26 @@ import soundfile
 
 from flows.evaluation.known_songs import known_songs, mixed
 from flows.separators import usable
-from models.analysis.f0 import PitchSettings, track_f0
+from models.analysis.f0 import track_f0
+from models.analysis.settings import PitchSettings
 from models.core.errors import BadInput
 from models.core.types import Note, Wave
 from models.separation.stems import STEMS
-from models.transcription.basic_pitch.decode import notes_in
-from models.transcription.basic_pitch.network import Posteriors, posteriors
-from models.transcription.basic_pitch.note_filter import InSong
+from models.transcription.basic_pitch.decode import decode_notes
+from models.transcription.basic_pitch.network import Posteriors, compute_posteriors
+from models.transcription.basic_pitch.note_filter import SongPosteriors
 from models.transcription.drums import drum_notes
 from models.transcription.evaluation.baselines import basic_pitch_notes
 from models.transcription.evaluation.metrics import (
-    SungNotes,
+    AnnotatedNotes,
+    annotated_note_onsets,
     drum_onsets,
     mean_scores,
     note_onsets,
     note_onsets_and_offsets,
-    sung_onsets,
 )
-from models.transcription.melody import melody_in
-from models.transcription.transcribe import ScoreSettings
+from models.transcription.melody import transcribe_melody
+from models.transcription.settings import ScoreSettings
 
 
 def evaluate_transcription(
@@ -51,11 +52,11 @@ def evaluate_transcription(
     rows: list[dict[str, Any]] = []
     separator = usable(separator).separator
     for song in known_songs(midi, part, songs, seconds, separator):
-        truth = {track.name: track.notes for track in song.piece.score.tracks}
+        reference = {track.name: track.notes for track in song.piece.score.tracks}
         for stems, waves in (("true", song.true), ("separated", song.separated)):
-            posteriors_of = _posteriors(waves, settings)
+            posterior = _posteriors(waves, settings)
             for name in STEMS:
-                scores = _scores(name, truth[name], waves[name], settings, pitch, posteriors_of)
+                scores = _scores(name, reference[name], waves[name], settings, pitch, posterior)
                 rows.append({"song": song.piece.name, "stems": stems, "stem": name, "scores": scores})
     report: dict[str, Any] = {"songs": len({row["song"] for row in rows}), "separator": separator}
     kinds = ("separated", "true")
@@ -68,45 +69,49 @@ def evaluate_transcription(
 def _posteriors(waves: dict[str, Wave], settings: ScoreSettings) -> dict[str, Posteriors]:
     """Basic Pitch's posteriors of each pitched stem, and of all stems together, the "mix"."""
     sources = {name: waves[name] for name in STEMS if name != "drums"} | {"mix": mixed(waves)}
-    return {name: posteriors(wave, settings.other.batch, settings.other.threads) for name, wave in sources.items()}
+    return {
+        name: compute_posteriors(wave, settings.other.batch, settings.other.threads) for name, wave in sources.items()
+    }
 
 
 def _scores(
     name: str,
-    truth: tuple[Note, ...],
+    reference: tuple[Note, ...],
     wave: Wave,
     settings: ScoreSettings,
     pitch: PitchSettings,
-    posteriors_of: dict[str, Posteriors],
+    posterior: dict[str, Posteriors],
 ) -> dict[str, dict[str, float]]:
     """What was measured of one stem; each row has precision, recall and f1."""
     if name == "drums":
-        return {piece: asdict(score) for piece, score in drum_onsets(truth, drum_notes(wave, settings.drums)).items()}
-    transcribed = _written(name, wave, settings, pitch, posteriors_of)
-    scores = {f"{who} onset": asdict(note_onsets(truth, notes)) for who, notes in transcribed.items()}
+        return {
+            piece: asdict(score) for piece, score in drum_onsets(reference, drum_notes(wave, settings.drums)).items()
+        }
+    transcribed = _transcribed(name, wave, settings, pitch, posterior)
+    scores = {f"{who} onset": asdict(note_onsets(reference, notes)) for who, notes in transcribed.items()}
     more = {
-        f"{who} onset and offset": asdict(note_onsets_and_offsets(truth, notes)) for who, notes in transcribed.items()
+        f"{who} onset and offset": asdict(note_onsets_and_offsets(reference, notes))
+        for who, notes in transcribed.items()
     }
     return scores | more
 
 
-def _written(
-    name: str, wave: Wave, settings: ScoreSettings, pitch: PitchSettings, posteriors_of: dict[str, Posteriors]
+def _transcribed(
+    name: str, wave: Wave, settings: ScoreSettings, pitch: PitchSettings, posterior: dict[str, Posteriors]
 ) -> dict[str, tuple[Note, ...]]:
     """A pitched stem written down as a remix does it, and by Basic Pitch's defaults, from the same posteriors."""
-    own = posteriors_of[name]
+    own = posterior[name]
     if name == "vocals":
-        song = (
-            InSong(posteriors_of["mix"], posteriors_of["bass"], posteriors_of["other"])
-            if "mix" in posteriors_of
-            else None
-        )
-        ours = melody_in(own, track_f0(wave, pitch), wave, settings.vocals, song)
+        song = SongPosteriors(posterior["mix"], posterior["bass"], posterior["other"]) if "mix" in posterior else None
+        ours = transcribe_melody(own, track_f0(wave, pitch), wave, settings.vocals, song)
     elif name == "bass":
-        ours = notes_in(own, wave, settings.bass)
+        ours = decode_notes(own, wave, settings.bass)
     else:
-        ours = notes_in(
-            own, wave, settings.other, InSong(posteriors_of["mix"], posteriors_of["bass"], posteriors_of["vocals"])
+        ours = decode_notes(
+            own,
+            wave,
+            settings.other,
+            SongPosteriors(posterior["mix"], posterior["bass"], posterior["vocals"]),
         )
     return {"ours": ours, "basic_pitch": basic_pitch_notes(own)}
 
@@ -132,20 +137,20 @@ def _sung(path: Path, settings: ScoreSettings, pitch: PitchSettings) -> dict[str
     """One sung clip against each of its annotators."""
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     wave = Wave(np.ascontiguousarray(samples.T), rate)
-    posteriors_of = {"vocals": posteriors(wave, settings.other.batch, settings.other.threads)}
-    transcribed = _written("vocals", wave, settings, pitch, posteriors_of)
+    posterior = {"vocals": compute_posteriors(wave, settings.other.batch, settings.other.threads)}
+    transcribed = _transcribed("vocals", wave, settings, pitch, posterior)
     notes = path.parent.parent / "Annotations" / "Notes"
     by = {
         annotation.stem.rsplit("_notes", 1)[-1]: {
-            who: asdict(sung_onsets(_annotated(annotation), made)) for who, made in transcribed.items()
+            who: asdict(annotated_note_onsets(_annotated(annotation), made)) for who, made in transcribed.items()
         }
         for annotation in sorted(notes.glob(f"{path.stem}_notes*.csv"))
     }
     return {"clip": path.stem, "onset": by}
 
 
-def _annotated(path: Path) -> SungNotes:
+def _annotated(path: Path) -> AnnotatedNotes:
     """An annotator's notes: rows of onset in s, pitch in Hz, duration in s."""
     with open(path, newline="") as file:
         rows = [[float(cell) for cell in row] for row in csv.reader(file) if row]
-    return SungNotes(tuple((a, a + d) for a, _, d in rows), tuple(hz for _, hz, _ in rows))
+    return AnnotatedNotes(tuple((a, a + d) for a, _, d in rows), tuple(hz for _, hz, _ in rows))

@@ -27,7 +27,7 @@ def gather(midi: Path, fonts: list[Path], work: Path, songs: int, separator: str
     import numpy as np
 
     from flows.evaluation.known_songs import apart
-    from models.analysis.training.dataset import heard
+    from models.analysis.training.dataset import song_arrays
     from models.core.registry import file_digest
     from models.separation.checkpoints import load, network_modules, separator_digest, separator_path
     from models.transcription.evaluation.pieces import pieces, rendered
@@ -48,7 +48,7 @@ def gather(midi: Path, fonts: list[Path], work: Path, songs: int, separator: str
                 true = rendered(piece, str(fonts[index % len(fonts)]) if part == "train" else "")
                 partial = path.with_suffix(".part")
                 with open(partial, "wb") as file:
-                    np.savez(file, **heard(piece.grid, [true, apart(true, network)]))
+                    np.savez(file, **song_arrays(piece.grid, [true, apart(true, network)]))
                 partial.rename(path)
     return found
 

@@ -37,13 +37,13 @@ def hear(work: Path, songs: int) -> Path:
 
     from flows.evaluation.transcribed_prompts import hear_songs
     from models.generation.training import corpus
-    from models.generation.training.transcription_noise import save_heard
+    from models.generation.training.transcription_noise import save_transcribed
 
     torch.set_num_threads(1)
-    learnt, _ = corpus.divided(corpus.load(work / "corpus.npz"), json.loads((work / "split.json").read_text()))
+    learnt, _ = corpus.train_test_split(corpus.load(work / "corpus.npz"), json.loads((work / "split.json").read_text()))
     found = hear_songs(learnt, songs, work / "heard") if songs else []
     if found:
-        save_heard(found, work / "heard.npz")
+        save_transcribed(found, work / "heard.npz")
     return work
 
 
@@ -61,13 +61,13 @@ def fit(
     from models.core.progress import Watch
     from models.generation import network
     from models.generation.training import corpus, training
-    from models.generation.training.transcription_noise import load_heard
+    from models.generation.training.transcription_noise import load_transcribed
 
     torch.set_num_threads(1)
     log = get_run_logger()
-    learnt, _ = corpus.divided(corpus.load(work / "corpus.npz"), json.loads((work / "split.json").read_text()))
+    learnt, _ = corpus.train_test_split(corpus.load(work / "corpus.npz"), json.loads((work / "split.json").read_text()))
     recipe = training.Recipe(config=replace(network.Config(), **size), **how)
-    known = load_heard(work / "heard.npz") if (work / "heard.npz").is_file() else []
+    known = load_transcribed(work / "heard.npz") if (work / "heard.npz").is_file() else []
     start = network.load(start_from) if start_from else None
     trainer = training.Trainer(learnt, recipe, work, start, known)
     log.info("%d pieces, from step %d", len(learnt), trainer.step)
@@ -94,26 +94,26 @@ def judge(work: Path, weights: Path, out: Path, songs: int) -> dict[str, Any]:
 
     torch.set_num_threads(1)
     split = json.loads((work / "split.json").read_text())
-    learnt, held = corpus.divided(corpus.load(work / "corpus.npz"), split)
+    learnt, held = corpus.train_test_split(corpus.load(work / "corpus.npz"), split)
     trained = network.load(weights)
     groups = {"pop909": ("pop909",), "bands": corpus.BANDS, "nottingham": ("nottingham",)}
     heard = [e for name in ("pop909", "bands") for e in _spread([e for e in learnt if e.source in groups[name]], 8)]
-    trained = likelihood.fitted(
-        trained, [likelihood.chances(trained, e.piece, e.piece.families, stop=48) for e in heard]
+    trained = likelihood.fit_cache_weights(
+        trained, [likelihood.event_probabilities(trained, e.piece, e.piece.families, stop=48) for e in heard]
     )
     network.save(trained, out)
     figures: dict[str, Any] = {"sha256": file_digest(out), "held_out": split}
-    everything: list[continuation.Judged] = []
+    everything: list[continuation.SongResult] = []
     for name, group in groups.items():
         tested = [e.piece for e in _spread([e for e in held if e.source in group], songs)]
         known = [e.piece for e in learnt if e.source in group and "-v" not in e.name]
         if len(tested) > 1:
-            found = continuation.judged(trained, tested, known, PlaySettings())
+            found = continuation.evaluate_songs(trained, tested, known, PlaySettings())
             everything += found
-            figures[name] = continuation.summed(found)
+            figures[name] = continuation.summarize(found)
             get_run_logger().info("%s: %s", name, json.dumps(figures[name]["rows"]["model"]))
     if everything:
-        figures["all"] = continuation.summed(everything)
+        figures["all"] = continuation.summarize(everything)
     out.with_suffix(".json").write_text(json.dumps(figures, indent=1) + "\n")
     return figures
 

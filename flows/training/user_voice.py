@@ -99,7 +99,8 @@ def keep_moments(work: Path, name: str, seed: int) -> Path:
     """A knn voice of what was gathered, in `work/voice`."""
     import numpy as np
 
-    from models.analysis.f0 import PitchSettings, track_f0
+    from models.analysis.f0 import track_f0
+    from models.analysis.settings import PitchSettings
     from models.conversion.content import load_encoder
     from models.conversion.engines.knn import POOL, pool_of
     from models.conversion.training.voice_dataset import range_of

@@ -1,26 +1,24 @@
-"""When the beats are, and which of them begin a bar: small decoders over what was heard.
+"""Decoding beats and downbeats from activations, by dynamic programming.
 
-The beats are the best path through times and tempi: Ellis, "Beat tracking by dynamic programming", JNMR 2007, with the
-period as a second dimension, so that the tempo may drift and a change of tempo is what costs.
+Beats are the best path through times and tempi: Ellis, "Beat tracking by dynamic programming", JNMR 2007, with the
+period as a second dimension, so that the tempo may drift and a change of tempo has a cost.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Doubles = NDArray[np.float64]
-Index = NDArray[np.intp]
+from models.core.dtypes import DoubleArray, IndexArray
 
 _OFF_COST = 0.03
-"""What a beat 10 ms off the tempo costs."""
+"""Penalty on a beat 10 ms off the tempo."""
 _PAUSED_S = 0.6
-"""How much of a pause costs as much as a beat on nothing."""
+"""So much of a pause has the penalty of a beat without activation."""
 
 
 @dataclass(frozen=True)
-class Tempi:
-    """Which tempi a beat may have, in beats a minute, and what a relative change of tempo and a beat cost."""
+class TempoModel:
+    """The range of tempi in beats a minute, and the penalties on a relative change of tempo and on a beat."""
 
     slowest_bpm: float
     fastest_bpm: float
@@ -28,46 +26,45 @@ class Tempi:
     beat_cost: float
 
 
-def decode_beats(activation: Doubles, fps: float, tempi: Tempi) -> Index:
-    """The frames of the beats in a beat activation (1 for a certain one, below 0 for none) of `fps` frames a second.
+def decode_beats(activation: DoubleArray, fps: float, tempo: TempoModel) -> IndexArray:
+    """The frames of the beats in a beat activation (1 at a clear beat, below 0 away from one) of `fps` frames a second.
 
-    A beat earns its activation less the cost of a beat; from beat to beat the relative change of tempo is paid for, and
-    a little for a beat that is a frame early or late. Where nothing beats, it is time that costs and not beats, so that
-    slow tempi gain nothing by a pause. The path begins and ends where it likes. Shape: (frames,) -> (beats,).
+    A beat gains its activation less `beat_cost`; from beat to beat the relative change of tempo is penalised, and a
+    little a beat that is a frame early or late. Without activation the penalty is per time and not per beat, so that
+    slow tempi gain nothing by a pause. The path may begin and end anywhere. Shape: (frames,) -> (beats,).
     """
-    periods = np.arange(max(round(60 * fps / tempi.fastest_bpm), 2), round(60 * fps / tempi.slowest_bpm) + 1)
-    change = tempi.tempo_cost * np.abs(np.log(periods[None, :] / periods[:, None]))
-    beside = np.pad(activation, 1)
-    beside = np.maximum(beside[:-2], beside[2:])
-    gain = np.maximum(activation, beside - 0.3 * np.abs(beside)) - tempi.beat_cost
+    periods = np.arange(max(round(60 * fps / tempo.fastest_bpm), 2), round(60 * fps / tempo.slowest_bpm) + 1)
+    change = tempo.tempo_cost * np.abs(np.log(periods[None, :] / periods[:, None]))
+    neighbours = np.pad(activation, 1)
+    neighbours = np.maximum(neighbours[:-2], neighbours[2:])
+    gain = np.maximum(activation, neighbours - 0.3 * np.abs(neighbours)) - tempo.beat_cost
     pause = periods / (_PAUSED_S * fps)
     best = np.zeros((len(gain), len(periods)), np.float32)
-    lanes, offs = np.full(best.shape, -1, np.int16), np.zeros(best.shape, np.int8)
+    period_indices, shifts = np.full(best.shape, -1, np.int16), np.zeros(best.shape, np.int8)
     for t in range(len(gain)):
         best[t] = gain[t] if gain[t] > 0 else gain[t] * pause
-        reached = int(np.searchsorted(periods, t, side="left"))  # the periods p with t - p - 1 >= 0
-        if not reached:
+        reachable = int(np.searchsorted(periods, t, side="left"))  # the periods p with t - p - 1 >= 0
+        if not reachable:
             continue
-        rows, before = np.arange(reached), t - periods[:reached]
+        rows, before = np.arange(reachable), t - periods[:reachable]
         early, late = best[before - 1] - _OFF_COST, best[before + 1] - _OFF_COST
-        total = np.maximum(best[before], np.maximum(early, late)) - change[:reached]
-        lanes[t, :reached] = lane = total.argmax(axis=1)
-        offs[t, :reached] = np.argmax([best[before, lane], early[rows, lane], late[rows, lane]], axis=0)
-        best[t, :reached] += total[rows, lane]
-    at, lane = (int(i) for i in np.unravel_index(int(best.argmax()), best.shape))
+        total = np.maximum(best[before], np.maximum(early, late)) - change[:reachable]
+        period_indices[t, :reachable] = period = total.argmax(axis=1)
+        shifts[t, :reachable] = np.argmax([best[before, period], early[rows, period], late[rows, period]], axis=0)
+        best[t, :reachable] += total[rows, period]
+    at, period = (int(i) for i in np.unravel_index(int(best.argmax()), best.shape))
     beats = [at]
-    while lanes[at, lane] >= 0:
-        at, lane = at - int(periods[lane]) + (0, -1, 1)[int(offs[at, lane])], int(lanes[at, lane])
+    while period_indices[at, period] >= 0:
+        at, period = at - int(periods[period]) + (0, -1, 1)[int(shifts[at, period])], int(period_indices[at, period])
         beats.append(at)
     return np.array(beats[::-1], np.intp)
 
 
-def decode_downbeats(scores: Doubles, metres: tuple[int, ...], jump_cost: float) -> tuple[int, Index]:
+def decode_downbeats(scores: DoubleArray, metres: tuple[int, ...], jump_cost: float) -> tuple[int, IndexArray]:
     """The metre and the indices of the beats that begin a bar.
 
-    `scores` says of each beat how much it sounds like a downbeat (log-odds). For each metre the best path through
-    the positions in a bar is found, where skipping or repeating a position costs `jump_cost`; the metre with the
-    highest mean score a beat wins. Shape: (beats,).
+    `scores` (beats,) are downbeat log-odds. For each metre the best path through the positions in a bar is decoded,
+    where skipping or repeating a position costs `jump_cost`; the metre with the highest total wins.
     """
     best_metre, best_path, best_total = metres[0], np.zeros(len(scores), np.intp), -np.inf
     for metre in metres:
@@ -77,7 +74,7 @@ def decode_downbeats(scores: Doubles, metres: tuple[int, ...], jump_cost: float)
     return best_metre, np.flatnonzero(best_path == 0)
 
 
-def bar_path(scores: Doubles, metre: int, jump_cost: float) -> tuple[Index, float]:
+def bar_path(scores: DoubleArray, metre: int, jump_cost: float) -> tuple[IndexArray, float]:
     """The best position in the bar of every beat, and its total score."""
     gain = np.full((len(scores), metre), 0.0)
     gain[:, 0] = scores

@@ -1,4 +1,4 @@
-"""The sung pitch: a fundamental-frequency track of one voice, streamed, with octave errors repaired.
+"""Fundamental frequency of one voice, streamed, by autocorrelation and Viterbi decoding.
 
 Candidates come from the normalised autocorrelation of each frame, and the track is the cheapest path through all
 candidates of the song: Boersma, "Accurate short-term analysis of the fundamental frequency and the harmonics-to-noise
@@ -10,58 +10,27 @@ from dataclasses import dataclass
 
 import numpy as np
 import soxr
-from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
+from models.analysis.settings import PitchSettings
+from models.core.dtypes import DoubleArray, FloatArray
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Samples, Source
-from models.core.validation import check_order, check_ranges
-
-Floats = NDArray[np.float32]
 
 ANALYSIS_RATE = 16_000
-"""Every source is analysed at this rate, in hertz."""
+"""Every source is resampled to this rate, in hertz."""
 _CANDIDATES = 8
 _BLOCK_S = 20.0
-
-
-@dataclass(frozen=True)
-class PitchSettings:
-    """How the pitch is looked for.
-
-    `floor_hz` and `ceiling_hz` bound the voice; `gate_db` is the level below the song's loud frames (95th percentile)
-    under which a frame counts as residue and has no pitch; `silence_dbfs` the absolute one. The four costs are
-    Boersma's: of low candidates, of octave jumps, of changes of voicing (the last two a 10 ms step), and the strength
-    that an unvoiced frame starts with. A voice more than `residue_db` below its song's mean level is left over from
-    something else.
-    """
-
-    floor_hz: float = 60.0
-    ceiling_hz: float = 1100.0
-    hop_s: float = 0.01
-    gate_db: float = 42.0
-    silence_dbfs: float = -60.0
-    octave_cost: float = 0.02
-    jump_cost: float = 0.35
-    voicing_cost: float = 0.14
-    unvoiced_strength: float = 0.45
-    residue_db: float = 12.0
-
-    def __post_init__(self) -> None:
-        check_ranges(self, floor_hz=(20, 1000), ceiling_hz=(50, 4000), hop_s=(0.001, 0.1), gate_db=(0, 120))
-        check_ranges(self, silence_dbfs=(-200, 0), residue_db=(0, 120), unvoiced_strength=(0, 10))
-        check_ranges(self, octave_cost=(0, 100), jump_cost=(0, 100), voicing_cost=(0, 100))
-        check_order(self, "floor_hz", "ceiling_hz")
 
 
 @dataclass(frozen=True)
 class F0:
     """A pitch track: `hz` is float32, shape (frames,), 0 where unvoiced; frame i is centred at i * `hop_s` seconds."""
 
-    hz: Floats
+    hz: FloatArray
     hop_s: float
 
-    def at(self, times_s: NDArray[np.float64]) -> Floats:
+    def at(self, times_s: DoubleArray) -> FloatArray:
         """The track at other times, in hertz: interpolated in log frequency inside voiced runs, 0 where unvoiced."""
         if not len(self.hz):
             return np.zeros(len(times_s), np.float32)
@@ -78,8 +47,8 @@ class F0:
 def track_f0(source: Source, settings: PitchSettings, watch: Watch = UNWATCHED) -> F0:
     """The f0 of a single voice, one frame each `settings.hop_s` seconds from 0 to the source's end.
 
-    The channels are averaged. The source is read in blocks, and what is kept between them is a few numbers a frame, so
-    memory hardly grows with length. Frames without pitch, silent frames and residue below the gate are 0.
+    The channels are averaged. The source is read in blocks and only a few numbers a frame are kept. Frames without
+    pitch, silent frames and frames below the gate are 0.
     """
     frames = int(np.floor(source.frames / source.sample_rate / settings.hop_s)) + 1
     hz = np.zeros((frames, _CANDIDATES), np.float32)
@@ -100,10 +69,10 @@ def track_f0(source: Source, settings: PitchSettings, watch: Watch = UNWATCHED) 
 
 @dataclass(frozen=True)
 class Periodicity:
-    """How far each frame repeats at one period, `strength` 0 to 1, and its `power`; both float32, shape (frames,)."""
+    """Boersma's harmonic strength of each frame, 0..1, and its `power`; both float32, shape (frames,)."""
 
-    strength: Floats
-    power: Floats
+    strength: FloatArray
+    power: FloatArray
 
 
 def periodicity(source: Source, hop_s: float, watch: Watch = UNWATCHED) -> Periodicity:
@@ -122,27 +91,27 @@ def periodicity(source: Source, hop_s: float, watch: Watch = UNWATCHED) -> Perio
 
 
 def sung_s(voice: Source, song: Source, f0: F0, within_db: float) -> float:
-    """How long somebody sings, in seconds: where there is a pitch, and the voice stands out of its song.
+    """Seconds of singing: voiced frames whose level stands out of the song.
 
-    It does where its level over 0.4 s is at most `within_db` below the mean level of the song.
+    The level, over 0.4 s, must be at most `within_db` below the mean level of the song.
     """
     powers = _powers(voice, f0.hop_s, len(f0.hz))
     level = uniform_filter1d(powers, round(0.4 / f0.hop_s) | 1, mode="constant")
     song_level = _powers(song, f0.hop_s, len(f0.hz)).mean()
-    heard = (f0.hz > 0) & (level > 0) & (level >= song_level * 10 ** (-within_db / 10))
-    return float(heard.sum() * f0.hop_s)
+    singing = (f0.hz > 0) & (level > 0) & (level >= song_level * 10 ** (-within_db / 10))
+    return float(singing.sum() * f0.hop_s)
 
 
-def _powers(source: Source, hop_s: float, frames: int) -> NDArray[np.float64]:
+def _powers(source: Source, hop_s: float, frames: int) -> DoubleArray:
     """The mean power of each hop, all channels together. Shape: (frames,)."""
-    found = np.zeros(frames)
+    powers = np.zeros(frames)
     step = max(int(_BLOCK_S / hop_s), 1)
     for first in range(0, frames, step):
         edges = np.round(np.arange(first, min(first + step, frames) + 1) * hop_s * source.sample_rate).astype(int)
-        heard = np.square(source.read(edges[0], edges[-1]), dtype=np.float64).mean(axis=0)
-        sums = np.add.reduceat(heard, edges[:-1] - edges[0])
-        found[first : first + len(sums)] = sums / np.diff(edges)
-    return found
+        squared = np.square(source.read(edges[0], edges[-1]), dtype=np.float64).mean(axis=0)
+        sums = np.add.reduceat(squared, edges[:-1] - edges[0])
+        powers[first : first + len(sums)] = sums / np.diff(edges)
+    return powers
 
 
 def _window_frames(settings: PitchSettings) -> int:
@@ -150,7 +119,7 @@ def _window_frames(settings: PitchSettings) -> int:
     return int(np.ceil(3 * ANALYSIS_RATE / settings.floor_hz)) // 2 * 2
 
 
-def _windows(source: Source, settings: PitchSettings, start: int, stop: int) -> Floats:
+def _windows(source: Source, settings: PitchSettings, start: int, stop: int) -> FloatArray:
     """The samples around frames [start, stop) at the analysis rate. Shape: (frames, window)."""
     window = _window_frames(settings)
     margin = window / ANALYSIS_RATE
@@ -163,37 +132,37 @@ def _windows(source: Source, settings: PitchSettings, start: int, stop: int) -> 
     first = np.clip(np.round(centres).astype(int) - window // 2, 0, max(len(mono) - window, 0))
     if len(mono) < window:
         mono = np.pad(mono, (0, window - len(mono)))
-    frames: Floats = np.lib.stride_tricks.sliding_window_view(mono, window)[first]
+    frames: FloatArray = np.lib.stride_tricks.sliding_window_view(mono, window)[first]
     return np.asarray(frames - frames.mean(axis=1, keepdims=True), np.float32)
 
 
-def _candidates(windows: Floats, settings: PitchSettings) -> tuple[Floats, Floats]:
+def _candidates(windows: FloatArray, settings: PitchSettings) -> tuple[FloatArray, FloatArray]:
     """The best autocorrelation peaks of each frame: frequency in hertz and strength. Shape: (frames, candidates)."""
     size = windows.shape[1]
     oversampling = 2
     fft = 1 << int(np.ceil(np.log2(size * 1.5)))
-    taper: Floats = np.hanning(size).astype(np.float32)
+    taper: FloatArray = np.hanning(size).astype(np.float32)
     rate = ANALYSIS_RATE * oversampling
     low, high = int(rate / settings.ceiling_hz), int(np.ceil(rate / settings.floor_hz)) + 1
     own = _autocorrelation(taper[None], fft, oversampling)[0, : high + 1]
     own /= own[0]
-    found_hz = np.zeros((len(windows), _CANDIDATES), np.float32)
-    found = np.full((len(windows), _CANDIDATES), -np.inf, np.float32)
+    hz = np.zeros((len(windows), _CANDIDATES), np.float32)
+    strength = np.full((len(windows), _CANDIDATES), -np.inf, np.float32)
     for start in range(0, len(windows), 256):
         rows = slice(start, start + 256)
         auto = _autocorrelation(windows[rows] * taper, fft, oversampling)[:, : high + 1]
         auto = np.asarray(auto / np.maximum(auto[:, :1], 1e-12) / own, np.float32)
-        found_hz[rows], found[rows] = _peaks(auto, low, high, rate, settings)
-    return found_hz, found
+        hz[rows], strength[rows] = _peaks(auto, low, high, rate, settings)
+    return hz, strength
 
 
-def _autocorrelation(frames: Floats, fft: int, oversampling: int) -> Floats:
+def _autocorrelation(frames: FloatArray, fft: int, oversampling: int) -> FloatArray:
     """Autocorrelation by the power spectrum, its lags `oversampling` times finer than the samples."""
     power = np.abs(np.fft.rfft(frames, fft, axis=1)) ** 2
     return np.asarray(np.fft.irfft(power, fft * oversampling, axis=1), np.float32)
 
 
-def _peaks(auto: Floats, low: int, high: int, rate: int, settings: PitchSettings) -> tuple[Floats, Floats]:
+def _peaks(auto: FloatArray, low: int, high: int, rate: int, settings: PitchSettings) -> tuple[FloatArray, FloatArray]:
     """Local maxima of lags [low, high), refined by a parabola, the strongest first."""
     left, middle, right = auto[:, low - 1 : high - 1], auto[:, low:high], auto[:, low + 1 : high + 1]
     curve = left - 2 * middle + right
@@ -211,7 +180,7 @@ def _peaks(auto: Floats, low: int, high: int, rate: int, settings: PitchSettings
     )
 
 
-def _cheapest_path(hz: Floats, strength: Floats, settings: PitchSettings, watch: Watch) -> Floats:
+def _cheapest_path(hz: FloatArray, strength: FloatArray, settings: PitchSettings, watch: Watch) -> FloatArray:
     """Viterbi over the candidates and "unvoiced". Returns hertz, 0 where unvoiced. Shape: (frames,)."""
     frames, states = hz.shape[0], hz.shape[1] + 1
     octaves = np.log2(np.maximum(hz, 1.0))

@@ -14,7 +14,8 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from models.analysis.f0 import F0, PitchSettings, track_f0
+from models.analysis.f0 import F0, track_f0
+from models.analysis.settings import PitchSettings
 from models.conversion.ltas_eq import Timbre
 from models.conversion.phrases import LEVEL_HOP_S, Phrase, level_contour, phrases, sounding, with_contour
 from models.conversion.voices.registry import Card, Range, card, consent

@@ -12,7 +12,7 @@ MOST_SEED = 2**42
 def check_ranges(settings: Any, **ranges: tuple[float, float]) -> None:
     """Raise `BadInput` for a setting outside its range, both ends included; of a tuple each number is checked.
 
-    >>> from models.mixing.mastering import MasterSettings
+    >>> from models.mixing.settings import MasterSettings
     >>> MasterSettings(release_s=0)
     Traceback (most recent call last):
     models.core.errors.BadInput: The setting release_s is 0; it must lie between 0.001 and 10.

@@ -1,9 +1,10 @@
-"""Keys and chords between the labels people write ("F#:min7") and the numbers of the lattice."""
+"""Chord labels in Harte's syntax ("F#:min7") and keys as numbers, and their estimation from notes."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from models.generation.tokenizer import DRUMS, QUALITIES, TICKS, Ints
+from models.core.dtypes import IntArray
+from models.generation.tokenizer import DRUMS, QUALITIES, TICKS
+from models.symbolic.harmony import KRUMHANSL_MAJOR, KRUMHANSL_MINOR
 
 _LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _QUALITY_OF = (
@@ -11,9 +12,6 @@ _QUALITY_OF = (
     ("9", "7"), ("11", "7"), ("13", "7"), ("m", "min"),
 )  # fmt: skip
 _TONES = {"maj": (0, 4, 7), "min": (0, 3, 7), "7": (0, 4, 7, 10), "dim": (0, 3, 6), "sus": (0, 5, 7), "aug": (0, 4, 8)}
-_MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
-_MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
-"""How well each pitch class fits a key (Krumhansl and Kessler 1982)."""
 
 
 def pitch_class(name: str) -> int:
@@ -22,11 +20,7 @@ def pitch_class(name: str) -> int:
 
 
 def chord_number(label: str) -> int:
-    """A Harte label as a chord of the lattice: 0 for none ("N", "X", what cannot be read), else 1 + root, quality.
-
-    >>> chord_number("C:maj7"), chord_number("D:min/b3"), chord_number("G"), chord_number("N")
-    (1, 14, 43, 0)
-    """
+    """A Harte label as `Piece.chords` numbers it: 0 for none ("N", "X", unreadable labels), else 1 + root, quality."""
     root, _, kind = label.partition("/")[0].partition(":")
     try:
         quality = next((q for prefix, q in _QUALITY_OF if kind.startswith(prefix)), "maj")
@@ -36,18 +30,18 @@ def chord_number(label: str) -> int:
 
 
 def chord_tones(chord: int) -> frozenset[int]:
-    """The pitch classes of a chord of the lattice; none for 0."""
+    """The pitch classes of a numbered chord; none for 0."""
     if chord == 0:
         return frozenset()
     root, quality = divmod(chord - 1, len(QUALITIES))
     return frozenset((root + tone) % 12 for tone in _TONES[QUALITIES[quality]])
 
 
-def plain(chords: Ints) -> Ints:
-    """Rows of `Piece.chords` with the chords as a listener names them: major and minor alone."""
+def reduce_to_triads(chords: IntArray) -> IntArray:
+    """Rows of `Piece.chords` reduced to major and minor triads, as the chord recogniser states them."""
     root, quality = np.divmod(chords[:, 2] - 1, len(QUALITIES))
-    named = 1 + root * len(QUALITIES) + np.isin(quality, (QUALITIES.index("min"), QUALITIES.index("dim")))
-    return np.column_stack([chords[:, :2], np.where(chords[:, 2] == 0, 0, named)])
+    triad = 1 + root * len(QUALITIES) + np.isin(quality, (QUALITIES.index("min"), QUALITIES.index("dim")))
+    return np.column_stack([chords[:, :2], np.where(chords[:, 2] == 0, 0, triad)])
 
 
 def shift_of_key(key: str) -> int:
@@ -64,22 +58,22 @@ def shift_of_key(key: str) -> int:
     return (6 - home) % 12 - 6
 
 
-def key_shift(notes: Ints) -> int:
-    """The same, from the notes (rows of `Piece.notes`), by Krumhansl's profiles over note lengths."""
+def key_shift(notes: IntArray) -> int:
+    """The same, estimated from the notes (rows of `Piece.notes`) by Krumhansl's profiles over note durations."""
     pitched = notes[notes[:, 2] != DRUMS]
     weight = np.minimum(pitched[:, 4], 4 * TICKS).astype(np.float64)
-    heard = np.bincount(pitched[:, 3] % 12, weight, 12)
-    if heard.sum() == 0:
+    histogram = np.bincount(pitched[:, 3] % 12, weight, 12)
+    if histogram.sum() == 0:
         return 0
-    fit = [
-        (np.corrcoef(np.roll(heard, -tonic), profile)[0, 1], (tonic + relative) % 12)
+    correlations = [
+        (np.corrcoef(np.roll(histogram, -tonic), profile)[0, 1], (tonic + relative) % 12)
         for tonic in range(12)
-        for profile, relative in ((_MAJOR, 0), (_MINOR, 3))
+        for profile, relative in ((KRUMHANSL_MAJOR, 0), (KRUMHANSL_MINOR, 3))
     ]
-    return (6 - max(fit)[1]) % 12 - 6
+    return (6 - max(correlations)[1]) % 12 - 6
 
 
-def chord_rows(chords: list[tuple[int, str]], starts: Ints, beats: Ints) -> Ints:
+def chord_rows(chords: list[tuple[int, str]], starts: IntArray, beats: IntArray) -> IntArray:
     """`Piece.chords`, one row a change, from (tick since beat 0, label) and the bars' starts and lengths in beats."""
     rows: list[tuple[int, int, int]] = []
     for tick, label in chords:
@@ -90,8 +84,8 @@ def chord_rows(chords: list[tuple[int, str]], starts: Ints, beats: Ints) -> Ints
     return np.array(rows, np.int64).reshape(-1, 3)
 
 
-def chords_heard(notes: Ints, beats: Ints) -> Ints:
-    """Chords guessed from the notes, major and minor, at most two a bar: rows of `Piece.chords`."""
+def estimate_chords(notes: IntArray, beats: IntArray) -> IntArray:
+    """Major and minor chords estimated from the notes, at most two a bar: rows of `Piece.chords`."""
     starts = np.concatenate([[0], np.cumsum(beats)]) * TICKS
     pitched = notes[notes[:, 2] != DRUMS]
     onset = starts[pitched[:, 0]] + pitched[:, 1]
@@ -108,16 +102,16 @@ def chords_heard(notes: Ints, beats: Ints) -> Ints:
     return np.array(rows, np.int64).reshape(-1, 3)
 
 
-def _best_chord(pitches: Ints, held: NDArray[np.int64]) -> int:
+def _best_chord(pitches: IntArray, held: IntArray) -> int:
     """The triad that holds most of the sounding time, its root preferred in the bass; 0 where nothing sounds."""
     if not len(pitches):
         return 0
     weight = np.bincount(pitches % 12, held, 12) / held.sum()
     bass = int(pitches.min()) % 12
 
-    def fit(chord: int) -> float:
+    def correlations(chord: int) -> float:
         root = (chord - 1) // len(QUALITIES)
         return float(sum(weight[p] for p in chord_tones(chord)) + 0.2 * (root == bass) + 0.1 * weight[root])
 
     triads = [1 + root * len(QUALITIES) + QUALITIES.index(q) for root in range(12) for q in ("maj", "min")]
-    return max(triads, key=fit)
+    return max(triads, key=correlations)

@@ -1,59 +1,61 @@
-"""Drums that have stopped take up what they last played: networks and memories can agree on silence for ever.
+"""Drums that have stopped repeat their last full bar: network and n-gram cache can both settle on silence for good.
 
-Odds alone do not bring them back, for where to play next is drawn before who plays there.
+Raising the drums' probability alone does not bring them back: the next tick (POS) is drawn before the family.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.core.dtypes import BoolArray
 from models.generation import tokenizer
 from models.generation.tokenizer import DRUMS, Piece, note_tokens
 
-PHRASE = 4
-"""Bars for which they do so the first time; twice as many each time after."""
-_FULL = 0.5
-"""What counts as playing: this part of the usual strokes of a bar."""
+PHRASE_BARS = 4
+"""Bars for which they are forced the first time; twice as many each time after."""
+_FULL_BAR_SHARE = 0.5
+"""A bar is full from this part of the expected drum notes of a bar."""
 
 
-class Resuming:
-    """The strokes that must still come in the bar being written; `begin` starts a bar, `hear` takes each event."""
+class DrumResumption:
+    """The drum notes still to come in the bar being sampled; `start_bar` begins a bar, `update` takes each event."""
 
     def __init__(self) -> None:
-        self.phrase, self.bars_left = PHRASE, 0
-        self.loop: Piece | None = None
-        self.due: list[tuple[int, int]] = []
+        self.phrase_bars, self.bars_left = PHRASE_BARS, 0
+        self.source: Piece | None = None
+        self.pending: list[tuple[int, int]] = []
 
-    def begin(self, piece: Piece, bar: int, have_stopped: bool, usual: float) -> None:
-        """Start a bar: where drums have stopped, those of the last full bar are due in it and the next ones."""
+    def start_bar(self, piece: Piece, bar: int, have_stopped: bool, expected: float) -> None:
+        """Begin a bar: where drums have stopped, those of the last full bar are pending in it and in the next ones."""
         if have_stopped:
-            self.phrase, self.bars_left, self.loop = 2 * self.phrase, self.phrase, piece
-        self.due = _last_full(self.loop, bar, _FULL * usual) if self.loop and self.bars_left else []
+            self.phrase_bars, self.bars_left, self.source = 2 * self.phrase_bars, self.phrase_bars, piece
+        self.pending = (
+            _last_full_bar(self.source, bar, _FULL_BAR_SHARE * expected) if self.source and self.bars_left else []
+        )
         self.bars_left = max(self.bars_left - 1, 0)
 
-    def restrict(self, legal: NDArray[np.bool_], token: int, tick: int) -> None:
-        """Leave in `legal` (vocabulary,) what may follow `token` at `tick` without missing a stroke that is due."""
-        if not self.due:
+    def mask_tokens(self, legal: BoolArray, token: int, tick: int) -> None:
+        """Mask in `legal` (vocabulary,) what may not follow `token` at `tick` without skipping a pending note."""
+        if not self.pending:
             return
-        at, stroke = self.due[0]
+        pending_tick, drum = self.pending[0]
         legal[tokenizer.BAR] = False
-        if tick == at:
+        if tick == pending_tick:
             legal[tokenizer.POS : tokenizer.CHORD] = False
-            legal[stroke + 1 :] = False
+            legal[drum + 1 :] = False
         else:
-            legal[tokenizer.POS + at] = not tokenizer.POS < token < tokenizer.CHORD
-            legal[tokenizer.POS + at + 1 : tokenizer.CHORD] = False
+            legal[tokenizer.POS + pending_tick] = not tokenizer.POS < token < tokenizer.CHORD
+            legal[tokenizer.POS + pending_tick + 1 : tokenizer.CHORD] = False
 
-    def hear(self, token: int, tick: int) -> None:
-        """Learn what has been drawn."""
-        if self.due and (tick, token) == self.due[0]:
-            self.due.pop(0)
+    def update(self, token: int, tick: int) -> None:
+        """Take an event that was drawn."""
+        if self.pending and (tick, token) == self.pending[0]:
+            self.pending.pop(0)
 
 
-def _last_full(piece: Piece, bar: int, least: float) -> list[tuple[int, int]]:
-    """Tick and token of each stroke in the last bar before `bar` that is as long and has `least` strokes or more."""
+def _last_full_bar(piece: Piece, bar: int, least: float) -> list[tuple[int, int]]:
+    """Tick and token of each drum note in the last bar before `bar` of its length with at least `least` of them."""
     drums = piece.notes[(piece.notes[:, 2] == DRUMS) & (piece.notes[:, 0] < bar)]
-    bars, strokes = np.unique(drums[:, 0], return_counts=True)
-    full = bars[(strokes >= least) & (piece.bar_beats[bars] == piece.bar_beats[bar])]
+    bars, counts = np.unique(drums[:, 0], return_counts=True)
+    full = bars[(counts >= least) & (piece.bar_beats[bars] == piece.bar_beats[bar])]
     if not len(full):
         return []
     last = drums[drums[:, 0] == full[-1]]

@@ -1,183 +1,126 @@
-"""Playing with a song: carrying it on for more bars, and writing a band around its melody."""
+"""Generation on scores in seconds: `extend` continues a song, `accompany` generates a band for its melody."""
 
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from models.core.device import placed
-from models.core.errors import BadInput, unknown_name
+from models.core.dtypes import IntArray
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Grid, Score, Track
-from models.generation.quantize import chords_again, ensemble, lay, score_of, without_silence
-from models.generation.requests import Manner, Task
-from models.generation.tokenizer import FAMILIES, Ints, Piece
-from models.symbolic.beat_map import beats_to_seconds, carried_on, seconds_to_beats
+from models.generation.quantize import active_families, dequantize, drop_silent_bars, quantize, repeat_chords
+from models.generation.requests import Request
+from models.generation.settings import PlaySettings, SamplingParams
+from models.generation.tokenizer import FAMILIES, Piece
+from models.symbolic.beat_map import beats_to_seconds, extend_grid, seconds_to_beats
 
 if TYPE_CHECKING:
     from models.generation.network import MusicTransformer
 
-BAND = ("drums", "bass", "piano", "guitar", "strings")
-"""What plays where the prompt does not say."""
-JOINED_BARS = 8
-"""How many bars of the prompt the tracks that join it are first written for, unheard."""
-NOTHING = Score(())
+DEFAULT_BAND = ("drums", "bass", "piano", "guitar", "strings")
+"""The families generated where the prompt has none."""
+JOIN_BARS = 8
+"""For so many bars before the continuation its new families are generated too, as context that does not sound."""
+EMPTY_SCORE = Score(())
 
 
 @dataclass(frozen=True)
-class PlaySettings:
-    """How the network plays.
+class Sampler:
+    """A network and how to sample from it.
 
-    `temperature` 0.1..2, no unit: below 1 it keeps to what is likely, above it strays. `top_p` 0.05..1: only the
-    likeliest events that together have this probability are drawn from. `follow` 0..1: how far the song's own past is
-    taken up again (0 the network alone, 1 the memory as far as it is trusted). `harmony` 0..1: how far pitches lean
-    towards those of the key, of the song so far and, under a melody, of its chords. `density` 0.25..4: the odds of
-    one more note, 1 as the network would. `tracks`: which families play (`drums bass piano guitar strings melody`);
-    empty for those of the prompt, or a whole band where there is none.
+    `device` is named as in torch; the same seed gives the same notes on the same machine. `watch` reports progress.
     """
 
-    temperature: float = 0.95
-    top_p: float = 0.95
-    follow: float = 0.7
-    harmony: float = 0.6
-    density: float = 1.0
-    tracks: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name, low, high in (
-            ("temperature", 0.1, 2),
-            ("top_p", 0.05, 1),
-            ("follow", 0, 1),
-            ("harmony", 0, 1),
-            ("density", 0.25, 4),
-        ):
-            if not low <= getattr(self, name) <= high:
-                raise BadInput(f"The setting {name} is {getattr(self, name)}; it must lie between {low} and {high}.")
-        for track in self.tracks:
-            if track not in FAMILIES:
-                raise unknown_name("track", track, FAMILIES)
-
-    @property
-    def manner(self) -> Manner:
-        """The part of the settings that concerns single draws."""
-        return Manner(self.temperature, self.top_p, self.follow, self.density, self.harmony)
-
-    def families(self, otherwise: Collection[int]) -> list[int]:
-        """The families to write: those asked for, else `otherwise`."""
-        return sorted(FAMILIES.index(t) for t in self.tracks) if self.tracks else sorted(otherwise)
+    network: "MusicTransformer"
+    settings: PlaySettings
+    seed: int
+    device: str
+    watch: Watch = UNWATCHED
 
 
-def extend(
-    score: Score,
-    grid: Grid,
-    start_s: float,
-    bars: int,
-    network: "MusicTransformer",
-    settings: PlaySettings,
-    seed: int,
-    device: str,
-    watch: Watch = UNWATCHED,
-    transcribed: bool = False,
-) -> Score:
-    """What the ensemble of `score` plays in the `bars` bars from `start_s` on: the new notes alone, on its tracks.
+def extend(score: Score, grid: Grid, start_s: float, bars: int, sampler: Sampler, transcribed: bool = False) -> Score:
+    """The continuation of `score` in the `bars` bars from `start_s` on: the new notes alone, on its tracks.
 
-    `grid` already carries the beats of the new bars (`models.symbolic.beat_map.carried_on`). Of the score only what begins before
-    `start_s` seconds is heard; where that is nothing, a band plays from the key, the tempo and the song's last chords.
-    Tracks asked for that the prompt has not join it. A `transcribed` score is not taken at its word, note by note.
-    Onsets lie in [start_s, end of the last bar]. Same seed, same notes on the same machine.
+    `grid` already carries the beats of the new bars (`models.symbolic.beat_map.extend_grid`). The prompt is what begins
+    before `start_s` seconds; where that is empty, a band is generated from the key, the tempo and the song's last
+    chords. Tracks asked for that the prompt does not have join it. `transcribed`: the prompt comes from a transcription
+    and may have its errors. Onsets lie in [start_s, end of the last bar].
     """
     if bars <= 0:
-        return NOTHING
+        return EMPTY_SCORE
     end_s = float(beats_to_seconds(grid, np.round(seconds_to_beats(grid, start_s)) + bars * grid.metre))
-    laid, first = lay(score, grid, end_s, start_s)
-    playing = ensemble(laid.piece, first)
-    families = settings.families(playing or [FAMILIES.index(name) for name in BAND])
-    piece = laid.piece if playing else chords_again(laid.piece, first)
-    piece, gap = without_silence(piece, first)
-    network, rng = placed(network, device), np.random.default_rng(seed)
+    quantized, first = quantize(score, grid, end_s, start_s)
+    playing = active_families(quantized.piece, first)
+    families = sampler.settings.families(playing or [FAMILIES.index(name) for name in DEFAULT_BAND])
+    piece = quantized.piece if playing else repeat_chords(quantized.piece, first)
+    piece, gap = drop_silent_bars(piece, first)
+    network, rng = placed(sampler.network, sampler.device), np.random.default_rng(sampler.seed)
     missing = [family for family in families if family not in playing] if playing else []
+    params = sampler.settings.sampling
     if missing:
-        piece = _joined_by(network, piece, first - gap, playing, missing, settings, rng)
+        start = max(first - gap - JOIN_BARS, 0)
+        joining = Request(piece, start, first - gap, missing, playing, chords=len(piece.chords) > 0)
+        rows = _generate(network, joining, params, rng)
+        piece = replace(piece, notes=np.concatenate([piece.notes, rows]))
     if transcribed and playing:
-        piece = replace(piece, heard=first - gap)
-    task = Task(piece, first - gap, piece.bars, families, chords=not playing and len(piece.chords) > 0)
-    rows = _written(network, task, settings.manner, rng, watch)
-    return score_of(rows + np.array([gap, 0, 0, 0, 0]), laid, grid, score, start_s, end_s)
+        piece = replace(piece, transcribed_bars=first - gap)
+    request = Request(piece, first - gap, piece.bars, families, chords=not playing and len(piece.chords) > 0)
+    rows = _generate(network, request, params, rng, sampler.watch)
+    return dequantize(rows + np.array([gap, 0, 0, 0, 0]), quantized, grid, score, start_s, end_s)
 
 
-def _joined_by(
+def _generate(
     network: "MusicTransformer",
-    piece: Piece,
-    stop: int,
-    playing: list[int],
-    missing: list[int],
-    settings: PlaySettings,
+    request: Request,
+    params: SamplingParams,
     rng: np.random.Generator,
-) -> Piece:
-    """The piece with the families that are to join written under the last bars before `stop`, so that they play on."""
-    start = max(stop - JOINED_BARS, 0)
-    task = Task(piece, start, stop, missing, playing, chords=len(piece.chords) > 0)
-    rows = _written(network, task, settings.manner, rng)
-    return replace(piece, notes=np.concatenate([piece.notes, rows]))
-
-
-def _written(
-    network: "MusicTransformer", task: Task, manner: Manner, rng: np.random.Generator, watch: Watch = UNWATCHED
-) -> Ints:
-    """`sampling.write_bars`, imported with torch only where something is written."""
-    from models.generation.sampling import write_bars
-
-    return write_bars(network, task, manner, rng, watch)
-
-
-def accompany(
-    melody: Track | None,
-    grid: Grid,
-    end_s: float,
-    network: "MusicTransformer",
-    settings: PlaySettings,
-    seed: int,
-    device: str,
     watch: Watch = UNWATCHED,
-    keep: Score = NOTHING,
-) -> Score:
-    """A band for the whole song, 0 to `end_s` seconds, that fits its melody (where it has one), its chords and key.
+) -> IntArray:
+    """`sampling.generate_bars`, imported with torch only where something is generated."""
+    from models.generation.sampling import generate_bars
+
+    return generate_bars(network, request, params, rng, watch)
+
+
+def accompany(melody: Track | None, grid: Grid, end_s: float, sampler: Sampler, keep: Score = EMPTY_SCORE) -> Score:
+    """A band for the whole song, 0 to `end_s` seconds, conditioned on its melody (if it has one), chords and key.
 
     Bar by bar the network reads the melody, the chords and the tracks to `keep`, then writes the other families.
-    Returns the new tracks alone. Same seed, same notes on the same machine.
+    Returns the new tracks alone.
     """
-    sung = () if melody is None else (Track("melody", melody.program, False, melody.notes),)
-    given_score = Score(sung + keep.tracks)
-    laid, _ = lay(given_score, grid, end_s)
-    given = sorted(laid.piece.families)
-    others = [FAMILIES.index(name) for name in BAND if FAMILIES.index(name) not in given]
-    families = [f for f in settings.families(others) if f not in given]
+    melody_tracks = () if melody is None else (Track("melody", melody.program, False, melody.notes),)
+    quantized, _ = quantize(Score(melody_tracks + keep.tracks), grid, end_s)
+    piece = quantized.piece
+    given = sorted(piece.families)
+    others = [FAMILIES.index(name) for name in DEFAULT_BAND if FAMILIES.index(name) not in given]
+    families = [f for f in sampler.settings.families(others) if f not in given]
     if not families or end_s <= 0:
-        return NOTHING
-    task = Task(laid.piece, 0, laid.piece.bars, families, given, chords=len(laid.piece.chords) > 0)
-    rows = _written(placed(network, device), task, settings.manner, np.random.default_rng(seed), watch)
-    return score_of(rows, laid, grid, keep, 0.0, end_s)
+        return EMPTY_SCORE
+    request = Request(piece, 0, piece.bars, families, given, chords=len(piece.chords) > 0)
+    network, rng = placed(sampler.network, sampler.device), np.random.default_rng(sampler.seed)
+    rows = _generate(network, request, sampler.settings.sampling, rng, sampler.watch)
+    return dequantize(rows, quantized, grid, keep, 0.0, end_s)
 
 
-def shortcomings(score: Score, grid: Grid, end_s: float, accompanied: bool) -> tuple[str, ...]:
-    """What the network had to do without in a song that ends at `end_s` seconds, as sentences for a report.
+def sparse_input_warnings(score: Score, grid: Grid, end_s: float, accompanied: bool) -> tuple[str, ...]:
+    """Sentences for a report where the transcription of a song of `end_s` seconds has too few notes to condition on.
 
-    `accompanied`: it wrote a band under the melody (and plays that band on); else it plays the song's own score on.
+    `accompanied`: a band was generated for the melody (and continued); else the song's own score was continued.
     """
     known = [chord for chord in grid.chords if chord not in ("", "N", "X")]
-    left = "key, tempo and chords" if known else "key and tempo"
+    remaining = "key, tempo and chords" if known else "key and tempo"
     if accompanied:
         melody = score.track("melody")
         bars = float(seconds_to_beats(grid, end_s)) / grid.metre
         if melody is None or len(melody.notes) < bars / 4:
-            return (f"Almost no melody was heard; the new band was written from the song's {left} alone.",)
-    elif not ensemble(*_laid_to_its_end(score, grid, end_s)):
-        return (f"Almost no notes were heard; the song was played on from its {left} alone.",)
+            return (f"Almost no melody was transcribed; the new band was generated from the song's {remaining} alone.",)
+    elif not active_families(*_quantized_with_next_bar(score, grid, end_s)):
+        return (f"Almost no notes were transcribed; the song was continued from its {remaining} alone.",)
     return ()
 
 
-def _laid_to_its_end(score: Score, grid: Grid, end_s: float) -> tuple[Piece, int]:
-    longer, start_s, stop_s = carried_on(grid, end_s, 1)
-    laid, first = lay(score, longer, stop_s, start_s)
-    return laid.piece, first
+def _quantized_with_next_bar(score: Score, grid: Grid, end_s: float) -> tuple[Piece, int]:
+    longer, start_s, stop_s = extend_grid(grid, end_s, 1)
+    quantized, first = quantize(score, longer, stop_s, start_s)
+    return quantized.piece, first

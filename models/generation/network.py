@@ -1,10 +1,10 @@
-"""The Music Transformer: a decoder over events whose attention knows musical time.
+"""Music Transformer: a decoder over note events with rotary positions in both sequence index and musical time.
 
 After Huang et al. 2018 ("Music Transformer") with three changes. Half of every head's rotary angles (Su et al. 2021)
-turn with the place in the sequence, half with musical time, at the wavelengths of beats and bars, so that "the same
-place one bar ago" is one fixed angle away. Queries, keys and values pass a short causal depthwise convolution (Primer,
-So et al. 2021), so that one layer can find what followed the last three events. Durations come from a second head
-that sees the note they belong to. `positions="relative"` is Huang's skewed relative attention, kept for comparison.
+turn with the sequence index, half with musical time, at the wavelengths of beats and bars, so that "one bar ago" is one
+fixed angle. Queries, keys and values pass a short causal depthwise convolution (Primer, So et al. 2021), so that one
+layer can match the last three events. Durations come from a second head that is conditioned on their note.
+`positions="relative"` is Huang's skewed relative attention, kept for comparison.
 
 Shapes: B sequences, T events, H heads, d channels a head, D = H * d.
 """
@@ -26,16 +26,17 @@ from models.core.errors import BadInput
 from models.generation import tokenizer
 
 WAVELENGTHS = (6, 12, 24, 36, 48, 72, 96, 144, 192, 384, 768, 3072)
-"""Of the rotary angles that turn with musical time, in ticks: half a beat to 64 bars, duple and triple."""
+"""Wavelengths of the rotary angles in musical time, in ticks: half a beat to 64 bars, duple and triple."""
 TAPS = 4
+"""Kernel size of the causal depthwise convolution."""
 
 
 @dataclass(frozen=True)
 class Config:
     """The size of the network; `context` is the longest sequence in events it was trained on.
 
-    `event_trust` and `length_trust` say how far the song's memory is believed beside this network, by the length of the
-    context it recalls (`memory.ORDERS`); they are fitted after training.
+    `event_trust` and `length_trust` are interpolation weights of the n-gram cache, by the length of its matching
+    context (`ngram_cache.ORDERS`); they are fitted after training.
     """
 
     width: int = 128
@@ -49,30 +50,30 @@ class Config:
 
     @classmethod
     def debug(cls) -> "Config":
-        """The smallest that has every part; untrained it runs all the wiring in milliseconds."""
+        """The smallest network that has every part."""
         return cls(width=48, layers=2, heads=1, context=64)
 
 
 @dataclass
 class Batch:
-    """What the network reads of events; each is int64 (B, T)."""
+    """Input features of events; each is int64 (B, T): see `tokenizer.Events`."""
 
     token: Tensor
     duration: Tensor
     tick: Tensor
     time: Tensor
-    room: Tensor
+    bar_ticks: Tensor
 
     @classmethod
     def of(cls, events: tokenizer.Events, device: str = "cpu") -> "Batch":
         """One sequence as a batch."""
-        columns = (events.token, events.duration, events.tick, events.time, events.room)
+        columns = (events.token, events.duration, events.tick, events.time, events.bar_ticks)
         return cls(*(torch.from_numpy(np.asarray(c, np.int64))[None].to(device) for c in columns))
 
 
 @dataclass
-class LayerCache:
-    """What one layer remembers of the past: keys, values (B, H, room, d), last raw projections (B, TAPS-1, 3D)."""
+class LayerKVCache:
+    """One layer's past keys and values (B, H, capacity, d) and last convolution inputs (B, TAPS-1, 3D)."""
 
     keys: Tensor
     values: Tensor
@@ -80,10 +81,10 @@ class LayerCache:
 
 
 @dataclass
-class Cache:
-    """The past of a sequence being sampled, `length` events of it filled; `table` is the network's, worked out once."""
+class KVCache:
+    """Keys and values of the first `length` events of a sequence being sampled; `table` is `MusicTransformer.table`."""
 
-    layers: list[LayerCache]
+    layers: list[LayerKVCache]
     table: Tensor
     length: int = 0
 
@@ -98,14 +99,14 @@ class MusicTransformer(nn.Module):
         self.token = nn.Embedding(tokenizer.VOCABULARY, width)
         self.traits = nn.Embedding(len(tokenizer.FAMILIES) + tokenizer.PITCHES + 12, width)
         self.length = nn.Embedding(len(tokenizer.DURATIONS) + 1, width)
-        self.place = nn.Embedding(tokenizer.MOST_TICKS, width)
-        self.bar_length = nn.Embedding(tokenizer.LARGEST_METRE + 1, width)
+        self.place = nn.Embedding(tokenizer.MAX_BAR_TICKS, width)
+        self.bar_length = nn.Embedding(tokenizer.MAX_METRE + 1, width)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
         self.norm = nn.RMSNorm(width)
         self.length_hidden = nn.Linear(2 * width, width)
         self.length_out = nn.Linear(width, len(tokenizer.DURATIONS))
         self.trait_of: Tensor
-        self.register_buffer("trait_of", _traits(), persistent=False)
+        self.register_buffer("trait_of", _trait_indices(), persistent=False)
         for embedding in (self.token, self.traits, self.length, self.place, self.bar_length):
             nn.init.normal_(embedding.weight, std=0.02)
         nn.init.zeros_(self.length_out.weight)
@@ -118,12 +119,12 @@ class MusicTransformer(nn.Module):
         traits = torch.cat([self.traits.weight, self.traits.weight.new_zeros(1, self.config.width)])
         return self.token.weight + traits[self.trait_of].sum(1)
 
-    def forward(self, batch: Batch, cache: Cache | None = None) -> Tensor:
-        """Hidden states (B, T, D); with a cache, `batch` holds only the events that come after what it remembers."""
+    def forward(self, batch: Batch, cache: KVCache | None = None) -> Tensor:
+        """Hidden states (B, T, D); with a cache, `batch` holds only the events after the cached ones."""
         pitched = (batch.token >= tokenizer.NOTE).long()
         table = cache.table if cache else self.table()
         x = F.embedding(batch.token, table) + self.length((batch.duration + 1) * pitched)
-        x = x + self.place(batch.tick) + self.bar_length(batch.room // tokenizer.TICKS)
+        x = x + self.place(batch.tick) + self.bar_length(batch.bar_ticks // tokenizer.TICKS)
         x = x * self.config.width**0.5
         past = cache.length if cache else 0
         angles = self._angles(batch.time, past) if self.config.positions == "rotary" else None
@@ -139,28 +140,31 @@ class MusicTransformer(nn.Module):
         by_time = torch.tensor(WAVELENGTHS, device=time.device)[: half // 2]
         by_index = 1e-4 ** (torch.arange(half - len(by_time), device=time.device) / (half - len(by_time)))
         index = torch.arange(past, past + time.shape[1], device=time.device).expand_as(time)
-        # whole turns are taken off in integers: late in a long song a float would lose the tick
+        # the modulo is taken in integers: late in a long song a float32 would lose the tick
         turns = (time[..., None] % by_time) / by_time
         return torch.cat([index[..., None] * by_index, 2 * torch.pi * turns], dim=-1)
 
     def token_logits(self, hidden: Tensor, table: Tensor) -> Tensor:
-        """(..., D) and `table()` -> (..., vocabulary), before the grammar."""
+        """(..., D) and `table()` -> (..., vocabulary), before the grammar mask."""
         return hidden @ table.T
 
     def length_logits(self, hidden: Tensor, token: Tensor, table: Tensor) -> Tensor:
-        """How long the next event, `token` (...), lasts, given the hidden state before it. Shape: (..., durations)."""
-        known = F.embedding(token, table) * self.config.width**0.5
-        return cast(Tensor, self.length_out(F.silu(self.length_hidden(torch.cat([hidden, known], -1)))))
+        """Logits of the duration class of the next event, `token` (...), given the hidden state before it.
 
-    def new_cache(self, room: int, device: str = "cpu") -> Cache:
-        """An empty cache for one sequence of at most `room` events."""
+        Shape: (..., durations).
+        """
+        token_embedding = F.embedding(token, table) * self.config.width**0.5
+        return cast(Tensor, self.length_out(F.silu(self.length_hidden(torch.cat([hidden, token_embedding], -1)))))
+
+    def new_cache(self, capacity: int, device: str = "cpu") -> KVCache:
+        """An empty cache for one sequence of at most `capacity` events."""
         heads, width = self.config.heads, self.config.width
 
-        def layer() -> LayerCache:
-            keys = torch.zeros(1, heads, room, width // heads, device=device)
-            return LayerCache(keys, torch.zeros_like(keys), torch.zeros(1, TAPS - 1, 3 * width, device=device))
+        def layer() -> LayerKVCache:
+            keys = torch.zeros(1, heads, capacity, width // heads, device=device)
+            return LayerKVCache(keys, torch.zeros_like(keys), torch.zeros(1, TAPS - 1, 3 * width, device=device))
 
-        return Cache([layer() for _ in range(self.config.layers)], self.table().detach())
+        return KVCache([layer() for _ in range(self.config.layers)], self.table().detach())
 
 
 class Layer(nn.Module):
@@ -181,7 +185,7 @@ class Layer(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.down.weight)
 
-    def forward(self, x: Tensor, angles: Tensor | None, cache: LayerCache | None, past: int) -> Tensor:
+    def forward(self, x: Tensor, angles: Tensor | None, cache: LayerKVCache | None, past: int) -> Tensor:
         """(B, T, D) -> (B, T, D)."""
         x = x + self._drop(self._attend(self.norm_attention(x), angles, cache, past))
         return x + self._drop(cast(Tensor, self.down(F.relu(self.up(self.norm_forward(x))).square())))
@@ -189,28 +193,28 @@ class Layer(nn.Module):
     def _drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout, self.training)
 
-    def _attend(self, x: Tensor, angles: Tensor | None, cache: LayerCache | None, past: int) -> Tensor:
+    def _attend(self, x: Tensor, angles: Tensor | None, cache: LayerKVCache | None, past: int) -> Tensor:
         batch, length, width = x.shape
         raw = self.query_key_value(x)  # (B, T, 3D)
         before = cache.tail if cache else raw.new_zeros(batch, TAPS - 1, 3 * width)
         padded = torch.cat([before, raw], 1)  # (B, TAPS-1 + T, 3D)
-        mixed = padded[:, :length] * self.taps[0]
+        interpolate = padded[:, :length] * self.taps[0]
         for i in range(1, TAPS):
-            mixed = mixed + padded[:, i : i + length] * self.taps[i]
-        q, k, v = mixed.view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # each (B, H, T, d)
+            interpolate = interpolate + padded[:, i : i + length] * self.taps[i]
+        q, k, v = interpolate.view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # each (B, H, T, d)
         q, k = F.rms_norm(q, q.shape[-1:]), F.rms_norm(k, k.shape[-1:])
         if angles is not None:
-            q, k = _turned(q, angles), _turned(k, angles)
+            q, k = _apply_rotary(q, angles), _apply_rotary(k, angles)
         if cache:
             cache.tail = padded[:, -(TAPS - 1) :]
             cache.keys[:, :, past : past + length], cache.values[:, :, past : past + length] = k, v
             k, v = cache.keys[:, :, : past + length], cache.values[:, :, : past + length]
         bias = self._bias(q, past) if angles is None or (past and length > 1) else None
-        mixed = F.scaled_dot_product_attention(q, k, v, bias, is_causal=bias is None and length > 1)
-        return cast(Tensor, self.out(mixed.transpose(1, 2).reshape(batch, length, width)))
+        interpolate = F.scaled_dot_product_attention(q, k, v, bias, is_causal=bias is None and length > 1)
+        return cast(Tensor, self.out(interpolate.transpose(1, 2).reshape(batch, length, width)))
 
     def _bias(self, q: Tensor, past: int) -> Tensor:
-        """What is added to the attention scores: -inf for the future, and the relative term q . distance, skewed.
+        """The attention bias: -inf for future events, and the relative term q . distance, skewed.
 
         Shape: (B, H, T, past + T); distances beyond the context count as the longest known.
         """
@@ -226,14 +230,14 @@ class Layer(nn.Module):
         return torch.add(scores.gather(3, index), future)
 
 
-def _turned(x: Tensor, angles: Tensor) -> Tensor:
-    """Rotary embedding: pairs (x_i, x_{i + d/2}) turned by `angles` (B, T, d / 2). Shape: (B, H, T, d)."""
+def _apply_rotary(x: Tensor, angles: Tensor) -> Tensor:
+    """Rotary embedding: pairs (x_i, x_{i + d/2}) rotated by `angles` (B, T, d / 2). Shape: (B, H, T, d)."""
     cos, sin = angles.cos()[:, None], angles.sin()[:, None]
     a, b = x.chunk(2, -1)
     return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
 
 
-def _traits() -> Tensor:
+def _trait_indices() -> Tensor:
     """For each token three rows of the trait table: family, pitch, pitch class; the last row + 1 is "none"."""
     none = len(tokenizer.FAMILIES) + tokenizer.PITCHES + 12
     traits = torch.full((tokenizer.VOCABULARY, 3), none)
@@ -252,7 +256,7 @@ def save(network: MusicTransformer, path: Path, extra: dict[str, str] | None = N
 
 
 def load(path: Path, device: str = "cpu") -> MusicTransformer:
-    """The network in a safetensors file, ready to sample from; raises `BadInput` where the file holds another one."""
+    """The network in a safetensors file, in evaluation mode; raises `BadInput` where the file holds another one."""
     try:
         with safe_open(path, "pt") as file:
             fields: dict[str, Any] = json.loads(file.metadata()["config"])

@@ -1,7 +1,7 @@
-"""The song's memory: what followed the same few events earlier in the song, mixed into the network's distribution.
+"""N-gram cache: what followed the same events earlier in the song, interpolated with the network's distribution.
 
-An adaptive n-gram model (prediction by partial matching, Cleary and Witten 1984) over the whole song, however long.
-The longest context met before speaks, with a weight that was fitted on training songs for its length.
+Prediction by partial matching (Cleary and Witten 1984) over the whole song, however long: the longest context seen
+before predicts, with an interpolation weight fitted by its length on training songs.
 """
 
 from collections import defaultdict
@@ -9,26 +9,26 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.core.dtypes import DoubleArray
 from models.generation import tokenizer
 
 ORDERS = (12, 8, 5, 3, 2)
-"""Lengths of the contexts in events, longest first."""
+"""Context lengths in events, longest first."""
 
 Counts = dict[int, int]
 
 
 @dataclass(frozen=True)
-class Recollection:
-    """A distribution over what comes next, from the context at `place` in `ORDERS`; None where nothing is recalled."""
+class CachePrediction:
+    """Probabilities of the next value and the matching context's index in `ORDERS`, None where no context matches."""
 
-    share: NDArray[np.float64]
-    place: int | None
+    probs: DoubleArray
+    order_index: int | None
 
 
-class Memory:
-    """What has been heard so far, and what it says comes next; a written event at a time through `hear`."""
+class NgramCache:
+    """Counts of what followed each context so far; `update` takes one target event at a time."""
 
     def __init__(self) -> None:
         self.events: dict[Hashable, Counts] = defaultdict(dict)
@@ -36,8 +36,8 @@ class Memory:
         self.past: list[int] = []
         self.tick = 0
 
-    def hear(self, token: int, length: int, tick: int) -> None:
-        """Learn one event of a written section and move on past it; `tick` is its place in the bar."""
+    def update(self, token: int, length: int, tick: int) -> None:
+        """Count one event of a target section and append it to the context; `tick` is its place in the bar."""
         for key in self._contexts():
             _count(self.events[key], token)
         if token >= tokenizer.NOTE:
@@ -47,43 +47,41 @@ class Memory:
         self.tick = 0 if token == tokenizer.BAR else tick
 
     def _contexts(self, *extra: int) -> Sequence[Hashable]:
-        """Keys of the contexts now, longest first; shorter pasts give fewer."""
+        """Keys of the current contexts, longest first; shorter pasts give fewer."""
         return [(self.tick, *self.past[-order:], *extra) for order in ORDERS if len(self.past) >= order]
 
-    def recall_event(self) -> Recollection:
-        """What came next when the last events were heard before."""
-        return _recall(self.events, self._contexts(), tokenizer.VOCABULARY)
+    def predict_event(self) -> CachePrediction:
+        """What followed the longest matching context of the last events."""
+        return _lookup(self.events, self._contexts(), tokenizer.VOCABULARY)
 
-    def recall_length(self, token: int) -> Recollection:
-        """The same of the length of `token`, the note that comes next."""
-        return _recall(self.lengths, self._contexts(token), len(tokenizer.DURATIONS))
+    def predict_length(self, token: int) -> CachePrediction:
+        """The same for the duration class of `token`, the note that comes next."""
+        return _lookup(self.lengths, self._contexts(token), len(tokenizer.DURATIONS))
 
 
-def _recall(table: dict[Hashable, Counts], keys: Sequence[Hashable], size: int) -> Recollection:
+def _lookup(table: dict[Hashable, Counts], keys: Sequence[Hashable], size: int) -> CachePrediction:
     share = np.zeros(size)
     for place, key in enumerate(keys, start=len(ORDERS) - len(keys)):
         seen = table.get(key)
         if seen:
             total = sum(seen.values())
             share[list(seen)] = [count / total for count in seen.values()]
-            return Recollection(share, place)
-    return Recollection(share, None)
+            return CachePrediction(share, place)
+    return CachePrediction(share, None)
 
 
 def _count(counts: Counts, value: int) -> None:
     counts[value] = counts.get(value, 0) + 1
 
 
-def mixed(
-    network: NDArray[np.float64], memory: Recollection, trust: Sequence[float], follow: float
-) -> NDArray[np.float64]:
-    """The network's distribution with the memory's in it, as far as `trust` (by context) times `follow` goes.
+def interpolate(network: DoubleArray, cached: CachePrediction, trust: Sequence[float], follow: float) -> DoubleArray:
+    """The network's distribution with the cache's in it, weighted by `trust` (by context length) times `follow`.
 
-    What the network holds impossible (the grammar's zeros) stays so.
+    Where the network has probability 0 (the grammar), the result has 0 too.
     """
-    recalled = np.where(network > 0, memory.share, 0.0)
-    total = recalled.sum()
-    if memory.place is None or total == 0:
+    allowed = np.where(network > 0, cached.probs, 0.0)
+    total = allowed.sum()
+    if cached.order_index is None or total == 0:
         return network
-    weight = trust[memory.place] * follow
-    return np.asarray((1 - weight) * network + weight * recalled / total)
+    weight = trust[cached.order_index] * follow
+    return np.asarray((1 - weight) * network + weight * allowed / total)

@@ -1,4 +1,4 @@
-"""What is to be written and how: the orders that sampling carries out, without the network it takes."""
+"""What to generate, apart from the network that does it."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -7,19 +7,11 @@ from models.generation.tokenizer import Piece
 
 
 @dataclass(frozen=True)
-class Manner:
-    """How events are drawn: see `models.generation.PlaySettings`, whose fields these are."""
+class Request:
+    """Generate bars [start, stop) of `piece`: notes of the families `write`, conditioned on the families `given`.
 
-    temperature: float
-    top_p: float
-    follow: float
-    density: float
-    harmony: float = 0.0
-
-
-@dataclass(frozen=True)
-class Task:
-    """What to write: bars [start, stop) of `piece` in the families `write`, beside those `given`."""
+    `chords`: whether they are conditioned on the piece's chords, too.
+    """
 
     piece: Piece
     start: int

@@ -1,76 +1,77 @@
-"""Music as a sequence of events: the vocabulary, the lattice it lives on, and the grammar that keeps it valid.
+"""Tokenizer: quantized music as a token sequence, and the grammar that keeps sampled sequences valid.
 
-A piece lies on a lattice of `TICKS` a beat and is moved by `shift` semitones so that its key becomes C major or
-A minor. It is written as
+A piece is quantized to `TICKS` a beat and transposed by `shift` semitones so that its key becomes C major or A minor.
+Its sequence is
 
     METRE TEMPO HAS* ( BAR [CHORD | NOTE | POS]* GEN [NOTE | POS]* )*
 
-What stands between BAR and GEN is given (the chords and any tracks to keep), what follows GEN is to be written: an
-accompaniment is conditioned bar by bar ("anticipation", Thickstun et al. 2023), a continuation has nothing given.
-Bars that a transcriber wrote down are given, too, all of them, with the chords that were heard: so the network knows
-what it may take at its word and what not.
-A NOTE is family x pitch in one event and carries its duration class beside it, predicted by a second head: about 1.6
-events a note where REMI+ (von Ruette et al. 2022) spends 3 to 5. POS moves inside the bar; position 0 is implied.
+What stands between BAR and GEN is the condition (the chords and any tracks to keep), what follows GEN is the target: an
+accompaniment is conditioned bar by bar ("anticipation", Thickstun et al. 2023), a continuation has no condition. Bars
+that come from a transcription are condition entirely, with their estimated chords, so that the network can tell noisy
+input from its own output.
+A NOTE is family x pitch in one token and carries its duration class beside it, predicted by a second head: about 1.6
+events a note where REMI+ (von Ruette et al. 2022) spends 3 to 5. POS sets the tick in the bar; tick 0 is implied.
 """
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
+from models.core.dtypes import BoolArray, IntArray
+
+IntArray = IntArray
 
 TICKS = 12
-"""Lattice points a beat: triplets and sixteenths both fit."""
+"""Ticks a beat: triplets and sixteenths both fit."""
 FAMILIES = ("drums", "bass", "piano", "guitar", "strings", "melody")
 DRUMS = 0
 LOWEST_PITCH, PITCHES = 12, 108
 LOWEST_DRUM, DRUM_SOUNDS = 35, 47
-SMALLEST_METRE, LARGEST_METRE = 2, 8
-MOST_TICKS = LARGEST_METRE * TICKS
+MIN_METRE, MAX_METRE = 2, 8
+MAX_BAR_TICKS = MAX_METRE * TICKS
 TEMPO_EDGES = np.geomspace(55, 200, 11)
 """Boundaries of the tempo classes, beats a minute."""
 QUALITIES = ("maj", "min", "7", "dim", "sus", "aug")
 DURATIONS = np.array(
     (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 15, 16, 18, 20, 21, 24, 27, 30, 33, 36, 42, 48, 60, 72, 96, 144, 192)
 )
-"""Note lengths in ticks, by class."""
+"""Note durations in ticks, by class."""
 
 PAD, BAR, GEN, METRE = 0, 1, 2, 3
-TEMPO = METRE + LARGEST_METRE - SMALLEST_METRE + 1
+TEMPO = METRE + MAX_METRE - MIN_METRE + 1
 HAS = TEMPO + len(TEMPO_EDGES) + 1
 POS = HAS + len(FAMILIES) - 1  # POS + tick for ticks from 1
-CHORD = POS + MOST_TICKS  # CHORD is "no chord", then root x quality
+CHORD = POS + MAX_BAR_TICKS  # CHORD is "no chord", then root x quality
 DRUM = CHORD + 1 + 12 * len(QUALITIES)
 NOTE = DRUM + DRUM_SOUNDS
 VOCABULARY = NOTE + (len(FAMILIES) - 1) * PITCHES
 
 FAMILY_OF = np.full(VOCABULARY, -1)
-"""The family that a token sounds in; -1 for what makes no sound."""
+"""The instrument family of each token; -1 for tokens that are no notes."""
 FAMILY_OF[DRUM:NOTE] = DRUMS
 FAMILY_OF[NOTE:] = 1 + np.arange(VOCABULARY - NOTE) // PITCHES
 
-_GIVEN, _WRITTEN = 1, 3
+_CONDITION, _TARGET = 1, 3
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Music on the lattice.
+    """Quantized music.
 
     `bar_beats` (bars,) are the bars' lengths in beats. `notes` (n, 5) holds bar, tick in the bar, family, sounding
     pitch and duration in ticks; `chords` (m, 3) bar, tick and chord (0 none, else 1 + root * qualities + quality),
-    one a change. `shift` semitones, -6..5, bring its key to C major or A minor. The first `heard` bars were written
-    down by a transcriber, with its errors.
+    one a change. `shift` semitones, -6..5, transpose its key to C major or A minor. The first `transcribed_bars` come
+    from a transcription, with its errors.
     """
 
     metre: int
     tempo_bpm: float
     shift: int
-    bar_beats: Ints
-    notes: Ints
-    chords: Ints
-    heard: int = 0
+    bar_beats: IntArray
+    notes: IntArray
+    chords: IntArray
+    transcribed_bars: int = 0
 
     @property
     def bars(self) -> int:
@@ -82,7 +83,7 @@ class Piece:
         return frozenset(np.unique(self.notes[:, 2]).tolist())
 
 
-def cut(piece: Piece, start: int, stop: int) -> Piece:
+def slice_bars(piece: Piece, start: int, stop: int) -> Piece:
     """Bars [start, stop) as a piece of their own, beginning in the chord that sounds there."""
     notes = piece.notes[(piece.notes[:, 0] >= start) & (piece.notes[:, 0] < stop)]
     chords = piece.chords[(piece.chords[:, 0] >= start) & (piece.chords[:, 0] < stop)]
@@ -90,31 +91,31 @@ def cut(piece: Piece, start: int, stop: int) -> Piece:
     if len(before):
         chords = np.concatenate([[[start, 0, before[-1, 2]]], chords])
     move = np.array([start, 0, 0, 0, 0])
-    known = min(max(piece.heard - start, 0), stop - start)
+    is_condition = min(max(piece.transcribed_bars - start, 0), stop - start)
     beats = piece.bar_beats[start:stop]
-    return replace(piece, bar_beats=beats, notes=notes - move, chords=chords - move[:3], heard=known)
+    return replace(piece, bar_beats=beats, notes=notes - move, chords=chords - move[:3], transcribed_bars=is_condition)
 
 
 @dataclass(frozen=True)
 class Events:
-    """A stretch of a piece as the network reads it; every array has shape (events,).
+    """Tokenized bars; every array has shape (events,).
 
-    `tick` is the place in the bar, `time` the ticks since the stretch began, `room` the bar's length in ticks and
-    `written` says that what follows this event is the network's to write.
+    `token` and `duration` (class) are the event, `tick` its place in the bar, `time` the ticks since the sequence
+    began, `bar_ticks` the bar's length in ticks; `predicts_next` marks events whose successor is a target.
     """
 
-    token: Ints
-    duration: Ints
-    tick: Ints
-    time: Ints
-    room: Ints
-    written: NDArray[np.bool_]
+    token: IntArray
+    duration: IntArray
+    tick: IntArray
+    time: IntArray
+    bar_ticks: IntArray
+    predicts_next: BoolArray
 
     def __len__(self) -> int:
         return len(self.token)
 
 
-def note_tokens(notes: Ints, shift: int) -> Ints:
+def note_tokens(notes: IntArray, shift: int) -> IntArray:
     """The token of each row of `Piece.notes`; pitches outside the nine octaves from C0 are folded into them."""
     family, pitch = notes[:, 2], notes[:, 3]
     pitched = pitch + shift - LOWEST_PITCH
@@ -124,20 +125,20 @@ def note_tokens(notes: Ints, shift: int) -> Ints:
     return np.where(family == DRUMS, drums, NOTE + (family - 1) * PITCHES + pitched)
 
 
-def duration_class(ticks: Ints) -> Ints:
-    """The class of the nearest length in `DURATIONS` (the shorter one of two as near)."""
+def duration_class(ticks: IntArray) -> IntArray:
+    """The class of the nearest duration in `DURATIONS` (the shorter one of two as near)."""
     return np.searchsorted((DURATIONS[1:] + DURATIONS[:-1]) / 2, ticks)
 
 
-def chord_tokens(chords: Ints, shift: int) -> Ints:
+def chord_tokens(chords: IntArray, shift: int) -> IntArray:
     """The token of each row of `Piece.chords`."""
     root, quality = np.divmod(chords[:, 2] - 1, len(QUALITIES))
     return np.where(chords[:, 2] == 0, CHORD, CHORD + 1 + (root + shift) % 12 * len(QUALITIES) + quality)
 
 
 def header(piece: Piece, families: Collection[int]) -> list[int]:
-    """The tokens that open a stretch: metre, tempo class and the families to be written."""
-    metre = METRE + int(np.clip(piece.metre, SMALLEST_METRE, LARGEST_METRE)) - SMALLEST_METRE
+    """The tokens that open a sequence: metre, tempo class and the families to be written."""
+    metre = METRE + int(np.clip(piece.metre, MIN_METRE, MAX_METRE)) - MIN_METRE
     return [metre, TEMPO + int(np.searchsorted(TEMPO_EDGES, piece.tempo_bpm)), *(HAS + f for f in sorted(families))]
 
 
@@ -146,32 +147,34 @@ def encode(
 ) -> Events:
     """Bars [start, stop) of a piece, header first; families neither in `write` nor in `given` are left out.
 
-    Of bars that were heard every family is given and the chords are named; nothing is written there.
+    Of transcribed bars every family is condition and the chords are stated; they have no targets.
     """
     notes = piece.notes[(piece.notes[:, 0] >= start) & (piece.notes[:, 0] < stop)]
     token, length = note_tokens(notes, piece.shift), duration_class(notes[:, 4])
     length = np.where(notes[:, 2] == DRUMS, 0, length)
     bar = np.arange(start, stop)
-    known = (notes[:, 0] < piece.heard) | np.isin(notes[:, 2], list(given))
-    section = np.where(known, _GIVEN, np.where(np.isin(notes[:, 2], list(write)), _WRITTEN, 0))
+    is_condition = (notes[:, 0] < piece.transcribed_bars) | np.isin(notes[:, 2], list(given))
+    section = np.where(is_condition, _CONDITION, np.where(np.isin(notes[:, 2], list(write)), _TARGET, 0))
     read = section > 0
     rows = [
         _rows(bar, 0, 0, BAR, 0),
-        _rows(bar, _GIVEN + 1, 0, GEN, 0),
+        _rows(bar, _CONDITION + 1, 0, GEN, 0),
         _rows(notes[read, 0], section[read], notes[read, 1], token[read], length[read]),
     ]
-    named = _stated(piece.chords, start, stop if chords else min(stop, piece.heard))
-    rows.append(_rows(named[:, 0], _GIVEN, named[:, 1], chord_tokens(named, piece.shift), 0))
+    chord_changes = _chord_rows(piece.chords, start, stop if chords else min(stop, piece.transcribed_bars))
+    rows.append(
+        _rows(chord_changes[:, 0], _CONDITION, chord_changes[:, 1], chord_tokens(chord_changes, piece.shift), 0)
+    )
     table = np.concatenate(rows)
-    moved = np.unique(table[table[:, 2] > 0, :3], axis=0)
-    table = np.concatenate([table, _rows(moved[:, 0], moved[:, 1], moved[:, 2], POS + moved[:, 2], 0)])
+    offbeat = np.unique(table[table[:, 2] > 0, :3], axis=0)
+    table = np.concatenate([table, _rows(offbeat[:, 0], offbeat[:, 1], offbeat[:, 2], POS + offbeat[:, 2], 0)])
     table = table[np.lexsort((-table[:, 4], table[:, 3], table[:, 2], table[:, 1], table[:, 0]))]
     repeated = np.all(table[1:, :4] == table[:-1, :4], axis=1)
     table = np.delete(table, np.flatnonzero(repeated) + 1, axis=0)
-    return _timed(piece, header(piece, write), table, start)
+    return _with_header(piece, header(piece, write), table, start)
 
 
-def reaching_back(
+def context_start(
     piece: Piece, stop: int, most: int, write: Collection[int], given: Collection[int] = (), chords: bool = False
 ) -> int:
     """The first bar from which to `stop` there are at most `most` events; `stop` itself where one bar is too many."""
@@ -181,38 +184,40 @@ def reaching_back(
     return low + int(np.searchsorted(-left, -most))
 
 
-def _stated(chords: Ints, start: int, stop: int) -> Ints:
+def _chord_rows(chords: IntArray, start: int, stop: int) -> IntArray:
     """The chord changes in bars [start, stop), and at every bar's start the chord that is sounding there."""
     bars = np.arange(start, stop)
-    sounding = np.searchsorted(chords[:, 0] * MOST_TICKS + chords[:, 1], bars * MOST_TICKS, side="right") - 1
+    sounding = np.searchsorted(chords[:, 0] * MAX_BAR_TICKS + chords[:, 1], bars * MAX_BAR_TICKS, side="right") - 1
     bars, sounding = bars[sounding >= 0], sounding[sounding >= 0]
     restated = np.column_stack([bars, np.zeros_like(bars), chords[sounding, 2]])
     changes = chords[(chords[:, 0] >= start) & (chords[:, 0] < stop) & (chords[:, 1] > 0)]
     return np.concatenate([restated, changes])
 
 
-def _rows(bar: Ints, section: Ints | int, tick: Ints | int, token: Ints | int, length: Ints | int) -> Ints:
+def _rows(
+    bar: IntArray, section: IntArray | int, tick: IntArray | int, token: IntArray | int, length: IntArray | int
+) -> IntArray:
     """Columns of one value each or one a row, side by side. Shape: (rows, 5)."""
     return np.stack(np.broadcast_arrays(bar, section, tick, token, length), axis=1).astype(np.int64)
 
 
-def _timed(piece: Piece, head: list[int], table: Ints, start: int) -> Events:
-    """Events from sorted rows of bar, section, tick, token and duration class, with the header put before them."""
+def _with_header(piece: Piece, head: list[int], table: IntArray, start: int) -> Events:
+    """Events from sorted rows of bar, section, tick, token and duration class, after the header."""
     ticks = piece.bar_beats * TICKS
-    begins = np.concatenate([[0], np.cumsum(ticks[start:])])[:-1]
+    bar_starts = np.concatenate([[0], np.cumsum(ticks[start:])])[:-1]
     bar, section, tick, token, length = table.T
-    none = np.zeros(len(head), np.int64)
+    header_zeros = np.zeros(len(head), np.int64)
     return Events(
         token=np.concatenate([head, token]),
-        duration=np.concatenate([none, length]),
-        tick=np.concatenate([none, tick]),
-        time=np.concatenate([none, begins[bar - start] + tick]),
-        room=np.concatenate([none, ticks[bar]]),
-        written=np.concatenate([none > 0, (section > _GIVEN) & (bar >= piece.heard)]),
+        duration=np.concatenate([header_zeros, length]),
+        tick=np.concatenate([header_zeros, tick]),
+        time=np.concatenate([header_zeros, bar_starts[bar - start] + tick]),
+        bar_ticks=np.concatenate([header_zeros, ticks[bar]]),
+        predicts_next=np.concatenate([header_zeros > 0, (section > _CONDITION) & (bar >= piece.transcribed_bars)]),
     )
 
 
-def decode(events: Events, shift: int) -> tuple[Ints, Ints]:
+def decode(events: Events, shift: int) -> tuple[IntArray, IntArray]:
     """The rows of `Piece.notes` and `Piece.chords` that events stand for, bars counted from the first BAR."""
     notes, chords, bar = [], [], -1
     for token, length, tick in zip(events.token, events.duration, events.tick, strict=True):
@@ -234,16 +239,16 @@ def decode(events: Events, shift: int) -> tuple[Ints, Ints]:
     return np.array(order, np.int64).reshape(-1, 5), np.array(chords, np.int64).reshape(-1, 3)
 
 
-def allowed(token: Ints, tick: Ints, room: Ints, families: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which tokens may follow each event of a written section.
+def grammar_mask(token: IntArray, tick: IntArray, bar_ticks: IntArray, families: BoolArray) -> BoolArray:
+    """Which tokens may follow each event of a target section.
 
-    `token`, `tick`, `room` (...,) describe the event before, `families` (..., families) those to be written. Notes of
-    one position come in rising order without repeats, positions rise and stay inside the bar, and a POS is followed
-    by a note. Shape: (..., vocabulary).
+    `token`, `tick`, `bar_ticks` (...,) describe the event before, `families` (..., families) those to be written. Notes
+    of one tick come in rising order without repeats, ticks rise and stay inside the bar, and a POS is followed by a
+    note. Shape: (..., vocabulary).
     """
-    what = np.arange(VOCABULARY)
+    token_ids = np.arange(VOCABULARY)
     after = np.where(token >= DRUM, token, DRUM - 1)[..., None]
-    notes = (what > after) & np.take(families, np.maximum(FAMILY_OF, 0), axis=-1)
-    moves = (what > POS + tick[..., None]) & (what < np.minimum(POS + room[..., None], CHORD))
+    notes = (token_ids > after) & np.take(families, np.maximum(FAMILY_OF, 0), axis=-1)
+    moves = (token_ids > POS + tick[..., None]) & (token_ids < np.minimum(POS + bar_ticks[..., None], CHORD))
     at_pos = ((token > POS) & (token < CHORD))[..., None]
-    return np.asarray(np.where(what >= DRUM, notes, ~at_pos & ((what == BAR) | moves)))
+    return np.asarray(np.where(token_ids >= DRUM, notes, ~at_pos & ((token_ids == BAR) | moves)))

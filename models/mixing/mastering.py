@@ -1,61 +1,37 @@
-"""The last step before the listener: a loudness target, and a limiter that holds the true peak under a ceiling.
+"""Loudness normalisation to a target, and a limiter that holds the true peak under a ceiling.
 
-The limiter looks ahead by reading ahead, so it delays nothing: its gain is the lowest that any peak nearby asks for,
-let go exponentially, then smoothed by a window no longer than the look-ahead, so it is low enough where the peak is.
+The limiter looks ahead by reading ahead, so it has no latency: its gain is the lowest that any peak nearby needs,
+released exponentially, then smoothed by a window no longer than the look-ahead, so it is low enough at the peak.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d
 from scipy.signal import oaconvolve
 from scipy.signal.windows import hann
 
 from models.audio.loudness import BLOCK, PEAK_REACH, SILENCE_LUFS, Loudness, LoudnessMeter, measure, true_peaks
+from models.core.dtypes import DoubleArray
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Samples, Source
-from models.core.validation import check_ranges
 from models.mixing.dynamics import exponential_release
+from models.mixing.settings import MASTER_DEFAULTS, MasterSettings
 
-__all__ = ["Loudness", "MasterPlan", "MasterSettings", "master", "measure", "plan_master"]
+__all__ = ["Loudness", "MasterPlan", "master", "measure", "plan_master"]
 
-MARGIN_DB = 0.1
-"""Kept below the ceiling: meters differ in how they interpolate, and a moving gain bends the wave a little."""
-PASSES = 4
-
-
-@dataclass(frozen=True)
-class MasterSettings:
-    """`target_lufs` (LUFS) is reached unless that would take more than `max_limiting_db` (dB) of limiting.
-
-    The true peak stays below `ceiling_dbtp` (dBTP); the limiter looks `lookahead_s` ahead and lets go by 1/e in
-    `release_s` (seconds).
-    """
-
-    target_lufs: float = -14.0
-    ceiling_dbtp: float = -1.0
-    max_limiting_db: float = 6.0
-    lookahead_s: float = 0.004
-    release_s: float = 0.08
-
-    def __post_init__(self) -> None:
-        check_ranges(
-            self,
-            target_lufs=(-70, 0),
-            ceiling_dbtp=(-40, 0),
-            max_limiting_db=(0, 60),
-            lookahead_s=(0, 0.1),
-            release_s=(0.001, 10),
-        )
+CEILING_MARGIN_DB = 0.1
+"""Headroom below the ceiling: true-peak meters differ in interpolation, and a moving gain changes inter-sample
+peaks."""
+MAX_PASSES = 4
 
 
 @dataclass(frozen=True)
 class MasterPlan:
-    """`gain_db` before the limiter, the most it then takes away (`limiting_db`), the loudness that comes out (LUFS).
+    """`gain_db` before the limiter, its largest reduction (`limiting_db`), the resulting loudness (LUFS).
 
-    `reached` is False when the target was out of reach because it needed more limiting than is allowed.
+    `reached` is False when the target would have needed more limiting than is allowed.
     """
 
     gain_db: float
@@ -64,26 +40,28 @@ class MasterPlan:
     reached: bool
 
 
-def plan_master(source: Source, settings: MasterSettings = MasterSettings(), watch: Watch = UNWATCHED) -> MasterPlan:
-    """The gain that brings a source to the target: measured, then corrected for what the limiter takes away."""
-    before = measure(source, watch.span(0, 1 / PASSES))
-    if before.loudness_lufs <= SILENCE_LUFS:
-        return MasterPlan(0.0, 0.0, before.loudness_lufs, False)
-    headroom_db = settings.ceiling_dbtp - MARGIN_DB - before.true_peak_dbtp
-    most_db = headroom_db + settings.max_limiting_db
-    gain_db = min(settings.target_lufs - before.loudness_lufs, most_db)
-    loudness = before.loudness_lufs + gain_db
-    for turn in range(1, PASSES):
+def plan_master(source: Source, settings: MasterSettings = MASTER_DEFAULTS, watch: Watch = UNWATCHED) -> MasterPlan:
+    """The gain that brings a source to the target: measured, then corrected iteratively for the limiter's reduction."""
+    measured = measure(source, watch.span(0, 1 / MAX_PASSES))
+    if measured.loudness_lufs <= SILENCE_LUFS:
+        return MasterPlan(0.0, 0.0, measured.loudness_lufs, False)
+    headroom_db = settings.ceiling_dbtp - CEILING_MARGIN_DB - measured.true_peak_dbtp
+    max_gain_db = headroom_db + settings.max_limiting_db
+    gain_db = min(settings.target_lufs - measured.loudness_lufs, max_gain_db)
+    loudness = measured.loudness_lufs + gain_db
+    for pass_index in range(1, MAX_PASSES):
         if gain_db <= headroom_db:
             break
         meter = LoudnessMeter(source.sample_rate, source.channels)
-        for block in _limited(source, gain_db, settings, watch.span(turn / PASSES, (turn + 1) / PASSES)):
+        for block in _limited(
+            source, gain_db, settings, watch.span(pass_index / MAX_PASSES, (pass_index + 1) / MAX_PASSES)
+        ):
             meter.add(block)
         loudness = meter.reading().loudness_lufs
         missing_db = settings.target_lufs - loudness
-        if abs(missing_db) < 0.05 or gain_db == most_db or turn == PASSES - 1:
+        if abs(missing_db) < 0.05 or gain_db == max_gain_db or pass_index == MAX_PASSES - 1:
             break
-        gain_db = min(gain_db + missing_db, most_db)
+        gain_db = min(gain_db + missing_db, max_gain_db)
     watch.at(1.0)
     reached = abs(loudness - settings.target_lufs) <= 0.5
     return MasterPlan(gain_db, max(0.0, gain_db - headroom_db), loudness, reached)
@@ -91,14 +69,14 @@ def plan_master(source: Source, settings: MasterSettings = MasterSettings(), wat
 
 def master(
     source: Source,
-    settings: MasterSettings = MasterSettings(),
+    settings: MasterSettings = MASTER_DEFAULTS,
     watch: Watch = UNWATCHED,
     plan: MasterPlan | None = None,
 ) -> Iterator[Samples]:
     """The source at the target loudness under the true-peak ceiling, in blocks; as long as the source, not delayed.
 
-    `plan` is what `plan_master` said of the same source and settings; without it the source is measured first. Limiting
-    stops at `max_limiting_db`: the result is then quieter than the target, and the plan's `reached` is False.
+    `plan` is the `plan_master` of the same source and settings; without it the source is measured first. Limiting stops
+    at `max_limiting_db`: the result is then quieter than the target, and the plan's `reached` is False.
     """
     if plan is None:
         plan = plan_master(source, settings, watch.span(0.0, 0.75))
@@ -112,35 +90,35 @@ def _limited(source: Source, gain_db: float, settings: MasterSettings, watch: Wa
     ahead = max(1, round(settings.lookahead_s * source.sample_rate))
     smoothing = hann(2 * ahead + 3)[1:-1]
     smoothing /= smoothing.sum()
-    reductions = _Reductions(source, float(gain), settings, ahead)
-    held = reductions.until(ahead)
+    reductions = _PeakReductions(source, float(gain), settings, ahead)
+    pending = reductions.until(ahead)
     for start in range(0, source.frames, BLOCK):
         watch.at(start / source.frames)
         stop = min(start + BLOCK, source.frames)
-        held = np.concatenate([held, reductions.until(stop + ahead)])
+        pending = np.concatenate([pending, reductions.until(stop + ahead)])
         block = source.read(start, stop) * gain
-        if held.any():
-            curve = oaconvolve(held, smoothing, "valid")
+        if pending.any():
+            curve = oaconvolve(pending, smoothing, "valid")
             block *= (10 ** (-np.maximum(curve, 0) / 20)).astype(np.float32)
-        held = held[stop - start :]
+        pending = pending[stop - start :]
         yield block
     watch.at(1.0)
 
 
-class _Reductions:
-    """The reduction in dB that each frame needs: peaks within the look-ahead, let go exponentially.
+class _PeakReductions:
+    """The reduction in dB that each frame needs: peaks within the look-ahead, released exponentially.
 
     Read forwards, from one look-ahead before the first frame.
     """
 
     def __init__(self, source: Source, gain: float, settings: MasterSettings, ahead: int) -> None:
         self._source, self._ahead = source, ahead
-        self._ceiling = 10 ** ((settings.ceiling_dbtp - MARGIN_DB) / 20) / gain
+        self._ceiling = 10 ** ((settings.ceiling_dbtp - CEILING_MARGIN_DB) / 20) / gain
         self._fall = 1 / (settings.release_s * source.sample_rate)
         self._at, self._last = -ahead, 0.0
 
-    def until(self, stop: int) -> NDArray[np.float64]:
-        """The reductions of the frames from where the last call ended up to `stop`."""
+    def until(self, stop: int) -> DoubleArray:
+        """The reductions of the frames from the end of the last call up to `stop`."""
         reach = self._ahead + PEAK_REACH
         samples = self._source.read(self._at - reach, stop + reach)
         count, self._at = stop - self._at, stop

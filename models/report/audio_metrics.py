@@ -1,25 +1,25 @@
-"""Measurements on audio, each one pass over its sources in blocks, so that memory does not grow with length."""
+"""Metrics of audio, each one pass over its sources in blocks, so that memory does not grow with length."""
 
 from collections.abc import Iterator
 from itertools import zip_longest
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from models.audio.framing import Mono, mono_blocks, overlapping
+from models.core.dtypes import DoubleArray, FloatArray
 from models.core.progress import Watch
 from models.core.types import Source
 from models.report.types import Curve
 
-Floats = NDArray[np.float64]
+DoubleArray = DoubleArray
 
 CORRELATION_RATE = 8000
-"""Correlations and onsets are measured at this rate, in hertz."""
+"""Sample rate of correlations and onset envelopes, in hertz."""
 LAG_S = 10.0
-"""The cross-correlation is taken over lags of up to this many seconds either way."""
+"""The largest lag of the cross-correlation, either way, in seconds."""
 FLOOR_DB = -100.0
-"""What silence is called."""
+"""Level of silence."""
 _ONSET_HOP, _ONSET_WINDOW = 40, 256
 
 
@@ -33,7 +33,7 @@ def decibels(power: float) -> float:
 
 
 def null_test_db(song: Source, stems: list[Source], watch: Watch) -> float:
-    """What is left when all stems are taken from the song, in dB relative to the song; lower is better."""
+    """The residual of the song minus the sum of its stems, in dB relative to the song; lower is better."""
     left = whole = 0.0
     step = 10 * song.sample_rate
     for start in range(0, song.frames, step):
@@ -47,15 +47,15 @@ def null_test_db(song: Source, stems: list[Source], watch: Watch) -> float:
 
 
 def vocal_residue_db(lead: Source, backing: Source, watch: Watch) -> float:
-    """How much of the lead vocals is still in the backing, in dB relative to the vocals themselves.
+    """The lead vocals' leakage into the backing, in dB relative to the vocals themselves.
 
     In each 8 s the backing's part that is a linear filtering of the vocals, |S_bv|² / S_vv summed over frequency (the
-    coherent output power of Bendat and Piersol), less what as many frames of independent music would give by chance.
+    coherent output power of Bendat and Piersol), less its expected value for independent music.
     """
     rate, size, hop = 16_000, 1024, 512
     taper = np.hanning(size)
-    found = sung = 0.0
-    for at, (voice, band) in enumerate(_in_step([lead, backing], rate, 8 * rate)):
+    leaked = total = 0.0
+    for at, (voice, band) in enumerate(_synchronous_blocks([lead, backing], rate, 8 * rate)):
         watch.at(at * 8 * lead.sample_rate / max(lead.frames, 1))
         v, b = (np.fft.rfft(_frames(x, size, hop) * taper, axis=1) for x in (voice, band))
         level = np.sum(np.abs(v) ** 2, axis=1)
@@ -67,23 +67,23 @@ def vocal_residue_db(lead: Source, backing: Source, watch: Watch) -> float:
         bb = np.mean(np.abs(b) ** 2, axis=0)
         shared = np.abs(np.mean(b * np.conj(v), axis=0)) ** 2 / vv
         weight = int(active.sum())
-        found += weight * float(np.sum(shared - (bb - shared) / (weight - 1)))
-        sung += weight * float(np.sum(vv))
-    return max(decibels(max(found, 0.0) / sung), -60.0) if sung else -60.0
+        leaked += weight * float(np.sum(shared - (bb - shared) / (weight - 1)))
+        total += weight * float(np.sum(vv))
+    return max(decibels(max(leaked, 0.0) / total), -60.0) if total else -60.0
 
 
-def cross_correlation(song: Source, remix: Source, watch: Watch) -> tuple[Floats, Floats]:
+def cross_correlation(song: Source, remix: Source, watch: Watch) -> tuple[DoubleArray, DoubleArray]:
     """The normalised cross-correlation over lag, by FFT: lags in seconds and values in ±1, equally long.
 
     A positive lag means that the remix is late. Both are made mono at `CORRELATION_RATE`; r[l] = Σ x[n] y[n + l] over
     the whole of both, for |l| up to `LAG_S`.
     """
-    most, block = int(LAG_S * CORRELATION_RATE), int(2 * LAG_S * CORRELATION_RATE)
-    size = block + 2 * most
+    max_lag, block = int(LAG_S * CORRELATION_RATE), int(2 * LAG_S * CORRELATION_RATE)
+    size = block + 2 * max_lag
     product = np.zeros(size // 2 + 1, np.complex128)
     energies = np.zeros(2)
     x_blocks = overlapping(mono_blocks(song, CORRELATION_RATE), block, block)
-    y_blocks = overlapping(mono_blocks(remix, CORRELATION_RATE), size, block, lead=most)
+    y_blocks = overlapping(mono_blocks(remix, CORRELATION_RATE), size, block, lead=max_lag)
     length = max(song.frames / song.sample_rate, remix.frames / remix.sample_rate, 1e-9)
     for at, (x, y) in enumerate(zip_longest(x_blocks, y_blocks)):
         watch.at(at * 2 * LAG_S / length)
@@ -92,13 +92,13 @@ def cross_correlation(song: Source, remix: Source, watch: Watch) -> tuple[Floats
         if x is not None:
             energies[0] += float(np.sum(np.square(x), dtype=np.float64))
         if y is not None:
-            energies[1] += float(np.sum(np.square(y[most : most + block]), dtype=np.float64))
-    values = np.fft.irfft(product, size)[: 2 * most + 1] / max(float(np.sqrt(energies.prod())), 1e-12)
-    return np.arange(-most, most + 1) / CORRELATION_RATE, values
+            energies[1] += float(np.sum(np.square(y[max_lag : max_lag + block]), dtype=np.float64))
+    values = np.fft.irfft(product, size)[: 2 * max_lag + 1] / max(float(np.sqrt(energies.prod())), 1e-12)
+    return np.arange(-max_lag, max_lag + 1) / CORRELATION_RATE, values
 
 
-def lag_power(lags_s: Floats, values: Floats, points: int = 401) -> Curve:
-    """The power of a cross-correlation against lag, in dB: the greatest in each of `points` equal spans of lag."""
+def lag_power(lags_s: DoubleArray, values: DoubleArray, points: int = 401) -> Curve:
+    """The power of a cross-correlation against lag, in dB: the maximum of each of `points` equal spans of lag."""
     edges = np.linspace(0, len(values), points + 1).astype(int)[:-1]
     power = np.maximum.reduceat(np.square(values), edges)
     middle = np.linspace(lags_s[0], lags_s[-1], points)
@@ -127,37 +127,37 @@ def spectrum(source: Source, name: str, watch: Watch) -> Curve:
     return Curve(name, _rounded(centres, 1), _rounded(np.asarray(levels), 2))
 
 
-def onset_lags(song: Source, remix: Source, watch: Watch) -> tuple[Floats, Floats]:
-    """How late the remix's onsets are along the song: times and lags in seconds, one each 6 s where it can be told.
+def onset_lags(song: Source, remix: Source, watch: Watch) -> tuple[DoubleArray, DoubleArray]:
+    """Lag of the remix's onsets along the song: times and lags in seconds, one each 6 s where it is reliable.
 
-    The onset envelopes are correlated (Pearson) over 12 s at lags within 80 ms, and the peak refined by a parabola; a
-    peak that chance alone could make (four standard errors, or 0.08) says nothing, and nor do fewer such peaks than in
-    half of the windows.
+    The onset envelopes are correlated (Pearson) over 12 s at lags within 80 ms, and the peak refined by a parabola;
+    peaks that are not significant (four standard errors, or 0.08) are dropped, and all where over half of the windows
+    have none.
     """
     rate = CORRELATION_RATE / _ONSET_HOP
-    window, most = int(12 * rate), int(0.08 * rate)
+    window, max_lag = int(12 * rate), int(0.08 * rate)
     x, y = onset_envelope(song, watch.span(0, 0.5)), onset_envelope(remix, watch.span(0.5, 1))
     length = min(len(x), len(y))
-    window = min(window, length - 2 * most)
+    window = min(window, length - 2 * max_lag)
     times, lags = [], []
-    starts = range(most, length - window - most + 1, int(6 * rate)) if window > rate / 2 else range(0)
+    starts = range(max_lag, length - window - max_lag + 1, int(6 * rate)) if window > rate / 2 else range(0)
     for start in starts:
         a = _centred(x[start : start + window])
-        near = _centred(np.lib.stride_tricks.sliding_window_view(y[start - most : start + window + most], window))
+        near = _centred(np.lib.stride_tricks.sliding_window_view(y[start - max_lag : start + window + max_lag], window))
         scale = np.linalg.norm(a) * np.linalg.norm(near, axis=1)
         values = near @ a / np.maximum(scale, 1e-9)
         best = int(np.argmax(values))
-        if 0 < best < 2 * most and values[best] > max(0.08, 4 / np.sqrt(window)):
+        if 0 < best < 2 * max_lag and values[best] > max(0.08, 4 / np.sqrt(window)):
             left, top, right = values[best - 1 : best + 2]
             bend = left - 2 * top + right
-            lags.append((best - most + (0.5 * (left - right) / bend if bend < 0 else 0.0)) / rate)
+            lags.append((best - max_lag + (0.5 * (left - right) / bend if bend < 0 else 0.0)) / rate)
             times.append((start + window / 2) / rate)
-    told = len(lags) if 2 * len(lags) >= len(starts) else 0
-    return np.asarray(times[:told]), np.asarray(lags[:told])
+    reliable = len(lags) if 2 * len(lags) >= len(starts) else 0
+    return np.asarray(times[:reliable]), np.asarray(lags[:reliable])
 
 
-def onset_envelope(source: Source, watch: Watch) -> NDArray[np.float32]:
-    """How much the spectrum rises, 200 values a second: spectral flux of log magnitudes, its local mean taken away."""
+def onset_envelope(source: Source, watch: Watch) -> FloatArray:
+    """Onset envelope, 200 values a second: spectral flux of log magnitudes less its local mean, half-wave rectified."""
     taper = np.hanning(_ONSET_WINDOW).astype(np.float32)
     block = 20 * CORRELATION_RATE
     windows = overlapping(
@@ -176,16 +176,16 @@ def onset_envelope(source: Source, watch: Watch) -> NDArray[np.float32]:
     return np.asarray(np.maximum(flux - smooth, 0), np.float32)
 
 
-def clicks_s(source: Source, watch: Watch) -> Floats:
-    """When the audio clicks as hard splices do, in seconds; clicks within 10 ms of each other are one.
+def clicks_s(source: Source, watch: Watch) -> DoubleArray:
+    """Times of clicks as from hard splices, in seconds; clicks within 10 ms of each other are one.
 
     A click is a second difference that is audible (over -46 dBFS) and 20 times the root mean square of its neighbours
-    within 2.5 ms. Speech, singing and drums as recorded have none; only single voices should be asked about, since a
-    synthetic drum that starts out of silence is a click too.
+    within 2.5 ms. Natural speech, singing and drums have none; meant for single voices, since a synthetic drum that
+    starts out of silence is a click too.
     """
     rate = source.sample_rate
     wide, near, block = int(0.005 * rate) // 2 * 2 + 1, 9, 20 * rate
-    found: list[float] = []
+    times_s: list[float] = []
     windows = overlapping(mono_blocks(source, rate), block + 2 * wide, block, lead=wide)
     for at, samples in enumerate(windows):
         watch.at(at * block / source.frames)
@@ -193,14 +193,14 @@ def clicks_s(source: Source, watch: Watch) -> Floats:
         around = uniform_filter1d(bend, wide) * wide - uniform_filter1d(bend, near) * near
         hard = (bend > 0.005**2) & (bend > 400 * np.maximum(around, 0) / (wide - near))
         hard[: wide - 1] = hard[wide - 1 + block :] = False
-        found.extend((np.flatnonzero(hard) + 1 - wide + at * block) / rate)
-    times = np.asarray(found)
+        times_s.extend((np.flatnonzero(hard) + 1 - wide + at * block) / rate)
+    times = np.asarray(times_s)
     inside = (times > 0.005) & (times < source.frames / rate - 0.005)
     return times[inside & (np.diff(times, prepend=-1.0) > 0.01)]
 
 
-def _in_step(sources: list[Source], rate: int, size: int) -> Iterator[list[Mono]]:
-    """The sources together, mono at `rate`, in equal blocks of `size` frames; the shorter ones end in silence."""
+def _synchronous_blocks(sources: list[Source], rate: int, size: int) -> Iterator[list[Mono]]:
+    """The sources, mono at `rate`, in equal blocks of `size` frames; shorter ones are padded with silence."""
     streams = [overlapping(mono_blocks(source, rate), size, size) for source in sources]
     for blocks in zip_longest(*streams, fillvalue=np.zeros(size, np.float32)):
         yield list(blocks)
@@ -211,9 +211,9 @@ def _frames(samples: Mono, size: int, hop: int) -> Mono:
     return np.lib.stride_tricks.sliding_window_view(samples, size)[::hop]
 
 
-def _centred(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+def _centred(rows: FloatArray) -> FloatArray:
     return np.asarray(rows - rows.mean(axis=-1, keepdims=True))
 
 
-def _rounded(values: Floats, digits: int) -> tuple[float, ...]:
+def _rounded(values: DoubleArray, digits: int) -> tuple[float, ...]:
     return tuple(round(float(value), digits) for value in values)

@@ -1,4 +1,4 @@
-"""The tasks of a run laid out as a graph in layers: where each box stands and which way the lines go."""
+"""Layered layout of the run's task graph: positions of the boxes and paths of the lines."""
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -6,7 +6,7 @@ from itertools import pairwise
 from models.report.types import StageRun
 
 Place = tuple[str, int]
-"""A task's name and a layer: the task itself in its own layer, a line that starts from it in a later one."""
+"""A task's name and a layer: the task itself in its own layer, a line from it in a later one."""
 
 _GAP, _LANE, _SWEEPS = 14.0, 10.0, 6
 
@@ -32,12 +32,8 @@ class Drawing:
     box_height: float
 
 
-def merged(stages: tuple[StageRun, ...]) -> tuple[StageRun, ...]:
-    """One box a name: what a task did more than once in a run is summed, and reused where all of it was.
-
-    >>> merged((StageRun("a", 1, True, ()), StageRun("b", 2, True, ("a",)), StageRun("a", 3, False, ("b",))))
-    (StageRun(name='a', seconds=4, reused=False, after=()), StageRun(name='b', seconds=2, reused=True, after=('a',)))
-    """
+def merge_runs(stages: tuple[StageRun, ...]) -> tuple[StageRun, ...]:
+    """One box a name: the seconds of repeated tasks are summed; reused where all of them were."""
     one: dict[str, StageRun] = {}
     for run in stages:
         known = one.get(run.name, StageRun(run.name, 0, True, run.after))
@@ -45,12 +41,8 @@ def merged(stages: tuple[StageRun, ...]) -> tuple[StageRun, ...]:
     return tuple(one.values())
 
 
-def depths(stages: tuple[StageRun, ...]) -> dict[str, int]:
-    """The layer of each task: the length of the longest way to it. Names in `after` that are no task's are passed over.
-
-    >>> depths((StageRun("c", 1, True, ("a", "b")), StageRun("b", 1, False, ("a",)), StageRun("a", 1, False, ("x",))))
-    {'c': 2, 'b': 1, 'a': 0}
-    """
+def layers(stages: tuple[StageRun, ...]) -> dict[str, int]:
+    """The layer of each task: the length of the longest path to it. Names in `after` that are no task's are ignored."""
     depth = {run.name: 0 for run in stages}
     for _ in stages:
         for run in stages:
@@ -60,14 +52,14 @@ def depths(stages: tuple[StageRun, ...]) -> dict[str, int]:
 
 
 def draw(stages: tuple[StageRun, ...], across: bool) -> Drawing:
-    """The graph with its layers from left to right (`across`) or from top to bottom, lines going round the boxes."""
-    depth = depths(stages)
-    hops = _hops(stages, depth)
-    rows = _in_order(depth, hops)
+    """The graph with its layers from left to right (`across`) or from top to bottom, edges routed around the boxes."""
+    depth = layers(stages)
+    hops = _edges_by_layer(stages, depth)
+    rows = _ordered_layers(depth, hops)
     width, height, between = 124.0, 54.0, 32.0
     if not across:
-        crowd = max((sum(depth[name] == level for name, level in row) for row in rows), default=1)
-        width, between = min(150.0, 344.0 / crowd - _GAP), 28.0
+        most_boxes = max((sum(depth[name] == level for name, level in row) for row in rows), default=1)
+        width, between = min(150.0, 344.0 / most_boxes - _GAP), 28.0
     thick, long = (height, width) if across else (width, height)
     spread = [sum(_size(place, depth, thick) for place in row) + _GAP * (len(row) - 1) for row in rows]
     breadth = max([*spread, thick if across else 344.0])
@@ -93,8 +85,8 @@ def draw(stages: tuple[StageRun, ...], across: bool) -> Drawing:
     return Drawing(tuple(boxes), tuple(lines), *size, width, height)
 
 
-def _hops(stages: tuple[StageRun, ...], depth: dict[str, int]) -> list[tuple[Place, Place]]:
-    """The lines cut at the layers; lines from one task share their way as long as they can."""
+def _edges_by_layer(stages: tuple[StageRun, ...], depth: dict[str, int]) -> list[tuple[Place, Place]]:
+    """The edges split at the layers; edges from one task share their path as long as they can."""
     hops: dict[tuple[Place, Place], None] = {}
     for run in stages:
         for name in run.after:
@@ -105,8 +97,8 @@ def _hops(stages: tuple[StageRun, ...], depth: dict[str, int]) -> list[tuple[Pla
     return list(hops)
 
 
-def _in_order(depth: dict[str, int], hops: list[tuple[Place, Place]]) -> list[list[Place]]:
-    """The places of each layer, ordered by the mean place of their neighbours so that few lines cross (Sugiyama)."""
+def _ordered_layers(depth: dict[str, int], hops: list[tuple[Place, Place]]) -> list[list[Place]]:
+    """The places of each layer, ordered by the mean position of their neighbours to reduce crossings (Sugiyama)."""
     places = dict.fromkeys([*depth.items(), *(place for hop in hops for place in hop)])
     rows = [[place for place in places if place[1] == level] for level in range(max(depth.values(), default=-1) + 1)]
     before: dict[Place, list[Place]] = {place: [] for place in places}
@@ -129,7 +121,7 @@ def _size(place: Place, depth: dict[str, int], thick: float) -> float:
 
 
 def _path(a: float, a_beside: float, b: float, b_beside: float, across: bool) -> str:
-    """A line from `a` to `b` along the layers, bent near its end where it moves sideways."""
+    """A curve from `a` to `b` along the layers."""
     if a_beside == b_beside:
         return f"M{a} {a_beside}H{b}" if across else f"M{a_beside} {a}V{b}"
     bend = (a + b) / 2

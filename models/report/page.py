@@ -1,4 +1,4 @@
-"""One HTML page that shows a remix: everything drawn is inlined, only the audio lies beside it as files."""
+"""One HTML page that shows a remix: all plots are inlined, only the audio lies beside it as files."""
 
 from base64 import b64decode, b64encode
 from pathlib import Path
@@ -14,7 +14,7 @@ from models.core.types import Grid, Score, Track
 from models.report import dag, score_metrics
 from models.report.metrics import clock
 from models.report.plots import draw
-from models.report.types import WORDS, Drawings, Numbers, Outline, ReportInput, Spectrogram
+from models.report.types import RATINGS, Measurements, PlotData, ReportInput, Spectrogram, Waveform
 
 _HERE = Path(__file__).parent
 _SCRIPTS = ("players.js", "drawing.js", "page.js")
@@ -22,17 +22,17 @@ _SCRIPTS = ("players.js", "drawing.js", "page.js")
 _LABELS = {
     "mix": "Remix",
     "original": "Song",
-    "revoiced": "New voice",
-    "backing": "New band",
+    "revoiced": "Converted vocals",
+    "backing": "Backing",
     "vocals": "Vocals",
     "drums": "Drums",
     "bass": "Bass",
     "other": "Other",
     "lead_vocals": "Lead vocals",
     "backing_vocals": "Backing vocals",
-    "room": "Room and echo",
+    "room": "Reverb",
 }
-"""What the parts are called on the page, in its order."""
+"""Labels of the parts on the page, in its order."""
 _GROUPS = {"mix": "Whole", "original": "Whole", "revoiced": "New", "backing": "New"}
 _HUES = {
     "mix": "mix", "original": "song", "lead_vocals": "voice", "vocals": "voice", "backing_vocals": "choir",
@@ -40,28 +40,28 @@ _HUES = {
     "piano": "keys", "guitar": "guitar", "strings": "choir", "melody": "voice",
 }  # fmt: skip
 _SPARE_HUES = ("keys", "guitar", "choir", "voice", "bass", "drums")
-_MOST_F0 = 24_000
+_MAX_F0_FRAMES = 24_000
 
 
-def page(data: ReportInput, numbers: Numbers, drawings: Drawings | None = None) -> str:
+def page(data: ReportInput, numbers: Measurements, drawings: PlotData | None = None) -> str:
     """The report as one HTML page, to be opened straight from disk, beside the files that `data.audio` names.
 
-    With `drawings` kept from an earlier `draw` no audio is read.
+    With `drawings` from an earlier `draw` no audio is read.
     """
-    stages = dag.merged(data.stages)
+    stages = dag.merge_runs(data.stages)
     rooms = Environment(loader=FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     song = _song(data, numbers, drawings or draw(data))
-    groups = list(dict.fromkeys(figure.group for figure in numbers.figures))
+    groups = list(dict.fromkeys(metric.group for metric in numbers.metrics))
     return rooms.get_template("page.html.j2").render(
         data=data,
         song=song,
         key=score_metrics.key_name(data.grid.key),
         length=clock(song["songSeconds"]),
-        groups=[(group, [f for f in numbers.figures if f.group == group]) for group in groups],
-        counts=[(word, sum(f.word == word for f in numbers.figures)) for word in WORDS],
-        word_class=dict(zip(WORDS, ("good", "fair", "look"), strict=True)),
-        shown=_shown,
-        spent=_spent,
+        groups=[(group, [f for f in numbers.metrics if f.group == group]) for group in groups],
+        counts=[(word, sum(f.word == word for f in numbers.metrics)) for word in RATINGS],
+        word_class=dict(zip(RATINGS, ("good", "fair", "look"), strict=True)),
+        shown=_format_value,
+        spent=_format_duration,
         stages=stages,
         across=dag.draw(stages, across=True),
         down=dag.draw(stages, across=False),
@@ -72,9 +72,9 @@ def page(data: ReportInput, numbers: Numbers, drawings: Drawings | None = None) 
     )
 
 
-def _song(data: ReportInput, numbers: Numbers, drawings: Drawings) -> dict[str, Any]:
-    """Everything that the page's script draws, ready for JSON; times are in milliseconds unless named otherwise."""
-    outlines = (o for o in drawings.outlines if o.name in data.audio or _sounds(o))
+def _song(data: ReportInput, numbers: Measurements, drawings: PlotData) -> dict[str, Any]:
+    """The data of the page's script, ready for JSON; times are in milliseconds unless named otherwise."""
+    outlines = (o for o in drawings.waveforms if o.name in data.audio or _is_audible(o))
     tracks = [_track(outline, data) for outline in sorted(outlines, key=_order)]
     ends = [*(track["seconds"] for track in tracks), data.score.end_s, data.extended.end_s]
     hues: dict[str, str] = {}
@@ -91,8 +91,8 @@ def _song(data: ReportInput, numbers: Numbers, drawings: Drawings) -> dict[str, 
         "f0": [
             {"label": label, "hue": hue, **_pitch(track)}
             for label, hue, track in (
-                ("Old voice", "song", data.f0_original),
-                ("New voice", "new", data.f0_revoiced),
+                ("Original vocals", "song", data.f0_original),
+                ("Converted vocals", "new", data.f0_revoiced),
             )
             if track is not None
         ],
@@ -104,19 +104,19 @@ def _song(data: ReportInput, numbers: Numbers, drawings: Drawings) -> dict[str, 
     }
 
 
-def _sounds(outline: Outline) -> bool:
-    return any(b64decode(outline.highest))
+def _is_audible(outline: Waveform) -> bool:
+    return any(b64decode(outline.peak))
 
 
-def _order(outline: Outline) -> float:
-    """Where a part stands on the page; other stems come before the parts of the vocals."""
+def _order(outline: Waveform) -> float:
+    """Sort key of a part on the page; other stems come before the parts of the vocals."""
     known = list(_LABELS)
     return known.index(outline.name) if outline.name in known else known.index("lead_vocals") - 0.5
 
 
-def _track(outline: Outline, data: ReportInput) -> dict[str, Any]:
+def _track(outline: Waveform, data: ReportInput) -> dict[str, Any]:
     key = outline.name
-    stem = "Vocals taken apart" if key in data.parts_of_vocals else "Stems of the song"
+    stem = "Parts of the vocals" if key in data.vocal_parts else "Stems of the song"
     return {
         "key": key,
         "label": _LABELS.get(key, key.replace("_", " ").capitalize()),
@@ -125,8 +125,8 @@ def _track(outline: Outline, data: ReportInput) -> dict[str, Any]:
         "src": quote(data.audio[key], safe="/") if key in data.audio else None,
         "seconds": outline.seconds,
         "peakSeconds": outline.drawn_s,
-        "peaks": outline.highest,
-        "rms": outline.typical,
+        "peaks": outline.peak,
+        "rms": outline.rms,
     }
 
 
@@ -159,7 +159,7 @@ def _chords(grid: Grid) -> list[list[Any]]:
     times = _ms(grid.beats_s)
     ends = [*times[1:], 2 * times[-1] - times[-2]] if len(times) > 1 else times
     for start, end, label in zip(times, ends, grid.chords, strict=False):
-        name = score_metrics.written(label, grid.key)
+        name = score_metrics.chord_symbol(label, grid.key)
         if runs and runs[-1][2] == name:
             runs[-1][1] = end
         else:
@@ -169,7 +169,7 @@ def _chords(grid: Grid) -> list[list[Any]]:
 
 def _pitch(track: F0) -> dict[str, Any]:
     """A pitch track as unsigned 16-bit hundredths of a MIDI note number, 0 where unvoiced, in base 64."""
-    step = max(int(np.ceil(len(track.hz) / _MOST_F0)), 1)
+    step = max(int(np.ceil(len(track.hz) / _MAX_F0_FRAMES)), 1)
     hz = track.hz[::step].astype(np.float64)
     cents = np.where(hz > 0, np.round(100 * (69 + 12 * np.log2(np.maximum(hz, 1.0) / 440))), 0)
     packed = np.clip(cents, 0, 12_800).astype("<u2").tobytes()
@@ -180,20 +180,12 @@ def _ms(times_s: tuple[float, ...]) -> list[int]:
     return [round(1000 * time) for time in times_s]
 
 
-def _spent(seconds: float) -> str:
-    """How long something took.
-
-    >>> _spent(84.2), _spent(1450.0)
-    ('84 s', '24 min')
-    """
+def _format_duration(seconds: float) -> str:
+    """Seconds or minutes."""
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
-def _shown(value: float) -> str:
-    """A number with as many digits as mean something, and a real minus sign.
-
-    >>> [_shown(x) for x in (-14.02, 0.9731, 152.4, -0.001, 0.0)]
-    ['−14.0', '0.97', '152', '0.00', '0']
-    """
+def _format_value(value: float) -> str:
+    """A number with a fitting count of digits and a real minus sign."""
     digits = 0 if value == 0 or abs(value) >= 100 else 2 if abs(value) < 1 else 1
     return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")

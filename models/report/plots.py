@@ -1,4 +1,4 @@
-"""What the page draws from: waveform peaks and spectrograms, read in blocks; and three pictures for a summary."""
+"""Waveform peaks and mel spectrograms for the page, read in blocks; and three plots for a run's summary."""
 
 import io
 from base64 import b64encode
@@ -7,22 +7,21 @@ from typing import TYPE_CHECKING
 
 import librosa
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from models.audio.framing import mono_blocks, overlapping
+from models.core.dtypes import ByteArray, DoubleArray, FloatArray
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Score, Source
-from models.report.types import Drawings, Outline, ReportInput, Spectrogram
+from models.report.types import PlotData, ReportInput, Spectrogram, Waveform
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Bytes = NDArray[np.uint8]
 
-MOST_PEAKS = 12_000
-MOST_COLUMNS = 1600
+MAX_PEAKS = 12_000
+MAX_COLUMNS = 1600
 BANDS = 160
 """Rows of a spectrogram, evenly spaced on the mel scale from `BOTTOM_HZ` to `TOP_HZ`."""
 BOTTOM_HZ, TOP_HZ = 40.0, 16_000.0
@@ -34,17 +33,17 @@ _INK = "#26231f"
 
 @dataclass(frozen=True)
 class Peaks:
-    """A waveform to draw: the greatest and the root-mean-square magnitude of each of equally long buckets.
+    """A waveform plot: peak and root-mean-square magnitude of equally long buckets.
 
-    `highest` and `typical` are 0-255 for magnitudes 0 to 1, shape (buckets,); `seconds` is the length of them all.
+    `peak` and `rms` are 0-255 for magnitudes 0 to 1, shape (buckets,); `seconds` is the length of them all.
     """
 
-    highest: Bytes
-    typical: Bytes
+    peak: ByteArray
+    rms: ByteArray
     seconds: float
 
 
-def peaks(source: Source, most: int = MOST_PEAKS) -> Peaks:
+def peaks(source: Source, most: int = MAX_PEAKS) -> Peaks:
     """The waveform in at most `most` buckets, of 20 ms or more."""
     bucket = max(int(np.ceil(source.frames / most)), source.sample_rate // 50, 1)
     step = bucket * max(10 * source.sample_rate // bucket, 1)
@@ -59,8 +58,8 @@ def peaks(source: Source, most: int = MOST_PEAKS) -> Peaks:
     return Peaks(_as_bytes(high), _as_bytes(mean), count * bucket / source.sample_rate)
 
 
-def spectrogram(source: Source, columns: int = MOST_COLUMNS, bands: int = BANDS) -> Bytes:
-    """The mel spectrogram, 0-255 for the `RANGE_DB` below its loudest point. Shape: (bands, columns), low notes last.
+def spectrogram(source: Source, columns: int = MAX_COLUMNS, bands: int = BANDS) -> ByteArray:
+    """The mel spectrogram, 0-255 for the `RANGE_DB` below its maximum. Shape: (bands, columns), low bands last.
 
     It spans the whole source; a source shorter than `columns` windows has fewer columns.
     """
@@ -79,8 +78,8 @@ def spectrogram(source: Source, columns: int = MOST_COLUMNS, bands: int = BANDS)
     return np.asarray(np.clip(255 * (1 + (level - level.max()) / RANGE_DB), 0, 255)[::-1], np.uint8)
 
 
-def mel_weights(bands: int) -> NDArray[np.float32]:
-    """Triangles evenly spaced on the mel scale, each summing to 1. Shape: (bands, bins)."""
+def mel_weights(bands: int) -> FloatArray:
+    """Triangular mel filters, each summing to 1. Shape: (bands, bins)."""
     weights = librosa.filters.mel(
         sr=_RATE, n_fft=_SIZE, n_mels=bands, fmin=BOTTOM_HZ, fmax=TOP_HZ, htk=True, norm=1.0, dtype=np.float32
     )
@@ -88,39 +87,35 @@ def mel_weights(bands: int) -> NDArray[np.float32]:
 
 
 def mel(hertz: float) -> float:
-    """The mel scale (O'Shaughnessy's formula).
-
-    >>> round(mel(1000.0))
-    1000
-    """
+    """The mel scale (O'Shaughnessy's formula)."""
     return float(librosa.hz_to_mel(hertz, htk=True))
 
 
-def draw(data: ReportInput, watch: Watch = UNWATCHED) -> Drawings:
-    """What the page draws from the audio, which is read here and not again: kilobytes to a few megabytes of text."""
-    outlines = []
+def draw(data: ReportInput, watch: Watch = UNWATCHED) -> PlotData:
+    """The data of all plots of audio, kilobytes to a few megabytes of text."""
+    waveforms = []
     for index, (name, source) in enumerate(data.parts.items()):
         watch.at(0.6 * index / len(data.parts))
-        shape = peaks(source)
+        waveform = peaks(source)
         seconds = source.frames / source.sample_rate
-        outlines.append(Outline(name, seconds, shape.seconds, _text(shape.highest), _text(shape.typical)))
+        waveforms.append(Waveform(name, seconds, waveform.seconds, _text(waveform.peak), _text(waveform.rms)))
     spectrograms = []
     for index, (name, source) in enumerate((("original", data.original), ("mix", data.mix))):
         watch.at(0.6 + 0.2 * index)
         png = b64encode(grey_png(spectrogram(source))).decode()
         spectrograms.append(Spectrogram(name, source.frames / source.sample_rate, png))
     watch.at(1.0)
-    return Drawings(tuple(outlines), tuple(spectrograms))
+    return PlotData(tuple(waveforms), tuple(spectrograms))
 
 
-def grey_png(pixels: Bytes) -> bytes:
+def grey_png(pixels: ByteArray) -> bytes:
     """An 8-bit grey picture. Shape: (height, width)."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG", optimize=True)
     return file.getvalue()
 
 
-def summary_pictures(data: ReportInput) -> dict[str, bytes]:
+def summary_plots(data: ReportInput) -> dict[str, bytes]:
     """Three PNGs for a run's summary: "waveform", "spectrogram" and "piano_roll"."""
     return {"waveform": _waveforms(data), "spectrogram": _spectrograms(data), "piano_roll": _piano_rolls(data)}
 
@@ -128,9 +123,9 @@ def summary_pictures(data: ReportInput) -> dict[str, bytes]:
 def _waveforms(data: ReportInput) -> bytes:
     canvas, axes = _panels(["Song", "Remix"])
     for axis, source, colour in zip(axes, (data.original, data.mix), (_INK, _LOUD), strict=True):
-        shape = peaks(source, 1200)
-        times = np.linspace(0, shape.seconds, len(shape.highest))
-        for part, strength in ((shape.highest, 0.4), (shape.typical, 1.0)):
+        waveform = peaks(source, 1200)
+        times = np.linspace(0, waveform.seconds, len(waveform.peak))
+        for part, strength in ((waveform.peak, 0.4), (waveform.rms, 1.0)):
             axis.fill_between(times, -part / 255.0, part / 255.0, color=colour, alpha=strength, linewidth=0)
         axis.set(ylim=(-1, 1), yticks=[])
     return _png(canvas)
@@ -185,9 +180,9 @@ def _png(canvas: "Figure") -> bytes:
     return file.getvalue()
 
 
-def _text(values: Bytes) -> str:
+def _text(values: ByteArray) -> str:
     return b64encode(values.tobytes()).decode()
 
 
-def _as_bytes(magnitudes: NDArray[np.float64]) -> Bytes:
+def _as_bytes(magnitudes: DoubleArray) -> ByteArray:
     return np.asarray(np.clip(np.round(255 * magnitudes), 0, 255), np.uint8)

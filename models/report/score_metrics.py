@@ -1,14 +1,14 @@
-"""Measurements on notes: what was generated against its prompt, and against the song's key and chords."""
+"""Metrics of notes: generated bars against transcribed ones and against the song's key and chords."""
 
 import mir_eval
 import numpy as np
-from numpy.typing import NDArray
 
+from models.core.dtypes import BoolArray, DoubleArray
 from models.core.types import Grid, Note, Score
 from models.symbolic.beat_map import downbeat_indices, seconds_to_beats
 
 SLOTS_A_BEAT = 4
-"""A bar's rhythm is compared in sixteenths."""
+"""Rhythms are compared in sixteenths."""
 _SCALES = {"maj": (0, 2, 4, 5, 7, 9, 11), "min": (0, 2, 3, 5, 7, 8, 10)}
 _SHARPS = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")
 _FLATS = ("C", "D♭", "D", "E♭", "E", "F", "G♭", "G", "A♭", "A", "B♭", "B")
@@ -16,7 +16,7 @@ _FLAT_KEYS = frozenset(
     [f"{root}:maj" for root in ("F", "Bb", "A#", "Eb", "D#", "Ab", "G#", "Db", "C#")]
     + [f"{root}:min" for root in ("D", "G", "C", "F", "Bb", "A#", "Eb", "D#")]
 )
-"""The keys that are written in flats, under either name of their root."""
+"""The keys spelled with flats, under either name of their root."""
 _MODES = {"maj": "major", "min": "minor"}
 _NATURAL = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _QUALITIES = {
@@ -25,7 +25,7 @@ _QUALITIES = {
 }  # fmt: skip
 
 
-def pitched(score: Score) -> list[Note]:
+def pitched_notes(score: Score) -> list[Note]:
     """All notes but the drums'."""
     return [note for track in score.tracks if not track.is_drum for note in track.notes]
 
@@ -56,14 +56,8 @@ def chord_tones(label: str) -> frozenset[int]:
     return frozenset((int(root) + int(step)) % 12 for step in np.flatnonzero(bitmap)) if root >= 0 else frozenset()
 
 
-def written(label: str, key: str = "C:maj") -> str:
-    """A chord as musicians write it, with the sharps or flats of the key; "" for no chord.
-
-    >>> [written(x) for x in ("F#:min", "Bb:maj7", "C", "A:min/b3", "N")]
-    ['F♯m', 'A♯maj7', 'C', 'Am/C', '']
-    >>> written("A#:maj7", key="D:min")
-    'B♭maj7'
-    """
+def chord_symbol(label: str, key: str = "C:maj") -> str:
+    """A chord symbol spelled with the sharps or flats of the key; "" for no chord."""
     try:
         root, _, bass = mir_eval.chord.encode(label)
     except mir_eval.chord.InvalidChordException:
@@ -82,33 +76,29 @@ def note_names(key: str) -> tuple[str, ...]:
 
 
 def key_name(label: str) -> str:
-    """A key as one says it.
-
-    >>> key_name("D#:min"), key_name("A#:maj"), key_name("")
-    ('E♭ minor', 'B♭ major', '')
-    """
+    """The full name of a key."""
     root, _, mode = label.partition(":")
-    return f"{written(root, label)} {_MODES.get(mode, mode)}".strip()
+    return f"{chord_symbol(root, label)} {_MODES.get(mode, mode)}".strip()
 
 
 def in_key_ratio(notes: list[Note], key: str) -> float:
-    """The fraction of the notes that belong to the key's scale."""
+    """The share of the notes in the key's scale."""
     inside = scale(key)
     return sum(note.pitch % 12 in inside for note in notes) / len(notes)
 
 
 def pitch_class_overlap(one: list[Note], other: list[Note]) -> float:
-    """How much two pitch-class histograms (weighted by duration) share, 0 to 1: the sum of the smaller values."""
+    """Intersection of two pitch-class histograms (weighted by duration), 0 to 1."""
     return float(np.minimum(_pitch_classes(one), _pitch_classes(other)).sum())
 
 
-def _pitch_classes(notes: list[Note]) -> NDArray[np.float64]:
+def _pitch_classes(notes: list[Note]) -> DoubleArray:
     classes = np.bincount([n.pitch % 12 for n in notes], [max(n.duration_s, 1e-3) for n in notes], minlength=12)
     return np.asarray(classes / classes.sum())
 
 
-def bar_rhythms(score: Score, grid: Grid) -> NDArray[np.bool_]:
-    """Which sixteenths of each bar that has notes hold an onset. Shape: (bars with notes, metre * 4)."""
+def bar_rhythms(score: Score, grid: Grid) -> BoolArray:
+    """Onset pattern of each bar that has notes, in sixteenths. Shape: (bars with notes, metre * 4)."""
     onsets = np.asarray([note.onset_s for track in score.tracks for note in track.notes])
     starts = np.asarray(downbeat_indices(grid))
     slots = grid.metre * SLOTS_A_BEAT
@@ -122,22 +112,22 @@ def bar_rhythms(score: Score, grid: Grid) -> NDArray[np.bool_]:
     return rhythms[rhythms.any(axis=1)]
 
 
-def groove_consistency(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    """How alike the rhythms of two sets of bars are, 0 to 1: 1 less the mean of the exclusive or, over all pairs.
+def groove_consistency(one: BoolArray, other: BoolArray) -> float:
+    """Similarity of the onset patterns of two sets of bars, 0 to 1: 1 less the mean exclusive or, over all pairs.
 
     Wu and Yang, "The Jazz Transformer on the front line", ISMIR 2020. A set compared with itself leaves out each bar's
     comparison with itself. Shapes: (bars, slots).
     """
     a, b = one.astype(np.float64), other.astype(np.float64)
     differing = a @ (1 - b).T + (1 - a) @ b.T
-    alike = 1 - differing / one.shape[1]
+    similarity = 1 - differing / one.shape[1]
     if one is other and len(one) > 1:
-        return float((alike.sum() - np.trace(alike)) / (len(one) * (len(one) - 1)))
-    return float(alike.mean())
+        return float((similarity.sum() - np.trace(similarity)) / (len(one) * (len(one) - 1)))
+    return float(similarity.mean())
 
 
 def chord_fit(notes: list[Note], grid: Grid) -> float | None:
-    """The fraction of the notes' sounding time on tones of the beat's chord; None where no chord is known."""
+    """The share of the notes' sounding time on tones of the beat's chord; None without chords."""
     beats = np.asarray(grid.beats_s)
     ends = np.append(beats[1:], 2 * beats[-1] - beats[-2])
     tones = [chord_tones(label) for label in grid.chords]

@@ -1,17 +1,17 @@
-"""What the report is made from, and what it measures."""
+"""Records of the report: its input, its measurements, and the data of its plots."""
 
 from dataclasses import dataclass
 
 from models.analysis.f0 import F0
 from models.core.types import Grid, Score, Source
 
-WORDS = ("good", "fair", "look here")
-"""The plain word beside each number, best first."""
+RATINGS = ("good", "fair", "look here")
+"""The rating beside each metric, best first."""
 
 
 @dataclass(frozen=True)
 class StageRun:
-    """One task of the run: the `seconds` it took (or once took), whether it was `reused`, and what it came `after`."""
+    """One task of the run: its `seconds`, whether its result was `reused`, and the tasks it came `after`."""
 
     name: str
     seconds: float
@@ -20,8 +20,8 @@ class StageRun:
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One number: `word` is one of `WORDS`, `meaning` one plain sentence, `group` the heading it stands under."""
+class Metric:
+    """One metric: its `word` is one of `RATINGS`, `meaning` one plain sentence, `group` its heading."""
 
     name: str
     value: float
@@ -33,13 +33,13 @@ class Figure:
 
 @dataclass(frozen=True)
 class ReportInput:
-    """A finished remix, as the report sees it.
+    """A finished remix.
 
-    `original`, `mix`, `stems`, `revoiced` (None when nobody sings) and `backing` (all that is not the lead vocals)
-    start at the song's first sample. `score` is what was transcribed, `extended` what was generated, `grid` carried on
-    past the song's end. `notes` are plain sentences such as "No vocals were found.". `audio` names the files beside the
-    page, relative to it: keys are "original", "mix", "revoiced", "backing" and the names of the stems; what it lacks is
-    drawn but cannot be played. `measured` are figures that were taken elsewhere, such as the likeness of the voice.
+    `original`, `mix`, `stems`, `revoiced` (None without converted vocals) and `backing` (all but the lead vocals) start
+    at the song's first sample. `score` is what was transcribed, `extended` what was generated, `grid` extrapolated past
+    the song's end. `notes` are plain sentences such as "No vocals were found.". `audio` names the files beside the
+    page, relative to it: keys are "original", "mix", "revoiced", "backing" and the names of the stems; parts without a
+    file are drawn but cannot be played. `measured` are metrics computed elsewhere, such as speaker similarity.
     """
 
     title: str
@@ -61,44 +61,44 @@ class ReportInput:
     notes: tuple[str, ...]
     audio: dict[str, str]
     stages: tuple[StageRun, ...]
-    measured: tuple[Figure, ...] = ()
+    measured: tuple[Metric, ...] = ()
 
     @property
-    def summands(self) -> list[Source]:
-        """The stems that add up to the song: the vocals whole where they are there whole, else their parts."""
-        return [stem for name, stem in self.stems.items() if name not in self.parts_of_vocals]
+    def disjoint_stems(self) -> list[Source]:
+        """The stems that sum to the song: the whole vocals where they are there, else their parts."""
+        return [stem for name, stem in self.stems.items() if name not in self.vocal_parts]
 
     @property
-    def parts_of_vocals(self) -> tuple[str, ...]:
-        """The stems that are in another stem already, where the vocals are there both whole and taken apart."""
-        apart = ("lead_vocals", "backing_vocals", "room") if "vocals" in self.stems else ()
-        return tuple(name for name in apart if name in self.stems)
+    def vocal_parts(self) -> tuple[str, ...]:
+        """The stems that are contained in another one, where the vocals are there both whole and split."""
+        split = ("lead_vocals", "backing_vocals", "room") if "vocals" in self.stems else ()
+        return tuple(name for name in split if name in self.stems)
 
     @property
     def parts(self) -> dict[str, Source]:
-        """Everything that can be heard, by the names that `audio` uses."""
+        """All audio, by the names that `audio` uses."""
         new = {"revoiced": self.revoiced} if self.revoiced is not None else {}
         return {"mix": self.mix, "original": self.original, **new, "backing": self.backing, **self.stems}
 
     @property
     def lead(self) -> Source | None:
-        """The lead vocals' stem, if the song was taken apart into one."""
+        """The lead vocals' stem, if there is one."""
         return self.stems.get("lead_vocals", self.stems.get("vocals"))
 
 
 @dataclass(frozen=True)
-class Outline:
-    """A waveform to draw, of the part called `name`: `seconds` long.
+class Waveform:
+    """A waveform plot of the part called `name`, `seconds` long.
 
-    `highest` and `typical` are the greatest and the root-mean-square magnitude of equally long buckets, one byte each
-    (0-255 for 0 to 1), in base 64; the buckets span `drawn_s` seconds together.
+    `peak` and `rms` are the magnitudes of equally long buckets, one byte each (0-255 for 0 to 1), in base 64; the
+    buckets span `drawn_s` seconds together.
     """
 
     name: str
     seconds: float
     drawn_s: float
-    highest: str
-    typical: str
+    peak: str
+    rms: str
 
 
 @dataclass(frozen=True)
@@ -111,10 +111,10 @@ class Spectrogram:
 
 
 @dataclass(frozen=True)
-class Drawings:
-    """All that the page draws from the audio, so that a page can be written anew without reading any audio."""
+class PlotData:
+    """All that the page draws from the audio, so that a page can be rendered again without reading audio."""
 
-    outlines: tuple[Outline, ...]
+    waveforms: tuple[Waveform, ...]
     spectrograms: tuple[Spectrogram, ...]
 
 
@@ -128,18 +128,18 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Numbers:
+class Measurements:
     """Everything measured.
 
     `lag_power` is the power of the cross-correlation of song and remix over the lag (dB re the product of their
     energies, over seconds); `spectra` the average spectra of the two in third octaves (dB re full scale, over hertz).
-    Figures that cannot be had (no voice, no generated bars) are absent.
+    Metrics that are undefined (no voice, no generated bars) are absent.
     """
 
-    figures: tuple[Figure, ...]
+    metrics: tuple[Metric, ...]
     lag_power: Curve
     spectra: tuple[Curve, Curve]
 
     def value(self, name: str) -> float | None:
-        """The figure of that name, if it was measured."""
-        return next((figure.value for figure in self.figures if figure.name == name), None)
+        """The metric of that name, if it was measured."""
+        return next((metric.value for metric in self.metrics if metric.name == name), None)

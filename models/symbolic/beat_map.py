@@ -1,27 +1,28 @@
-"""Arithmetic on a `Grid`: seconds to beats and back, and the grid carried on past the song's end."""
+"""Beat maps: seconds to beats of a `Grid` and back, and extending a grid past the song's end."""
 
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from models.core.dtypes import DoubleArray
 from models.core.types import Grid
 
 
-def seconds_to_beats(grid: Grid, times_s: ArrayLike) -> NDArray[np.float64]:
-    """Times in seconds as beats since the first beat (fractional; outside the grid at the nearest beat's tempo)."""
+def seconds_to_beats(grid: Grid, times_s: ArrayLike) -> DoubleArray:
+    """Times in seconds as beats since the first beat (fractional; extrapolated at the nearest beat's tempo)."""
     beats = np.asarray(grid.beats_s)
-    return _through(np.asarray(times_s, np.float64), beats, np.arange(len(beats), dtype=np.float64))
+    return _piecewise_linear(np.asarray(times_s, np.float64), beats, np.arange(len(beats), dtype=np.float64))
 
 
-def beats_to_seconds(grid: Grid, beats: ArrayLike) -> NDArray[np.float64]:
+def beats_to_seconds(grid: Grid, beats: ArrayLike) -> DoubleArray:
     """The inverse of `seconds_to_beats`."""
     times = np.asarray(grid.beats_s)
-    return _through(np.asarray(beats, np.float64), np.arange(len(times), dtype=np.float64), times)
+    return _piecewise_linear(np.asarray(beats, np.float64), np.arange(len(times), dtype=np.float64), times)
 
 
-def _through(x: NDArray[np.float64], xs: NDArray[np.float64], ys: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Piecewise linear map xs -> ys, carried on with its first and last slope."""
+def _piecewise_linear(x: DoubleArray, xs: DoubleArray, ys: DoubleArray) -> DoubleArray:
+    """Piecewise linear map xs -> ys, extrapolated with its first and last slope."""
     inside = np.interp(x, xs, ys)
     first = (ys[1] - ys[0]) / (xs[1] - xs[0])
     last = (ys[-1] - ys[-2]) / (xs[-1] - xs[-2])
@@ -29,11 +30,11 @@ def _through(x: NDArray[np.float64], xs: NDArray[np.float64], ys: NDArray[np.flo
 
 
 def downbeat_indices(grid: Grid) -> tuple[int, ...]:
-    """Which beats are downbeats, as indices into `grid.beats_s`."""
+    """Indices of the downbeats in `grid.beats_s`."""
     return tuple(int(np.argmin(np.abs(np.asarray(grid.beats_s) - t))) for t in grid.downbeats_s)
 
 
-def carried_on(grid: Grid, end_s: float, bars: int) -> tuple[Grid, float, float]:
+def extend_grid(grid: Grid, end_s: float, bars: int) -> tuple[Grid, float, float]:
     """The grid with enough beats for `bars` whole bars after a song that ends at `end_s`.
 
     Returns the longer grid and the outro's start and end in seconds; the outro starts on the last downbeat before the

@@ -1,4 +1,4 @@
-"""General MIDI programmes by name."""
+"""General MIDI programs and drum kits by name."""
 
 import pretty_midi
 
@@ -11,7 +11,7 @@ def _slug(name: str) -> str:
 
 
 PROGRAMS = {_slug(name): number for number, name in enumerate(pretty_midi.constants.INSTRUMENT_MAP)}
-"""Every General MIDI programme by its name in lower case with underscores, such as "acoustic_grand_piano"."""
+"""Every General MIDI program by its name in lower case with underscores, such as "acoustic_grand_piano"."""
 
 SHORT_NAMES = {
     "piano": "acoustic_grand_piano",
@@ -31,16 +31,13 @@ SHORT_NAMES = {
     "synth_pad": "pad_2_warm",
     "pad": "pad_2_warm",
 }
-"""What people call some of them."""
+"""Common short names."""
 
 
 def program_named(name: str) -> int:
-    """The General MIDI programme (0-127) of that name; raises `BadInput` with the nearest names.
+    """The General MIDI program (0-127) of that name; raises `BadInput` with the nearest names.
 
-    Spaces, case and punctuation do not matter, common short names are known, and a number names itself.
-
-    >>> program_named("Electric Piano"), program_named("slap_bass_1"), program_named("40")
-    (4, 36, 40)
+    Spaces, case and punctuation do not matter, short names are accepted, and so is a program's number.
     """
     if name.strip().isdecimal() and int(name) < 128:
         return int(name)
@@ -65,11 +62,7 @@ KITS = {
 
 
 def kit_named(name: str) -> int:
-    """The programme of the drum kit of that name; raises `BadInput` with the nearest names.
-
-    >>> kit_named("TR-808"), kit_named("brush kit")
-    (25, 40)
-    """
+    """The program of the drum kit of that name; raises `BadInput` with the nearest names."""
     slug = _slug(name).removesuffix("_kit")
     if f"{slug}_kit" not in KITS:
         raise unknown_name("drum kit", name, [*KITS])

@@ -1,4 +1,4 @@
-"""A score as a Standard MIDI File that a DAW shows on its own bars, and back, through pretty_midi."""
+"""A score as a Standard MIDI File on the song's own bars, and back, through pretty_midi."""
 
 import io
 import warnings
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import pretty_midi
-from numpy.typing import NDArray
 
+from models.core.dtypes import DoubleArray
 from models.core.errors import BadInput
 from models.core.types import Grid, Note, Score, Track
 from models.symbolic.beat_map import downbeat_indices
-from models.symbolic.harmony import key_of
+from models.symbolic.harmony import estimate_key
 
-TICKS = 480
-"""Ticks a beat: about 1 ms at 120 BPM."""
-_LONGEST_S = 4 * 3600.0
+TICKS_PER_BEAT = 480
+"""About 1 ms at 120 BPM."""
+_MAX_DURATION_S = 4 * 3600.0
 _PICKUP_DENOMINATOR = 32
 
 
@@ -25,14 +25,14 @@ def to_midi(score: Score, grid: Grid) -> bytes:
     What comes before the first downbeat is one short bar (counted in 32nds), so that bars start on downbeats. Holds
     the key, the tempo of every beat, the metre and each change of chord as a text. Notes are within half a tick.
     """
-    file = pretty_midi.PrettyMIDI(resolution=TICKS)
+    file = pretty_midi.PrettyMIDI(resolution=TICKS_PER_BEAT)
     first, scales = _tempo_map(grid)
     file._tick_scales = scales
     end_s = max(score.end_s, grid.beats_s[-1])
-    file._update_tick_to_time(scales[-1][0] + int((end_s - grid.beats_s[-1]) / scales[-1][1]) + 2 * TICKS)
-    pickup = (first + downbeat_indices(grid)[0] * TICKS) % (grid.metre * TICKS)
+    file._update_tick_to_time(scales[-1][0] + int((end_s - grid.beats_s[-1]) / scales[-1][1]) + 2 * TICKS_PER_BEAT)
+    pickup = (first + downbeat_indices(grid)[0] * TICKS_PER_BEAT) % (grid.metre * TICKS_PER_BEAT)
     if pickup:
-        numerator = pickup * _PICKUP_DENOMINATOR // (4 * TICKS)
+        numerator = pickup * _PICKUP_DENOMINATOR // (4 * TICKS_PER_BEAT)
         file.time_signature_changes.append(pretty_midi.TimeSignature(numerator, _PICKUP_DENOMINATOR, 0.0))
     file.time_signature_changes.append(pretty_midi.TimeSignature(grid.metre, 4, float(file.tick_to_time(pickup))))
     file.key_signature_changes.append(pretty_midi.KeySignature(_key_number(grid.key), 0.0))
@@ -40,29 +40,29 @@ def to_midi(score: Score, grid: Grid) -> bytes:
         if i == 0 or chord != grid.chords[i - 1]:
             file.text_events.append(pretty_midi.Text(chord, grid.beats_s[i]))
     file.instruments.extend(_instrument(track, file) for track in score.tracks)
-    written = io.BytesIO()
-    file.write(written)
-    return written.getvalue()
+    output = io.BytesIO()
+    file.write(output)
+    return output.getvalue()
 
 
 def _tempo_map(grid: Grid) -> tuple[int, list[tuple[int, float]]]:
-    """The tick of the grid's first beat, and (tick, seconds a tick) of every stretch of one tempo.
+    """The tick of the grid's first beat, and (tick, seconds a tick) of every span of constant tempo.
 
-    MIDI tempi are whole microseconds a beat: each is chosen so that the error does not add up.
+    MIDI tempi are whole microseconds a beat: each is chosen so that rounding errors do not accumulate.
     """
     beats = np.asarray(grid.beats_s)
-    first, stretches = 0, list(zip(np.diff(beats), [TICKS] * (len(beats) - 1), strict=True))
+    first, stretches = 0, list(zip(np.diff(beats), [TICKS_PER_BEAT] * (len(beats) - 1), strict=True))
     if beats[0] > 1e-3:
-        unit = 4 * TICKS // _PICKUP_DENOMINATOR
-        first = max(round(beats[0] / float(np.median(np.diff(beats))) * TICKS / unit), 1) * unit
+        unit = 4 * TICKS_PER_BEAT // _PICKUP_DENOMINATOR
+        first = max(round(beats[0] / float(np.median(np.diff(beats))) * TICKS_PER_BEAT / unit), 1) * unit
         stretches.insert(0, (float(beats[0]), first))
-    tick, wanted, reached = 0, 0.0, 0.0
+    tick, target_s, reached_s = 0, 0.0, 0.0
     scales: list[tuple[int, float]] = []
     for seconds, ticks in stretches:
-        wanted += seconds
-        micros = min(max(round((wanted - reached) / ticks * TICKS * 1e6), 1), 2**24 - 1)
-        reached += micros * 1e-6 * ticks / TICKS
-        scales.append((tick, (micros + 0.25) * 1e-6 / TICKS))  # the writer rounds down
+        target_s += seconds
+        micros = min(max(round((target_s - reached_s) / ticks * TICKS_PER_BEAT * 1e6), 1), 2**24 - 1)
+        reached_s += micros * 1e-6 * ticks / TICKS_PER_BEAT
+        scales.append((tick, (micros + 0.25) * 1e-6 / TICKS_PER_BEAT))  # the writer rounds down
         tick += ticks
     return first, scales
 
@@ -88,8 +88,8 @@ def _instrument(track: Track, file: pretty_midi.PrettyMIDI) -> pretty_midi.Instr
 def from_midi(data: bytes) -> tuple[Score, Grid]:
     """The score and the grid in a MIDI file (type 0 or 1); chords are "N", tracks without notes are left out.
 
-    The grid's beats are those of the file's tempo map and time signatures, from its start to beyond its last note; a
-    file without a key signature gets the key its notes suggest. Raises `BadInput` for bytes that are not a MIDI file,
+    The grid's beats are those of the file's tempo map and time signatures, from its start to beyond its last note;
+    without a key signature the key is estimated from the notes. Raises `BadInput` for bytes that are not a MIDI file,
     that hold no notes, or that last longer than four hours.
     """
     try:
@@ -102,7 +102,7 @@ def from_midi(data: bytes) -> tuple[Score, Grid]:
     score = Score(tuple(_track(i, instrument) for i, instrument in enumerate(file.instruments) if instrument.notes))
     if not score.tracks:
         raise BadInput("The MIDI file holds no notes.")
-    if file.resolution < 1 or not np.isfinite(end_s) or not 0 < score.end_s <= end_s <= _LONGEST_S:
+    if file.resolution < 1 or not np.isfinite(end_s) or not 0 < score.end_s <= end_s <= _MAX_DURATION_S:
         raise BadInput("The MIDI file's times make no sense, or it is longer than four hours.")
     return score, _grid(file, score)
 
@@ -125,7 +125,7 @@ class _Bars:
 
 
 def _grid(file: pretty_midi.PrettyMIDI, score: Score) -> Grid:
-    """The beats and downbeats of the file's signatures, carried on to the end of the last note."""
+    """The beats and downbeats of the file's signatures, extended to the end of the last note."""
     sections = _sections(file)
     end = int(file.time_to_tick(score.end_s))
     beats: list[int] = []
@@ -140,7 +140,7 @@ def _grid(file: pretty_midi.PrettyMIDI, score: Score) -> Grid:
         downbeats.extend(ticks[:: section.metre])
     times = np.array([file.tick_to_time(t) for t in beats])
     keys = file.key_signature_changes
-    key = _key_name(keys[0].key_number) if keys else key_of(_pitch_classes(score))
+    key = _key_name(keys[0].key_number) if keys else estimate_key(_pitch_classes(score))
     return Grid(
         beats_s=tuple(map(float, times)),
         downbeats_s=tuple(float(file.tick_to_time(t)) for t in downbeats),
@@ -152,7 +152,7 @@ def _grid(file: pretty_midi.PrettyMIDI, score: Score) -> Grid:
 
 
 def _sections(file: pretty_midi.PrettyMIDI) -> list[_Bars]:
-    """The file's stretches of one time signature; a short bar at the start is marked as a pickup."""
+    """The file's spans of one time signature; a short bar at the start is marked as a pickup."""
     changes = {int(file.time_to_tick(s.time)): (s.numerator, s.denominator) for s in file.time_signature_changes}
     if 0 not in changes:
         changes[0] = (4, 4)
@@ -170,8 +170,8 @@ def _sections(file: pretty_midi.PrettyMIDI) -> list[_Bars]:
     return sections
 
 
-def _pitch_classes(score: Score) -> NDArray[np.float64]:
-    """How long each pitch class sounds, in seconds. Shape: (12,)."""
+def _pitch_classes(score: Score) -> DoubleArray:
+    """Total duration of each pitch class, in seconds. Shape: (12,)."""
     histogram = np.zeros(12)
     for track in score.tracks:
         for note in () if track.is_drum else track.notes:

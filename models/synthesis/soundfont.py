@@ -1,4 +1,4 @@
-"""A score played on a SoundFont by tinysoundfont, block by block, every note at its own sample."""
+"""A score rendered on a SoundFont by tinysoundfont, block by block, with sample-accurate onsets."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,43 +11,21 @@ import tinysoundfont
 from models.core.errors import BadInput
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Samples, Score, Track
-from models.core.validation import check_ranges
 from models.symbolic.general_midi import kit_named, program_named
+from models.synthesis.settings import RenderSettings
 
 _BLOCK = 16_384
 _FADE_S = 0.005
-_SHORTEST_S = 0.03
+_MIN_NOTE_S = 0.03
 _DRUM_BANK = 128
 AUTO = "auto"
-"""The name that leaves the choice of an instrument to what the track carries."""
-_OWN_PARTS = ("bass", "melody", "drums")
-
-
-@dataclass(frozen=True)
-class RenderSettings:
-    """How a score is played.
-
-    `soundfont` is a .sf2 or .sf3 file (empty: the General MIDI one inside pretty_midi). `instruments` pairs a track's
-    name with a General MIDI name ("electric_piano"; for the drums a kit's), or "auto" for the programme the track
-    carries; "other" stands for every track without an entry of its own but bass, melody and drums. `gain_db` is applied
-    to all; `track_gains_db` pairs a track's name with a gain in dB of its own, `pans` with its place, -1 (left) to 1
-    (right). `voices` is how many voices may sound at once before the oldest are cut.
-    """
-
-    soundfont: str = ""
-    instruments: tuple[tuple[str, str], ...] = ()
-    gain_db: float = -6.0
-    track_gains_db: tuple[tuple[str, float], ...] = ()
-    pans: tuple[tuple[str, float], ...] = ()
-    voices: int = 512
-
-    def __post_init__(self) -> None:
-        check_ranges(self, gain_db=(-120, 60), track_gains_db=(-120, 60), pans=(-1, 1), voices=(1, 4096))
+"""The instrument name that leaves a track its own program."""
+_NOT_OTHER = ("bass", "melody", "drums")
 
 
 @dataclass(frozen=True)
 class _Event:
-    """One press (`velocity` > 0) or release (0) of a key, at a sample."""
+    """A note-on (`velocity` > 0) or note-off (0), at a sample."""
 
     frame: int
     velocity: int
@@ -58,11 +36,11 @@ class _Event:
 def render(
     score: Score, frames: int, sample_rate: int, settings: RenderSettings, watch: Watch = UNWATCHED
 ) -> Iterator[Samples]:
-    """Play `score` for exactly `frames` frames at `sample_rate` Hz.
+    """Render `score` for exactly `frames` frames at `sample_rate` Hz.
 
-    Yields float32 blocks, shape (2, n), adding up to `frames`; never clipped. A note starts at its own sample and its
-    tail rings until it has died away or the audio ends (there the last 5 ms are faded). The same score gives the same
-    bytes. Raises `BadInput` for a SoundFont that cannot be read or an instrument that is not General MIDI.
+    Yields float32 blocks, shape (2, n), `frames` in all; never clipped. Onsets are sample-accurate and releases ring
+    out until the audio ends (there the last 5 ms are faded). The same score gives the same bytes. Raises `BadInput` for
+    a SoundFont that cannot be read or an instrument that is not General MIDI.
     """
     synth = _synth(score, sample_rate, settings)
     events = _events(score, frames, sample_rate)
@@ -94,16 +72,16 @@ def _play(synth: tinysoundfont.Synth, event: _Event) -> None:
 
 
 def _events(score: Score, frames: int, sample_rate: int) -> list[_Event]:
-    """Presses and releases in order of time; at one sample, releases come first.
+    """Note-ons and note-offs in order of time; at one sample, note-offs come first.
 
-    A key pressed again while it sounds is released first, so that each release meets its own press.
+    A key pressed again while it sounds is released first, so that each note-off meets its own note-on.
     """
     events = []
     for channel, track in enumerate(score.tracks):
         ends: dict[int, int] = {}
         for note in sorted(track.notes, key=lambda n: (n.pitch, n.onset_s), reverse=True):
             start = max(round(note.onset_s * sample_rate), 0)
-            stop = start + round(max(note.duration_s, _SHORTEST_S) * sample_rate)
+            stop = start + round(max(note.duration_s, _MIN_NOTE_S) * sample_rate)
             stop = max(min(stop, ends.get(note.pitch, stop)), start + 1)
             ends[note.pitch] = start
             if start < frames:
@@ -113,7 +91,7 @@ def _events(score: Score, frames: int, sample_rate: int) -> list[_Event]:
 
 
 def _synth(score: Score, sample_rate: int, settings: RenderSettings) -> tinysoundfont.Synth:
-    """A synthesiser with one channel a track, each on its instrument and at its gain."""
+    """A synthesiser with one channel a track, each with its program and gain."""
     path = Path(settings.soundfont) if settings.soundfont else shipped_soundfont()
     loudest = max([0.0, *(gain for _, gain in settings.track_gains_db)])
     synth = tinysoundfont.Synth(gain=settings.gain_db + loudest, samplerate=sample_rate)
@@ -126,8 +104,8 @@ def _synth(score: Score, sample_rate: int, settings: RenderSettings) -> tinysoun
     gains, pans = dict(settings.track_gains_db), dict(settings.pans)
     for channel, track in enumerate(score.tracks):
         if track.is_drum:
-            wanted = _program(track, settings)
-            kit = wanted if synth.sfpreset_name(font, _DRUM_BANK, wanted) else 0
+            program = _program(track, settings)
+            kit = program if synth.sfpreset_name(font, _DRUM_BANK, program) else 0
             synth.program_select(channel, font, 0, kit, True)
         else:
             synth.program_select(channel, font, 0, _program(track, settings))
@@ -137,13 +115,13 @@ def _synth(score: Score, sample_rate: int, settings: RenderSettings) -> tinysoun
 
 def _program(track: Track, settings: RenderSettings) -> int:
     chosen = dict(settings.instruments)
-    rest = AUTO if track.name in _OWN_PARTS else chosen.get("other", AUTO)
+    rest = AUTO if track.name in _NOT_OTHER else chosen.get("other", AUTO)
     name = chosen.get(track.name, rest)
     return track.program if name == AUTO else program_of(track.name, name)
 
 
 def program_of(part: str, name: str) -> int:
-    """The programme of a General MIDI instrument or, for the drums, of a kit; raises `BadInput` for an unknown one."""
+    """The program of a General MIDI instrument or, for the drums, of a kit; raises `BadInput` for an unknown one."""
     return kit_named(name) if part == "drums" else program_named(name)
 
 

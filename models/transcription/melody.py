@@ -1,76 +1,56 @@
-"""The sung melody: by its pitch track where a voice is heard, by Basic Pitch where there is too little of it."""
+"""The melody of a vocal stem: from its pitch track where that is reliable, else from Basic Pitch."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
 from models.analysis.f0 import F0
 from models.core.types import Note, Source
-from models.core.validation import check_ranges
-from models.transcription.basic_pitch.decode import MELODY, TranscribeSettings, notes_in
-from models.transcription.basic_pitch.network import LOWEST_PITCH, Posteriors
-from models.transcription.basic_pitch.note_filter import InSong
-from models.transcription.vocals import VocalNoteSettings, vocal_notes
+from models.transcription.basic_pitch.decode import decode_notes
+from models.transcription.basic_pitch.network import BASE_PITCH, Posteriors
+from models.transcription.basic_pitch.note_filter import SongPosteriors
+from models.transcription.settings import MelodySettings
+from models.transcription.vocals import vocal_notes
 
-_LOWEST, _HIGHEST = 36, 87
-
-
-@dataclass(frozen=True)
-class MelodySettings:
-    """How a melody is written down.
-
-    The pitch track is believed where Basic Pitch hears its pitch, too, among the strongest in `least_agreement` of the
-    voiced frames; else the stem holds leaks of a band rather than a voice, and only Basic Pitch is asked. A note of the
-    pitch track, which begins with its voiced consonant, is moved to the likeliest onset that Basic Pitch hears of it
-    within `near_s`, where that is likelier than `least_onset`.
-    """
-
-    sung: VocalNoteSettings = field(default_factory=VocalNoteSettings)
-    leaky: TranscribeSettings = MELODY
-    least_agreement: float = 0.85
-    near_s: float = 0.1
-    least_onset: float = 0.1
-
-    def __post_init__(self) -> None:
-        check_ranges(self, least_agreement=(0, 1), near_s=(0, 1), least_onset=(0, 1))
+_MIN_PITCH, _MAX_PITCH = 36, 87
 
 
-def melody_in(
-    found: Posteriors, f0: F0, source: Source, settings: MelodySettings, song: InSong | None = None
+def transcribe_melody(
+    posteriors: Posteriors, f0: F0, source: Source, settings: MelodySettings, song: SongPosteriors | None = None
 ) -> tuple[Note, ...]:
-    """The notes of a vocal stem from its posteriors, and those of the rest of its `song` where they are known."""
-    if agreement(f0, found) >= settings.least_agreement:
-        return _on_their_vowels(vocal_notes(f0, source, settings.sung), found, settings)
-    return notes_in(found, source, settings.leaky, song)
+    """The notes of a vocal stem from its pitch track and posteriors, and those of the rest of its `song`."""
+    if pitch_agreement(f0, posteriors) >= settings.least_agreement:
+        return _snap_onsets(vocal_notes(f0, source, settings.sung), posteriors, settings)
+    return decode_notes(posteriors, source, settings.leaky, song)
 
 
-def _on_their_vowels(notes: tuple[Note, ...], found: Posteriors, settings: MelodySettings) -> tuple[Note, ...]:
-    """The notes, one at a time, with their onsets where Basic Pitch hears them begin."""
-    times, moved = found.times()[:-1], list[Note]()
+def _snap_onsets(notes: tuple[Note, ...], posteriors: Posteriors, settings: MelodySettings) -> tuple[Note, ...]:
+    """The notes, one at a time, with their onsets moved to peaks of the onset posterior."""
+    times, snapped = posteriors.times()[:-1], list[Note]()
     for note in notes:
         first, last = np.searchsorted(times, (note.onset_s - settings.near_s, note.onset_s + settings.near_s))
-        column = np.clip(note.pitch - LOWEST_PITCH, 1, found.onsets.shape[1] - 2)
-        heard = found.onsets[first:last, column - 1 : column + 2].max(axis=1, initial=0.0)
+        column = np.clip(note.pitch - BASE_PITCH, 1, posteriors.onsets.shape[1] - 2)
+        onset_probs = posteriors.onsets[first:last, column - 1 : column + 2].max(axis=1, initial=0.0)
         onset_s, end_s = note.onset_s, note.onset_s + note.duration_s
-        if len(heard) and heard.max() >= settings.least_onset:
-            onset_s = float(times[first + heard.argmax()])
-        if (moved and onset_s < moved[-1].onset_s + settings.sung.minimum_s / 2) or end_s <= onset_s:
+        if len(onset_probs) and onset_probs.max() >= settings.least_onset:
+            onset_s = float(times[first + onset_probs.argmax()])
+        if (snapped and onset_s < snapped[-1].onset_s + settings.sung.minimum_s / 2) or end_s <= onset_s:
             continue
-        if moved:
-            before = moved[-1]
-            moved[-1] = replace(before, duration_s=min(before.duration_s, onset_s - before.onset_s))
-        moved.append(replace(note, onset_s=onset_s, duration_s=end_s - onset_s))
-    return tuple(moved)
+        if snapped:
+            previous = snapped[-1]
+            snapped[-1] = replace(previous, duration_s=min(previous.duration_s, onset_s - previous.onset_s))
+        snapped.append(replace(note, onset_s=onset_s, duration_s=end_s - onset_s))
+    return tuple(snapped)
 
 
-def agreement(f0: F0, found: Posteriors) -> float:
-    """In which share of the voiced frames the track's pitch is among the strongest that Basic Pitch hears there."""
+def pitch_agreement(f0: F0, posteriors: Posteriors) -> float:
+    """The share of the voiced frames in which the track's pitch is among the strongest frame posteriors."""
     hz = np.asarray(f0.hz, np.float64)
     voiced = np.flatnonzero(hz > 0)
-    if not len(voiced) or not len(found.frames):
+    if not len(voiced) or not len(posteriors.frames):
         return 0.0
-    rows = np.clip(np.searchsorted(found.times(), voiced * f0.hop_s) - 1, 0, len(found.frames) - 1)
-    columns = np.round(69 + 12 * np.log2(hz[voiced] / 440)).astype(int) - LOWEST_PITCH
-    near = [found.frames[rows, np.clip(columns + step, 0, found.frames.shape[1] - 1)] for step in (-1, 0, 1)]
-    sung = found.frames[rows, _LOWEST - LOWEST_PITCH : _HIGHEST - LOWEST_PITCH]
-    return float(np.mean(np.max(near, axis=0) >= 0.7 * sung.max(axis=1)))
+    rows = np.clip(np.searchsorted(posteriors.times(), voiced * f0.hop_s) - 1, 0, len(posteriors.frames) - 1)
+    columns = np.round(69 + 12 * np.log2(hz[voiced] / 440)).astype(int) - BASE_PITCH
+    near = [posteriors.frames[rows, np.clip(columns + step, 0, posteriors.frames.shape[1] - 1)] for step in (-1, 0, 1)]
+    in_range = posteriors.frames[rows, _MIN_PITCH - BASE_PITCH : _MAX_PITCH - BASE_PITCH]
+    return float(np.mean(np.max(near, axis=0) >= 0.7 * in_range.max(axis=1)))

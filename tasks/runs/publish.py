@@ -34,7 +34,7 @@ from tasks.runs.provenance import Provenance
 from tasks.runs.stage_log import StageRun
 from tasks.runs.summary import summarise
 from tasks.stages import graph
-from tasks.stages.measure import Measurements, report_input
+from tasks.stages.measure import ReportData, report_input
 
 MADE_WITH = (
     "deep-philharmonics",
@@ -70,12 +70,12 @@ def publish(
     song: Path,
     out: Path,
     made: Remixed,
-    measurements: Measurements,
+    report: ReportData,
     provenance: Provenance,
     stages: tuple[StageRun, ...],
 ) -> Remix:
     """Write the remix's folder: mix, stems, MIDI, report and manifest; refuses a voice whose consent is gone by now."""
-    given, options = unsearched((song, out, made, measurements, provenance, stages), {})
+    given, options = unsearched((song, out, made, report, provenance, stages), {})
     return cast(Remix, published(*given, **options))
 
 
@@ -84,7 +84,7 @@ def published(
     song: Path,
     out: Path,
     made: Remixed,
-    measurements: Measurements,
+    report: ReportData,
     provenance: Provenance,
     stages: tuple[StageRun, ...],
 ) -> Remix:
@@ -94,8 +94,8 @@ def published(
     tags = read_tags(song)
     folder = _folder(out, tags, made.audio)
     with _new_or_untouched(folder):
-        _fill(folder, song, tags, made, measurements, provenance, stages)
-    summarise(folder, tags.title, measurements.numbers, report_input(made))
+        _fill(folder, song, tags, made, report, provenance, stages)
+    summarise(folder, tags.title, report.measurements, report_input(made))
     return Remix(folder, made.mix.loudness_lufs, made.mix.true_peak_dbtp, provenance.notes, stages)
 
 
@@ -118,7 +118,7 @@ def _fill(
     song: Path,
     tags: Tags,
     made: Remixed,
-    measurements: Measurements,
+    report: ReportData,
     provenance: Provenance,
     stages: tuple[StageRun, ...],
 ) -> None:
@@ -152,8 +152,8 @@ def _fill(
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(write, files))
-    _write_report(folder, made, measurements, tags, provenance, stages)
-    _write_manifest(folder, song, made, measurements, provenance, stages, written)
+    _write_report(folder, made, report, tags, provenance, stages)
+    _write_manifest(folder, song, made, report, provenance, stages, written)
     watch.at(1.0)
 
 
@@ -216,7 +216,7 @@ def _files_of(folder: Path) -> dict[str, dict[str, str]]:
 def _write_report(
     folder: Path,
     made: Remixed,
-    measurements: Measurements,
+    report: ReportData,
     tags: Tags,
     provenance: Provenance,
     stages: tuple[StageRun, ...],
@@ -227,14 +227,14 @@ def _write_report(
     data = report_input(
         made, tags.title, provenance.voice, provenance.voice_ground, provenance.separator, provenance.notes, audio, ran
     )
-    write_bytes(page(data, measurements.numbers, measurements.drawings).encode(), folder / "report.html")
+    write_bytes(page(data, report.measurements, report.plots).encode(), folder / "report.html")
 
 
 def _write_manifest(
     folder: Path,
     song: Path,
     made: Remixed,
-    measurements: Measurements,
+    report: ReportData,
     provenance: Provenance,
     stages: tuple[StageRun, ...],
     files: dict[str, dict[str, str]],
@@ -248,7 +248,7 @@ def _write_manifest(
         "versions": versions(MADE_WITH),
         "loudness_lufs": made.mix.loudness_lufs,
         "true_peak_dbtp": made.mix.true_peak_dbtp,
-        "figures": [asdict(figure) for figure in measurements.numbers.figures],
+        "figures": [asdict(figure) for figure in report.measurements.metrics],
         "notes": provenance.notes,
         "stages": [asdict(stage) for stage in stages],
         "seconds_saved": sum(stage.seconds for stage in stages if stage.reused),

@@ -14,8 +14,8 @@ from prefect.artifacts import (
 )
 from prefect.runtime import deployment, flow_run
 
-from models.report.plots import summary_pictures
-from models.report.types import Numbers, ReportInput
+from models.report.plots import summary_plots
+from models.report.types import Measurements, ReportInput
 from tasks.runs.remixes import address_of
 
 _PLAIN = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_[]<>"})
@@ -23,19 +23,19 @@ _PLAIN = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_[]<>"})
 _WIDTH, _QUALITY = 800, 60  # a picture of some 30 kB: it is kept in the server's database
 
 
-def summarise(folder: Path, title: str, numbers: Numbers, data: ReportInput) -> None:
+def summarise(folder: Path, title: str, numbers: Measurements, data: ReportInput) -> None:
     """Show a remix; the pictures only where a service runs, since nobody looks at a temporary server."""
     with suppress(Exception):  # a server that does not answer takes nothing from the finished remix
         rows = [
             {"what": f.name, "value": f"{f.value:.2f} {f.unit}", "word": f.word, "meaning": f.meaning}
-            for f in numbers.figures
+            for f in numbers.metrics
         ]
         create_table_artifact(rows, description=f"{title}, remixed")
         served = address_of(folder, str(flow_run.id))
         for name, what in (("report.html", "The report"), ("mix.mp3", "The mix")):
             create_link_artifact(f"{served or folder.absolute().as_uri()}/{name}", name, description=what)
         if deployment.id:
-            for name, picture in summary_pictures(data).items():
+            for name, picture in summary_plots(data).items():
                 create_image_artifact(inline(picture), description=name.replace("_", " "))
             create_markdown_artifact(_where(folder, title, served), description="Where the remix is")
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.core import registry
 from models.core.types import Grid, Score
-from models.generation import PlaySettings
+from models.generation import PlaySettings, Sampler
 from models.generation import accompany as generated
 from tasks.cache.caching import stage
 from tasks.engine.networks import NETWORKS
@@ -29,5 +29,5 @@ def accompany(
     score: Score, grid: Grid, end_s: float, transformer: str, settings: PlaySettings, seed: int, device: str
 ) -> Score:
     """Generate a band for the sung melody, bar by bar, for the whole song."""
-    network = _network(transformer, device)
-    return generated(score.track("melody"), grid, end_s, network, settings, seed, device, stage_watch("accompany"))
+    sampler = Sampler(_network(transformer, device), settings, seed, device, stage_watch("accompany"))
+    return generated(score.track("melody"), grid, end_s, sampler)

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from models.analysis.analyse import ListenSettings, listen
+from models.analysis.analyse import estimate_grid
+from models.analysis.settings import ListenSettings
 from models.core import registry
 from models.core.types import Clip, Grid
 from tasks.cache.caching import stage
@@ -22,4 +23,4 @@ def analyse(drums: Clip, bass: Clip, other: Clip, settings: ListenSettings, devi
 
     beat, low, harmony = (Store().source(clip) for clip in (drums, bass, other))
     path = registry.verified(registry.find("beat_tracker", settings.tracker))
-    return listen(beat, low, harmony, NETWORKS.kept(load, path, device), settings, stage_watch("analyse"))
+    return estimate_grid(beat, low, harmony, NETWORKS.kept(load, path, device), settings, stage_watch("analyse"))

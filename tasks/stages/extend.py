@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 from models.core import registry
 from models.core.types import Continuation, Grid, Score
-from models.generation import PlaySettings
+from models.generation import PlaySettings, Sampler
 from models.generation import extend as continued
-from models.symbolic.beat_map import carried_on
+from models.symbolic.beat_map import extend_grid
 from tasks.cache.caching import stage
 from tasks.engine.networks import NETWORKS
 from tasks.runs.progress import stage_watch
@@ -38,10 +38,10 @@ def extend(
     transcribed: bool = False,
 ) -> Continuation:
     """Continue the song for so many bars, in its key and groove; a `transcribed` score may have errors."""
-    longer, start_s, stop_s = carried_on(grid, end_s, bars)
+    longer, start_s, stop_s = extend_grid(grid, end_s, bars)
     if bars == 0:
         return Continuation(Score(()), longer, start_s, stop_s)
     network = _network(transformer, device)
     watch = stage_watch("extend")
-    new = continued(score, longer, start_s, bars, network, settings, seed, device, watch, transcribed)
+    new = continued(score, longer, start_s, bars, Sampler(network, settings, seed, device, watch), transcribed)
     return Continuation(new, longer, start_s, stop_s)

@@ -10,20 +10,20 @@ from models.conversion.metrics import embedding, likeness
 from models.conversion.voices.registry import card, find_voice, voice_digest
 from models.core.types import Clip, Contour, Remixed, Take
 from models.report.metrics import measure as measured
-from models.report.metrics import word
+from models.report.metrics import rating
 from models.report.plots import draw
-from models.report.types import Drawings, Figure, Numbers, ReportInput, StageRun
+from models.report.types import Measurements, Metric, PlotData, ReportInput, StageRun
 from tasks.cache.caching import stage
 from tasks.cache.store import Store
 from tasks.runs.progress import stage_watch
 
 
 @dataclass(frozen=True)
-class Measurements:
+class ReportData:
     """What was measured of a remix, and what its report draws from the audio."""
 
-    numbers: Numbers
-    drawings: Drawings
+    measurements: Measurements
+    plots: PlotData
 
 
 def _voice(made: Remixed, voice: str = "") -> str:
@@ -31,16 +31,16 @@ def _voice(made: Remixed, voice: str = "") -> str:
 
 
 @stage("librosa", "numpy", "scipy", "mir_eval", "resemblyzer", depends=_voice)
-def measure(made: Remixed, voice: str = "") -> Measurements:
+def measure(made: Remixed, voice: str = "") -> ReportData:
     """Measure the remix: loudness, residue, pitch, key, groove, drift, and the founding paper's cross-correlation.
 
     `voice` is who sings the new lead ("" for the old singer): how alike they sound is measured, too.
     """
     data, watch = replace(report_input(made), measured=_likeness(made, voice)), stage_watch("measure")
-    return Measurements(measured(data, watch.span(0.0, 0.7)), draw(data, watch.span(0.7, 1.0)))
+    return ReportData(measured(data, watch.span(0.0, 0.7)), draw(data, watch.span(0.7, 1.0)))
 
 
-def _likeness(made: Remixed, voice: str) -> tuple[Figure, ...]:
+def _likeness(made: Remixed, voice: str) -> tuple[Metric, ...]:
     """How much the new lead sounds like the voice it was given, where it is known how that sounds."""
     target = np.array(card(find_voice(voice)).likeness if voice else (), np.float32)
     if not len(target):
@@ -51,7 +51,7 @@ def _likeness(made: Remixed, voice: str) -> tuple[Figure, ...]:
         f"The cosine of speaker embeddings of the new voice and of {voice}; about 0.8 is the same speaker. "
         f"To the old singer it is {likeness(new, old):.2f}."
     )
-    return (Figure("Likeness to the voice", alike, "", word(alike, 0.75, 0.65), meaning, "Voice"),)
+    return (Metric("Likeness to the voice", alike, "", rating(alike, 0.75, 0.65), meaning, "Voice"),)
 
 
 def report_input(

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from models.audio.loudness import measure
 from models.core.types import Band, Clip, Mix, Stems, Take, Voices
-from models.mixing.mastering import MasterSettings, master, plan_master
-from models.mixing.mixer import MixSettings, Original, Part
+from models.mixing.mastering import master, plan_master
+from models.mixing.mixer import MixPart, Original
 from models.mixing.mixer import mix as mixed
-from models.mixing.section_balance import sections_of
+from models.mixing.section_balance import section_starts
+from models.mixing.settings import MasterSettings, MixSettings
 from tasks.cache.caching import stage
 from tasks.cache.store import Store
 from tasks.runs.progress import stage_watch
@@ -24,15 +25,15 @@ def mix(
     store, more = Store(), band.continuation
     choir = store.source(voices.backing_vocals)
     sung = [
-        Part(store.source(lead), like=store.source(voices.lead_vocals)),
-        Part(store.source(behind), like=None if behind == voices.backing_vocals else choir),
+        MixPart(store.source(lead), level_reference=store.source(voices.lead_vocals)),
+        MixPart(store.source(behind), level_reference=None if behind == voices.backing_vocals else choir),
     ]
     stems_end_s = more.start_s if more.score.end_s else None
     played = [_part(take, stems_end_s if take.audio in vars(stems).values() else None) for take in band.takes]
     original = Original(
         [store.source(voices.lead_vocals), choir],
         [store.source(clip) for clip in (stems.drums, stems.bass, stems.other)],
-        sections_of(more.grid, voices.lead_vocals.duration_s),
+        section_starts(more.grid, voices.lead_vocals.duration_s),
     )
     return _mastered(sung, played, original, settings, mastering)
 
@@ -46,14 +47,14 @@ def mix_takes(
     return _mastered(sung, played, Original(), settings, mastering)
 
 
-def _part(take: Take, gives_way_s: float | None) -> Part:
+def _part(take: Take, gives_way_s: float | None) -> MixPart:
     """A take at the mixing desk; it gives way to what follows at that time, in seconds."""
-    return Part(Store().source(take.audio), take.start_s, take.gain_db, stop_s=gives_way_s)
+    return MixPart(Store().source(take.audio), take.start_s, take.gain_db, stop_s=gives_way_s)
 
 
 def _mastered(
-    voices: Sequence[Part],
-    backing: Sequence[Part],
+    voices: Sequence[MixPart],
+    backing: Sequence[MixPart],
     original: Original,
     settings: MixSettings,
     mastering: MasterSettings,

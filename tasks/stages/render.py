@@ -5,7 +5,7 @@ from typing import Any
 
 from models.core.registry import file_digest
 from models.core.types import Clip, Score
-from models.synthesis.soundfont import RenderSettings
+from models.synthesis.settings import RenderSettings
 from models.synthesis.soundfont import render as played
 from tasks.cache.caching import stage
 from tasks.cache.store import Store

@@ -1,7 +1,8 @@
 """The f0 of the lead vocals."""
 
-from models.analysis.f0 import PitchSettings, sung_s
+from models.analysis.f0 import sung_s
 from models.analysis.f0 import track_f0 as tracked
+from models.analysis.settings import PitchSettings
 from models.core.types import Clip, Contour
 from tasks.cache.caching import stage
 from tasks.cache.store import Store

@@ -4,7 +4,8 @@ import numpy as np
 
 from models.analysis.f0 import F0
 from models.core.types import Clip, Contour, Part, Score
-from models.transcription.transcribe import ScoreSettings, write_down
+from models.transcription.settings import ScoreSettings
+from models.transcription.transcribe import transcribe_song
 from tasks.cache.caching import stage
 from tasks.cache.store import Store
 from tasks.runs.progress import stage_watch
@@ -27,4 +28,6 @@ def transcribe(
     source = Store().source
     harmony = {part.name: source(part.audio) for part in parts} or {"other": source(other)}
     track = F0(np.array(pitch.hz, np.float32), pitch.hop_s)
-    return write_down(source(drums), source(bass), harmony, source(lead), track, settings, stage_watch("transcribe"))
+    return transcribe_song(
+        source(drums), source(bass), harmony, source(lead), track, settings, stage_watch("transcribe")
+    )

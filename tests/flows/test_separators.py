@@ -156,7 +156,7 @@ def test_guitar_and_piano_are_parts_of_other(official):
 @pytest.mark.weights
 def test_each_part_of_other_is_written_down_for_itself(monkeypatch, tmp_path):
     from models.core.types import Contour, Part
-    from models.transcription.transcribe import ScoreSettings
+    from models.transcription.settings import ScoreSettings
     from tasks.stages.transcribe import transcribe
 
     monkeypatch.setenv("REMIX_HOME", str(tmp_path))

@@ -61,7 +61,8 @@ def test_whoever_sings_is_named_with_the_ground_also_behind_the_songs_own_singer
 
 
 def test_the_band_moves_in_notes_and_sound_and_its_drums_do_not(home: object) -> None:
-    from models.analysis.f0 import PitchSettings, track_f0
+    from models.analysis.f0 import track_f0
+    from models.analysis.settings import PitchSettings
     from models.core.types import Stems
 
     rate = 22_050

@@ -1,5 +1,5 @@
-"""Beats and downbeats heard in a separated band by a small network of our own."""
+"""Beat and downbeat tracking in separated stems by a small temporal convolutional network."""
 
-from models.analysis.beat_tracker.inference import FPS, features, hear
+from models.analysis.beat_tracker.inference import FPS, features, predict
 
-__all__ = ["FPS", "features", "hear"]
+__all__ = ["FPS", "features", "predict"]

@@ -1,8 +1,8 @@
-"""A temporal convolutional network that says of every 20 ms how likely a beat and a downbeat are.
+"""Beat tracker: a temporal convolutional network with logits of beat and downbeat every 20 ms.
 
 Davies and Böck, "Temporal convolutional networks for musical audio beat tracking", EUSIPCO 2019: a stack of dilated
-convolutions sees a minute and a half of music around each frame. Here it is given the separated stems apart and the
-notes that sound, so that strokes, bass line and changes of harmony are told from one another.
+convolutions has a receptive field of a minute and a half. Here its inputs are the separated stems and the note
+energies, each with a convolution of its own, so that drums, bass line and harmony stay apart.
 """
 
 import json
@@ -21,39 +21,39 @@ from models.core.device import placed
 from models.core.errors import BadInput
 
 STEMS = 3
-_WAY_IN = 16
+_BRANCH_WIDTH = 16
 _KERNEL = 5
 
 
 class BeatTracker(nn.Module):
-    """Shape: (B, 2 * STEMS * bands + notes, frames) -> (B, 2, frames), the log-odds of a beat and of a downbeat.
+    """Shape: (B, 2 * STEMS * bands + notes, frames) -> (B, 2, frames), the logits of a beat and of a downbeat.
 
-    Of each stem first the loudness of its `bands`, then how much each has just risen; last the `notes`.
+    Input channels: of each stem first its log-band spectrum, then its positive flux; last the `notes`.
     """
 
     def __init__(self, bands: int = BANDS, notes: int = NOTES, width: int = 48, depth: int = 10, dropout: float = 0.15):
         super().__init__()
         self.sizes = {"bands": bands, "notes": notes, "width": width, "depth": depth}
         self.bands, self.notes = bands, notes
-        self.stems = nn.ModuleList(nn.Conv1d(2 * bands, _WAY_IN, 3, padding=1) for _ in range(STEMS))
-        self.harmony = nn.Conv1d(notes, _WAY_IN, 1)
-        self.enter = nn.Conv1d((STEMS + 1) * _WAY_IN, width, 1)
+        self.stems = nn.ModuleList(nn.Conv1d(2 * bands, _BRANCH_WIDTH, 3, padding=1) for _ in range(STEMS))
+        self.harmony = nn.Conv1d(notes, _BRANCH_WIDTH, 1)
+        self.enter = nn.Conv1d((STEMS + 1) * _BRANCH_WIDTH, width, 1)
         self.layers = nn.ModuleList(_Layer(width, 2**i, dropout) for i in range(depth))
         self.leave = nn.Conv1d(width, 2, 1)
 
     @property
     def reach(self) -> int:
-        """How many frames before and after a frame its figures depend on."""
+        """Half the receptive field, in frames."""
         return int(_KERNEL // 2 * (2 ** len(self.layers) - 1)) + 1
 
     def forward(self, x: Tensor) -> Tensor:
         *stems, notes = torch.split(x, [2 * self.bands] * STEMS + [self.notes], dim=1)
-        heard = [convolve(stem) for convolve, stem in zip(self.stems, stems, strict=True)]
-        hidden = self.enter(functional.elu(torch.cat([*heard, self.harmony(notes)], dim=1)))
+        branches = [convolve(stem) for convolve, stem in zip(self.stems, stems, strict=True)]
+        hidden = self.enter(functional.elu(torch.cat([*branches, self.harmony(notes)], dim=1)))
         for layer in self.layers:
             hidden = layer(hidden)
-        said: Tensor = self.leave(functional.elu(hidden))
-        return said
+        logits: Tensor = self.leave(functional.elu(hidden))
+        return logits
 
 
 class _Layer(nn.Module):
@@ -71,7 +71,7 @@ class _Layer(nn.Module):
 
 
 class _FrameNorm(nn.LayerNorm):
-    """Layer normalisation of each frame by itself, so that a song in parts gives what it gives whole."""
+    """Layer normalisation of each frame by itself, so that block-wise inference equals that of the whole song."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.transpose(1, 2)).transpose(1, 2)
@@ -84,7 +84,7 @@ def save(network: BeatTracker, path: Path) -> None:
 
 
 def load(path: Path, device: str = "cpu") -> BeatTracker:
-    """The network in a safetensors file, ready to hear with; raises `BadInput` where the file holds another one."""
+    """The network in a safetensors file; raises `BadInput` where the file holds another one."""
     try:
         with safe_open(path, "pt") as file:
             sizes: dict[str, Any] = json.loads(file.metadata()["sizes"])

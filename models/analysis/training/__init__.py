@@ -1,1 +1,1 @@
-"""Training the beat tracker."""
+"""Training of the beat tracker: the dataset's files, and the training loop with augmentation."""

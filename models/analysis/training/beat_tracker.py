@@ -1,4 +1,5 @@
-"""Training the beat tracker on songs whose beats are known: resumable after a kill, averaged weights to ship."""
+"""Training of the beat tracker on annotated songs: augmentation, loss, EMA of the weights, checkpoints to resume
+from."""
 
 import json
 import os
@@ -9,36 +10,33 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.analysis.beat_tracker.inference import FPS, Halves
+from models.analysis.beat_tracker.inference import FPS
 from models.analysis.beat_tracker.network import STEMS, BeatTracker
 from models.analysis.chroma import NOTES
+from models.core.dtypes import DoubleArray, FloatArray, HalfArray
 from models.core.progress import UNWATCHED, Watch
-
-Doubles = NDArray[np.float64]
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """A song as the network is given it, shape (frames, features), and when its beats and downbeats are, in seconds."""
+    """A song's input features, shape (frames, features), and its beats and downbeats in seconds."""
 
-    features: Halves
-    beats_s: Doubles
-    downbeats_s: Doubles
+    features: HalfArray
+    beats_s: DoubleArray
+    downbeats_s: DoubleArray
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train, and how songs are varied.
+    """Training hyperparameters and augmentation.
 
-    `steps` on windows of `frames` frames, `batch` at a time, at `rate`, which falls to zero over the last half. A song
-    is heard up to `stretch` (a natural logarithm) faster or slower; with the probability `waltz` a beat of each bar is
-    left out, so that bars of three are known, too; with `missing` a stem is silent; keys are moved by up to `keys`
-    semitones, and stems are louder or softer by a factor spread by `gain` (a natural logarithm).
+    `steps` on windows of `frames` frames, `batch` at a time, at the learning rate `rate`, which falls to zero over the
+    last half. Time stretch is up to `stretch` (a natural logarithm); with probability `waltz` a beat of each bar is
+    removed, for bars of three; with `missing` a stem is silent; keys are shifted by up to `keys` semitones, and stems'
+    gains have a standard deviation of `gain` (a natural logarithm).
     """
 
     steps: int = 5000
@@ -55,75 +53,75 @@ class Recipe:
 
 
 class Trainer:
-    """A network being trained; `run` carries on from the last checkpoint in `folder`, if there is one."""
+    """A network in training; `run` resumes from the last checkpoint in `folder`, if there is one."""
 
     def __init__(self, examples: Sequence[Example], held_out: Sequence[Example], recipe: Recipe, folder: Path) -> None:
         self.examples, self.held_out, self.recipe, self.folder = examples, held_out, recipe, folder
         torch.manual_seed(recipe.seed)
         self.rng = np.random.default_rng(recipe.seed)
         self.network = BeatTracker()
-        self.averaged = {name: value.clone() for name, value in self.network.state_dict().items()}
+        self.ema = {name: value.clone() for name, value in self.network.state_dict().items()}
         self.optimiser = torch.optim.AdamW(self.network.parameters(), recipe.rate, weight_decay=recipe.weight_decay)
         self.step, self.seconds = 0, 0.0
         self._resume()
 
     def run(self, watch: Watch = UNWATCHED, every: int = 100) -> BeatTracker:
-        """Train to the recipe's last step; returns a network with the averaged weights."""
+        """Train to the recipe's last step; returns a network with the EMA weights."""
         self.network.train()
-        learned = []
+        losses = []
         while self.step < self.recipe.steps:
-            began = time.monotonic()
-            learned.append(self._learn())
-            self.seconds += time.monotonic() - began
+            started = time.monotonic()
+            losses.append(self._train_step())
+            self.seconds += time.monotonic() - started
             watch.at(self.step / self.recipe.steps)
             if self.step % every == 0 or self.step == self.recipe.steps:
-                row = {"step": self.step, "seconds": round(self.seconds), "loss": float(np.mean(learned))}
+                row = {"step": self.step, "seconds": round(self.seconds), "loss": float(np.mean(losses))}
                 self._save()
                 with open(self.folder / "log.jsonl", "a") as file:
-                    file.write(json.dumps(row | {"held_out_loss": self.examined()}) + "\n")
-                learned = []
+                    file.write(json.dumps(row | {"held_out_loss": self.held_out_loss()}) + "\n")
+                losses = []
         return self.trained()
 
     def trained(self) -> BeatTracker:
-        """A network with the averaged weights."""
+        """A network with the EMA weights."""
         with torch.random.fork_rng(devices=[]):  # its first weights are drawn, and then not used
             network = BeatTracker(**self.network.sizes)
-        network.load_state_dict(self.averaged)
+        network.load_state_dict(self.ema)
         return network.eval()
 
-    def examined(self) -> float:
-        """The mean loss on the songs held out."""
+    def held_out_loss(self) -> float:
+        """The mean loss on the held-out songs."""
         network, losses = self.trained(), []
         with torch.inference_mode():
             for example in self.held_out:
-                known = _known_frames(example.beats_s, len(example.features))
-                said = network(torch.from_numpy(example.features.T.astype(np.float32))[None])
-                wanted = torch.from_numpy(targets(example.beats_s, example.downbeats_s, len(example.features)))
-                losses.append(float(loss(said, wanted[None], torch.from_numpy(known)[None])))
+                mask = _annotated_frames(example.beats_s, len(example.features))
+                logits = network(torch.from_numpy(example.features.T.astype(np.float32))[None])
+                labels = torch.from_numpy(targets(example.beats_s, example.downbeats_s, len(example.features)))
+                losses.append(float(masked_loss(logits, labels[None], torch.from_numpy(mask)[None])))
         return float(np.mean(losses))
 
-    def _learn(self) -> float:
+    def _train_step(self) -> float:
         recipe = self.recipe
-        chosen = self.rng.integers(len(self.examples), size=recipe.batch).tolist()
-        drawn = [varied(self.examples[i], recipe, self.rng) for i in chosen]
-        given, wanted, known = (torch.from_numpy(np.stack(part)) for part in zip(*drawn, strict=True))
+        indices = self.rng.integers(len(self.examples), size=recipe.batch).tolist()
+        windows = [augmented(self.examples[i], recipe, self.rng) for i in indices]
+        inputs, labels, mask = (torch.from_numpy(np.stack(part)) for part in zip(*windows, strict=True))
         for group in self.optimiser.param_groups:
             group["lr"] = recipe.rate * min(1.0, (self.step + 1) / 100, 2 * (1 - self.step / recipe.steps))
-        found = loss(self.network(given), wanted, known)
+        loss = masked_loss(self.network(inputs), labels, mask)
         self.optimiser.zero_grad()
-        torch.autograd.backward(found)
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
         self.step += 1
-        keep = min(0.99, self.step / (self.step + 20))
+        decay = min(0.99, self.step / (self.step + 20))
         for name, value in self.network.state_dict().items():
-            self.averaged[name].lerp_(value, 1 - keep)
-        return float(found.detach())
+            self.ema[name].lerp_(value, 1 - decay)
+        return float(loss.detach())
 
     def _save(self) -> None:
         state = {
             "network": self.network.state_dict(),
-            "averaged": self.averaged,
+            "averaged": self.ema,
             "optimiser": self.optimiser.state_dict(),
             "rng": self.rng.bit_generator.state,
             "torch": torch.get_rng_state(),
@@ -138,50 +136,52 @@ class Trainer:
             return
         state = torch.load(path, weights_only=True)
         self.network.load_state_dict(state["network"])
-        self.averaged = state["averaged"]
+        self.ema = state["averaged"]
         self.optimiser.load_state_dict(state["optimiser"])
         self.rng.bit_generator.state = state["rng"]
         torch.set_rng_state(state["torch"])
         self.step, self.seconds = state["progress"]
 
 
-def loss(said: Tensor, wanted: Tensor, known: Tensor) -> Tensor:
-    """The cross-entropy a frame of beats and downbeats, where they are `known`."""
-    each = functional.binary_cross_entropy_with_logits(said, wanted, reduction="none")
-    return (each * known[:, None]).sum() / known.sum() / 2
+def masked_loss(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+    """Binary cross-entropy a frame of beats and downbeats, over the frames of `mask`."""
+    each = functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+    return (each * mask[:, None]).sum() / mask.sum() / 2
 
 
-def targets(beats_s: Doubles, downbeats_s: Doubles, frames: int) -> Floats:
+def targets(beats_s: DoubleArray, downbeats_s: DoubleArray, frames: int) -> FloatArray:
     """1 in the frames within one of a beat (a downbeat), else 0. Shape: (2, frames)."""
-    wanted = np.zeros((2, frames), np.float32)
-    for row, times in zip(wanted, (beats_s, downbeats_s), strict=True):
+    labels = np.zeros((2, frames), np.float32)
+    for row, times in zip(labels, (beats_s, downbeats_s), strict=True):
         at = np.round(times * FPS).astype(int)
         near = (at[:, None] + np.arange(-1, 2)).ravel()
         row[near[(near >= 0) & (near < frames)]] = 1
-    return wanted
+    return labels
 
 
-def varied(example: Example, recipe: Recipe, rng: np.random.Generator) -> tuple[Floats, Floats, Floats]:
-    """A window of a song as another band might have played it: what is given, what is wanted, where that is known."""
-    beats, downs = example.beats_s, example.downbeats_s
+def augmented(example: Example, recipe: Recipe, rng: np.random.Generator) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """A window of a song, augmented: input features, targets, and the mask of annotated frames."""
+    beats, downbeats = example.beats_s, example.downbeats_s
     frames = np.arange(min(len(example.features), int((beats[-1] + 0.1) * FPS)), dtype=np.float64)
     if rng.random() < recipe.waltz:
-        frames, beats, downs = without_last_beats(frames, beats, downs)
+        frames, beats, downbeats = without_last_beats(frames, beats, downbeats)
     scale = float(np.exp(rng.uniform(-recipe.stretch, recipe.stretch))) if rng.random() < 0.5 else 1.0
     frames = np.interp(np.arange(int(len(frames) * scale)) / scale, np.arange(len(frames)), frames)
     start = int(rng.integers(max(len(frames) - recipe.frames, 0) + 1))
-    places = frames[start : start + recipe.frames]
-    low = places.astype(int)
-    high, share = np.minimum(low + 1, len(example.features) - 1), (places - low)[:, None].astype(np.float32)
-    given = (example.features[low] * (1 - share) + example.features[high] * share).T.astype(np.float32)
-    wanted = targets(beats * scale - start / FPS, downs * scale - start / FPS, len(places))
-    _revoice(given, recipe, rng)
-    lacking = recipe.frames - len(places)
-    known = np.pad(np.ones(len(places), np.float32), (0, lacking))
-    return np.pad(given, ((0, 0), (0, lacking))), np.pad(wanted, ((0, 0), (0, lacking))), known
+    positions = frames[start : start + recipe.frames]
+    low = positions.astype(int)
+    high, fraction = np.minimum(low + 1, len(example.features) - 1), (positions - low)[:, None].astype(np.float32)
+    inputs = (example.features[low] * (1 - fraction) + example.features[high] * fraction).T.astype(np.float32)
+    labels = targets(beats * scale - start / FPS, downbeats * scale - start / FPS, len(positions))
+    _augment_features(inputs, recipe, rng)
+    padding = recipe.frames - len(positions)
+    mask = np.pad(np.ones(len(positions), np.float32), (0, padding))
+    return np.pad(inputs, ((0, 0), (0, padding))), np.pad(labels, ((0, 0), (0, padding))), mask
 
 
-def without_last_beats(frames: Doubles, beats_s: Doubles, downs_s: Doubles) -> tuple[Doubles, Doubles, Doubles]:
+def without_last_beats(
+    frames: DoubleArray, beats_s: DoubleArray, downs_s: DoubleArray
+) -> tuple[DoubleArray, DoubleArray, DoubleArray]:
     """A song without the last beat of each bar: the frames that stay, and the beats and downbeats on them."""
     times = frames / FPS
     after = np.searchsorted(downs_s, beats_s + 1e-6)
@@ -189,21 +189,21 @@ def without_last_beats(frames: Doubles, beats_s: Doubles, downs_s: Doubles) -> t
     place = np.searchsorted(beats_s, times + 1e-6) - 1
     stays = (place < 0) | ~last[np.maximum(place, 0)]
     kept = np.cumsum(stays)
-    moved = [np.interp(t, times, (kept - stays) / FPS) for t in (beats_s[~last], downs_s)]
-    return frames[stays], moved[0], moved[1]
+    shifted = [np.interp(t, times, (kept - stays) / FPS) for t in (beats_s[~last], downs_s)]
+    return frames[stays], shifted[0], shifted[1]
 
 
-def _revoice(given: Floats, recipe: Recipe, rng: np.random.Generator) -> None:
-    """Other balance, another key, perhaps a stem that is silent: changed in place."""
-    size = (len(given) - NOTES) // STEMS
+def _augment_features(inputs: FloatArray, recipe: Recipe, rng: np.random.Generator) -> None:
+    """Random stem gains, transposition and perhaps a silent stem: in place."""
+    size = (len(inputs) - NOTES) // STEMS
     for stem in range(STEMS):
-        given[stem * size : (stem + 1) * size] *= np.exp(rng.normal(0, recipe.gain))
-    given[-NOTES:] = np.roll(given[-NOTES:], int(rng.integers(-recipe.keys, recipe.keys + 1)), axis=0)
+        inputs[stem * size : (stem + 1) * size] *= np.exp(rng.normal(0, recipe.gain))
+    inputs[-NOTES:] = np.roll(inputs[-NOTES:], int(rng.integers(-recipe.keys, recipe.keys + 1)), axis=0)
     if rng.random() < recipe.missing:
         stem = int(rng.choice(STEMS, p=(0.6, 0.2, 0.2)))
-        given[stem * size : (stem + 1) * size] = 0
+        inputs[stem * size : (stem + 1) * size] = 0
 
 
-def _known_frames(beats_s: Doubles, frames: int) -> Floats:
-    """1 up to the last beat that is known."""
+def _annotated_frames(beats_s: DoubleArray, frames: int) -> FloatArray:
+    """1 up to the last annotated beat."""
     return np.asarray(np.arange(frames) <= beats_s[-1] * FPS, np.float32)

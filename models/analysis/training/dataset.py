@@ -1,4 +1,4 @@
-"""Songs to train on as files: what the network is given of each, and its beats."""
+"""Training songs as files: input features and annotated beats."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,17 +13,17 @@ from models.analysis.training.beat_tracker import Example
 from models.core.types import Grid, Wave
 
 
-def heard(grid: Grid, ways: Sequence[Mapping[str, Wave]]) -> dict[str, Any]:
-    """A song as arrays to keep: its beats, and what is heard of each of its ways (stems by name)."""
+def song_arrays(grid: Grid, versions: Sequence[Mapping[str, Wave]]) -> dict[str, Any]:
+    """A song's arrays to store: its beats, and the input features of each version of its stems (by name)."""
     arrays = {"beats_s": np.array(grid.beats_s), "downbeats_s": np.array(grid.downbeats_s)}
-    for number, stems in enumerate(ways):
+    for number, stems in enumerate(versions):
         notes = note_energies(note_spectra((stems["bass"], stems["other"])))
         arrays[f"features_{number}"] = features(band_spectra(stems["drums"], stems["bass"], stems["other"]), notes)
     return arrays
 
 
 def examples(path: Path) -> list[Example]:
-    """The examples that a file of such arrays holds, one a way."""
-    with np.load(path) as kept:
-        beats, downs = kept["beats_s"], kept["downbeats_s"]
-        return [Example(kept[name], beats, downs) for name in sorted(kept.files) if name.startswith("features")]
+    """The examples that a file of such arrays holds, one a version."""
+    with np.load(path) as arrays:
+        beats, downs = arrays["beats_s"], arrays["downbeats_s"]
+        return [Example(arrays[name], beats, downs) for name in sorted(arrays.files) if name.startswith("features")]

@@ -17,7 +17,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from scipy.ndimage import uniform_filter1d
 
-from models.analysis.f0 import PitchSettings, track_f0
+from models.analysis.f0 import track_f0
+from models.analysis.settings import PitchSettings
 from models.conversion.content import CONTENT_RATE, Encoder, content, content_at, frame_geometry, load_encoder
 from models.conversion.voices.registry import Card
 from models.core import registry

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 from torch import Tensor
 
-from models.analysis.f0 import PitchSettings, track_f0
+from models.analysis.f0 import track_f0
+from models.analysis.settings import PitchSettings
 from models.conversion.content import CONTENT_RATE, Encoder, content, content_at, frame_geometry
 from models.conversion.training.perturbation import Perturbation, perturbed, sped
 from models.conversion.voices.registry import Range

@@ -1,1 +1,7 @@
-"""Training the Music Transformer: corpus, windows, loop."""
+"""Training of the Music Transformer.
+
+corpus               MIDI collections as quantized pieces, near-duplicates, the held-out split
+windows              training windows with augmentation
+transcription_noise  transcription errors, measured on known pieces and applied to others
+training             losses, optimisers, EMA, checkpoints
+"""

@@ -1,4 +1,4 @@
-"""MIDI collections read onto the lattice, near-duplicates found, and a split written down before anything is trained.
+"""Training corpus: MIDI collections as quantized pieces, near-duplicate detection, and a fixed held-out split.
 
 Sources: POP909 (Wang et al. 2020; melody, bridge, piano, with beats, chords and keys), Freedoom and OpenMSX (bands with
 drums and bass), Nottingham (folk tunes with chords) and Groove (Gillick et al. 2019; drums).
@@ -13,22 +13,23 @@ from typing import Any
 import numpy as np
 import symusic
 
+from models.core.dtypes import IntArray
 from models.core.errors import BadInput
 from models.core.types import Track
-from models.generation.chords import chord_rows, chords_heard, key_shift, shift_of_key
-from models.generation.quantize import bars_between, family_of
-from models.generation.tokenizer import DRUMS, FAMILIES, LARGEST_METRE, SMALLEST_METRE, TICKS, Ints, Piece
+from models.generation.chords import chord_rows, estimate_chords, key_shift, shift_of_key
+from models.generation.quantize import family_of, fill_bar_starts
+from models.generation.tokenizer import DRUMS, FAMILIES, MAX_METRE, MIN_METRE, TICKS, Piece
 
 SOURCES = ("pop909", "freedoom", "openmsx", "nottingham", "groove")
 BANDS = ("freedoom", "openmsx")
 _POP909_TRACKS = {"MELODY": "melody", "BRIDGE": "strings", "CAU": "strings", "PIANO": "piano"}
 _GROOVE_DRUMS = {22: 42, 26: 46, 58: 43}
-"""What the electronic kit of Groove plays, in General MIDI."""
+"""Pitches of Groove's electronic kit, and their General MIDI ones."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A piece, the collection it is from, and the `song` it is a version of (pieces of one song stay on one side)."""
+    """A piece, its collection, and the `song` it is a version of (all on one side of the split)."""
 
     name: str
     source: str
@@ -37,30 +38,31 @@ class Entry:
 
 
 def read(folder: Path, sources: Collection[str] = SOURCES) -> Iterator[Entry]:
-    """Every usable piece of the collections lying in `folder`; what is too short or has no notes is left out."""
+    """Every usable piece of the collections in `folder`: at least 4 bars and 16 notes."""
     for source in sources:
         root = folder / source
         if source not in SOURCES or not root.is_dir():
             raise BadInput(f"There is no MIDI collection {source!r} in {folder}; known: {', '.join(SOURCES)}.")
-        for entry in _pop909(root) if source == "pop909" else _plain(root, source):
+        for entry in _pop909(root) if source == "pop909" else _midi_entries(root, source):
             if entry.piece.bars >= 4 and len(entry.piece.notes) >= 16:
                 yield entry
 
 
-def _plain(root: Path, source: str) -> Iterator[Entry]:
+def _midi_entries(root: Path, source: str) -> Iterator[Entry]:
     for path in sorted(root.rglob("*.mid")):
         if source == "groove" and not ("_beat_" in path.stem and path.stem.endswith("4-4")):
             continue
-        piece = piece_of_midi(path, tune_first=source == "nottingham")
+        piece = piece_of_midi(path, first_track_is_melody=source == "nottingham")
         if piece is not None:
             name = str(path.relative_to(root).with_suffix(""))
             yield Entry(f"{source}/{name}", source, f"{source}/{name}", piece)
 
 
-def piece_of_midi(path: Path, tune_first: bool = False, by_name: bool = False) -> Piece | None:
-    """A MIDI file by its own metre and tempo, None without notes.
+def piece_of_midi(path: Path, first_track_is_melody: bool = False, by_name: bool = False) -> Piece | None:
+    """A MIDI file as a piece by its own metre and tempo, None without notes.
 
-    `tune_first`: its first track is a melody; `by_name`: a track called "melody", "bass", ... is one.
+    `first_track_is_melody`: its first track is a melody; `by_name`: track names such as "melody", "bass" give the
+    family.
     """
     try:
         score: Any = symusic.Score(str(path))
@@ -71,15 +73,15 @@ def piece_of_midi(path: Path, tune_first: bool = False, by_name: bool = False) -
         top, bottom = score.time_signatures[0].numerator, score.time_signatures[0].denominator
         compound = bottom == 8 and top % 3 == 0
         metre, beat = (top // 3, 1.5) if compound else (top, 4 / bottom)
-    if not SMALLEST_METRE <= metre <= LARGEST_METRE:
+    if not MIN_METRE <= metre <= MAX_METRE:
         metre, beat = 4, 1.0
     scale = TICKS / (score.ticks_per_quarter * beat)
     rows = []
-    for place, track in enumerate(score.tracks):
+    for index, track in enumerate(score.tracks):
         drums = track.is_drum
-        named = Track(track.name if by_name else "", track.program, drums, ())
-        family = family_of(named)
-        family = FAMILIES.index("melody") if tune_first and place == 0 else family
+        named_track = Track(track.name if by_name else "", track.program, drums, ())
+        family = family_of(named_track)
+        family = FAMILIES.index("melody") if first_track_is_melody and index == 0 else family
         rows += [
             (
                 n.time * scale,
@@ -93,7 +95,7 @@ def piece_of_midi(path: Path, tune_first: bool = False, by_name: bool = False) -
     if not rows:
         return None
     tempo = float(np.median([t.qpm for t in score.tempos])) / beat if score.tempos else 120.0
-    return _piece(np.array(rows), metre, np.zeros(0, np.int64), tempo, None, None)
+    return _make_piece(np.array(rows), metre, np.zeros(0, np.int64), tempo, None, None)
 
 
 def _pop909(root: Path) -> Iterator[Entry]:
@@ -103,7 +105,7 @@ def _pop909(root: Path) -> Iterator[Entry]:
             continue
         main = _pop909_notes(song / f"{song.name}.mid")
         for path in [song / f"{song.name}.mid", *sorted((song / "versions").glob("*.mid"))]:
-            notes = main if path.parent == song else _laid_on(_pop909_notes(path), main)
+            notes = main if path.parent == song else _aligned_to(_pop909_notes(path), main)
             if notes is not None and len(notes):
                 piece = _pop909_piece(notes, beats, song)
                 yield Entry(f"pop909/{path.stem}", "pop909", f"pop909/{song.name}", piece)
@@ -123,12 +125,12 @@ def _pop909_notes(path: Path) -> np.ndarray:
     ).reshape(-1, 4)
 
 
-def _laid_on(notes: np.ndarray, main: np.ndarray) -> np.ndarray | None:
-    """A version moved in time so that its onsets fall on the main one's; None where they do not (below 70 %)."""
+def _aligned_to(notes: np.ndarray, main: np.ndarray) -> np.ndarray | None:
+    """A version shifted in time so that its onsets fall on the main one's; None where under 70 % do."""
     if not len(notes):
         return None
-    heads = [np.unique(np.round(x[:, 0] * 50).astype(int)) for x in (notes, main)]
-    gaps = (heads[1][:, None] - heads[0][None, :]).ravel()
+    onsets = [np.unique(np.round(x[:, 0] * 50).astype(int)) for x in (notes, main)]
+    gaps = (onsets[1][:, None] - onsets[0][None, :]).ravel()
     gaps = gaps[np.abs(gaps) <= 100]
     offset = float(np.bincount(gaps + 100, minlength=201).argmax() - 100) / 50
     moved = notes + np.array([offset, 0, 0, 0])
@@ -148,59 +150,61 @@ def _pop909_piece(notes: np.ndarray, beats: np.ndarray, song: Path) -> Piece:
     # the file's beats stop with the music; two bars more on either side take in pickups and last chords
     times = np.concatenate([times[0] - step * np.arange(8, 0, -1), times, times[-1] + step * np.arange(1, 9)])
     index = np.arange(len(times))
-    marks = beats[:, 2] if beats.shape[1] > 2 and _regular(beats[:, 2]) == 4 else beats[:, 1]
-    metre = max(_regular(marks), 2) if _regular(marks) <= LARGEST_METRE else 4
-    lattice = notes.copy()
-    lattice[:, 0] = np.interp(notes[:, 0], times, index) * TICKS
-    lattice[:, 1] = np.interp(notes[:, 0] + notes[:, 1], times, index) * TICKS - lattice[:, 0]
+    marks = beats[:, 2] if beats.shape[1] > 2 and _commonest_bar(beats[:, 2]) == 4 else beats[:, 1]
+    metre = max(_commonest_bar(marks), 2) if _commonest_bar(marks) <= MAX_METRE else 4
+    note_ticks = notes.copy()
+    note_ticks[:, 0] = np.interp(notes[:, 0], times, index) * TICKS
+    note_ticks[:, 1] = np.interp(notes[:, 0] + notes[:, 1], times, index) * TICKS - note_ticks[:, 0]
     chords = []
     for line in (song / "chord_midi.txt").read_text().splitlines():
         start, _, name = line.split("\t")[:3]
         chords.append((round(float(np.interp(float(start), times, index))) * TICKS, name))
-    return _piece(lattice, metre, np.flatnonzero(marks) + 8, 60 / step, chords, _main_key(song / "key_audio.txt"))
+    return _make_piece(
+        note_ticks, metre, np.flatnonzero(marks) + 8, 60 / step, chords, _longest_key(song / "key_audio.txt")
+    )
 
 
-def _regular(marks: np.ndarray) -> int:
+def _commonest_bar(marks: np.ndarray) -> int:
     """The commonest distance between downbeats, in beats; 0 where none are marked."""
     gaps = np.diff(np.flatnonzero(marks))
     return int(np.bincount(gaps).argmax()) if len(gaps) else 0
 
 
-def _main_key(path: Path) -> str:
+def _longest_key(path: Path) -> str:
     """The key that the song is in longest."""
-    held: dict[str, float] = {}
+    held_out_names: dict[str, float] = {}
     for line in path.read_text().splitlines():
         start, stop, key = line.split("\t")[:3]
-        held[key] = held.get(key, 0.0) + float(stop) - float(start)
-    return max(held, key=lambda k: held[k])
+        held_out_names[key] = held_out_names.get(key, 0.0) + float(stop) - float(start)
+    return max(held_out_names, key=lambda k: held_out_names[k])
 
 
-def _piece(
-    lattice: np.ndarray,
+def _make_piece(
+    note_ticks: np.ndarray,
     metre: int,
-    downbeats: Ints,
+    downbeats: IntArray,
     tempo_bpm: float,
     chords: list[tuple[int, str]] | None,
     key: str | None,
 ) -> Piece:
-    """A piece from rows of onset and duration in ticks, family and pitch; silence around it is cut off, bar by bar."""
-    onset = np.round(lattice[:, 0]).astype(np.int64)
+    """A piece from rows of onset and duration in ticks, family and pitch, silent bars at both ends cut off."""
+    onset = np.round(note_ticks[:, 0]).astype(np.int64)
     onset = np.maximum(onset, 0)
-    starts = bars_between(downbeats, metre, int(onset.max()) // TICKS)
+    starts = fill_bar_starts(downbeats, metre, int(onset.max()) // TICKS)
     starts = starts[np.searchsorted(starts * TICKS, onset.min(), side="right") - 1 :]
     last = int(np.searchsorted(starts * TICKS, onset.max(), side="right"))
     starts, beats = starts[:last], np.diff(starts[: last + 1])
     bar = np.searchsorted(starts * TICKS, onset, side="right") - 1
-    length = np.maximum(np.round(lattice[:, 1]).astype(np.int64), 1)
-    notes = np.stack([bar, onset - starts[bar] * TICKS, lattice[:, 2], lattice[:, 3], length], 1).astype(np.int64)
+    length = np.maximum(np.round(note_ticks[:, 1]).astype(np.int64), 1)
+    notes = np.stack([bar, onset - starts[bar] * TICKS, note_ticks[:, 2], note_ticks[:, 3], length], 1).astype(np.int64)
     notes = np.unique(notes, axis=0)
     shift = key_shift(notes) if key is None else shift_of_key(key)
-    rows = chords_heard(notes, beats) if chords is None else chord_rows(chords, starts, beats)
+    rows = estimate_chords(notes, beats) if chords is None else chord_rows(chords, starts, beats)
     return Piece(metre, tempo_bpm, shift, beats, notes, rows)
 
 
 def fingerprint(piece: Piece) -> frozenset[int]:
-    """Hashes of what the topmost line does over eight notes, free of key and of note lengths."""
+    """Hashes of the top line's intervals over eight notes, invariant to key and note durations."""
     pitched = piece.notes[piece.notes[:, 2] != DRUMS]
     if len(pitched) < 16:
         pitched = piece.notes
@@ -211,8 +215,11 @@ def fingerprint(piece: Piece) -> frozenset[int]:
     return frozenset(hash(tuple(steps[i : i + 7].tolist())) for i in range(len(steps) - 6))
 
 
-def near_duplicates(entries: list[Entry], alike: float = 0.2) -> dict[str, str]:
-    """Songs whose fingerprints overlap by more than `alike` of the smaller one, under their family's first name."""
+def near_duplicates(entries: list[Entry], min_overlap: float = 0.2) -> dict[str, str]:
+    """Each song with the first song, by name, of its group of near-duplicates.
+
+    Two songs are near-duplicates where their fingerprints share more than `min_overlap` of the smaller set.
+    """
     prints = {e.song: fingerprint(e.piece) for e in reversed(entries) if e.source != "groove"}
     family = {song: song for song in prints}
 
@@ -229,30 +236,30 @@ def near_duplicates(entries: list[Entry], alike: float = 0.2) -> dict[str, str]:
                 shared[other] = shared.get(other, 0) + 1
             seen.setdefault(mark, []).append(song)
         for other, count in shared.items():
-            if count > alike * min(len(marks), len(prints[other])) and count >= 8:
+            if count > min_overlap * min(len(marks), len(prints[other])) and count >= 8:
                 first, second = sorted((head(song), head(other)))
                 family[second] = first
     return {song: head(song) for song in prints}
 
 
 def held_out(entries: list[Entry], share: float = 0.06, bands: float = 0.16) -> list[str]:
-    """The names of the pieces to test on: a seeded share of the families of songs, main versions only.
+    """The names of the pieces to test on: a hashed share of the groups of near-duplicates, main versions only.
 
-    Bands are few, so a larger share of them is kept back. Groove, which only lends its drums, is not tested on.
+    Bands are few, so a larger share of them is held out. Groove, used for its drums alone, is not tested on.
     """
     family = near_duplicates(entries)
     chosen = []
     for entry in entries:
-        place = int(hashlib.sha256(family.get(entry.song, "").encode()).hexdigest()[:8], 16) / 2**32
+        index = int(hashlib.sha256(family.get(entry.song, "").encode()).hexdigest()[:8], 16) / 2**32
         wanted = {"groove": 0.0, **dict.fromkeys(BANDS, bands)}.get(entry.source, share)
-        if place < wanted and entry.name.partition("-v")[0] == entry.name:
+        if index < wanted and entry.name.partition("-v")[0] == entry.name:
             chosen.append(entry.name)
     return chosen
 
 
-def divided(entries: list[Entry], held: Collection[str]) -> tuple[list[Entry], list[Entry]]:
-    """The pieces to learn from and the held-out ones; other versions of a held-out song are in neither."""
-    names = set(held)
+def train_test_split(entries: list[Entry], held_out_names: Collection[str]) -> tuple[list[Entry], list[Entry]]:
+    """The training pieces and the held-out ones; other versions of a held-out song are in neither."""
+    names = set(held_out_names)
     songs = {e.song for e in entries if e.name in names}
     return [e for e in entries if e.song not in songs], [e for e in entries if e.name in names]
 
@@ -272,7 +279,7 @@ def save(entries: list[Entry], path: Path) -> None:
 
 
 def load(path: Path) -> list[Entry]:
-    """What `save` wrote."""
+    """The entries that `save` wrote."""
     with np.load(path) as data:
         names, facts, sizes = data["names"], data["facts"], data["sizes"]
         columns = [

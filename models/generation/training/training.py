@@ -1,4 +1,4 @@
-"""Training the network: Muon for matrices, AdamW for the rest, averaged weights to ship, resumable after a kill."""
+"""Training: Muon for matrices, AdamW for the rest, an EMA of the weights to ship, checkpoints to resume from."""
 
 import json
 import os
@@ -16,22 +16,23 @@ from models.core.progress import UNWATCHED, Watch
 from models.generation import tokenizer
 from models.generation.network import Batch, Config, MusicTransformer
 from models.generation.training.corpus import Entry
-from models.generation.training.transcription_noise import Heard
-from models.generation.training.windows import Arranging, Windows
+from models.generation.training.transcription_noise import TranscribedPiece
+from models.generation.training.windows import Augmentation, Windows
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train: for `steps` steps or, where `seconds` is not 0, until so much time was spent learning.
+    """Training hyperparameters: `steps` steps or, where `seconds` is not 0, so much training time.
 
     `events` is the batch in events, drawn as `windows`: (from which share of the training on, events a window), never
-    longer than the context. Rates in the optimisers' units; `warmup` in steps, `cooldown` the share of the training
-    over which the rates fall to zero; `average` the decay a step of the weights' running mean. `bfloat16` computes
-    matrix products in that precision: twice as fast where the processor has them in hardware, slow elsewhere.
+    longer than the context. `matrix_rate` and `other_rate` are the learning rates of Muon and AdamW; `warmup` in steps,
+    `cooldown` the share of the training over which the rates fall to zero; `average` the decay a step of the weights'
+    EMA. `bfloat16` computes matrix products in that precision: twice as fast where the processor has them in hardware,
+    slow elsewhere.
     """
 
     config: Config = field(default_factory=Config)
-    arranging: Arranging = field(default_factory=Arranging)
+    augmentation: Augmentation = field(default_factory=Augmentation)
     steps: int = 4000
     seconds: float = 0.0
     events: int = 4096
@@ -47,62 +48,63 @@ class Recipe:
     bfloat16: bool = False
 
 
-class Judged(NamedTuple):
-    """Of each next event, given those before: its nats, its note's length's nats, whether it was the likeliest.
+class EventLosses(NamedTuple):
+    """Losses of each next event: cross-entropy of its token and of its duration, and whether the argmax was right.
 
     Shapes: (B, T) of T + 1 events read.
     """
 
     event: Tensor
     length: Tensor
-    guessed: Tensor
+    correct: Tensor
 
 
-def event_losses(network: MusicTransformer, batch: Batch, families: Tensor) -> Judged:
-    """How surprised the network is by each next event.
+def event_losses(network: MusicTransformer, batch: Batch, families: Tensor) -> EventLosses:
+    """The losses of each next event, in nats.
 
-    `families` (B, F) bool are those to be written; the grammar's impossible tokens have no share of the probability.
+    `families` (B, F) bool are those to be written; tokens outside the grammar are masked.
     """
     past = Batch(*(getattr(batch, f)[:, :-1] for f in Batch.__dataclass_fields__))
     target, length = batch.token[:, 1:], batch.duration[:, 1:]
     hidden = network(past)
     table = network.table()
     logits = network.token_logits(hidden, table)
-    logits = logits.masked_fill(~grammar(past, families, target), float("-inf"))
+    logits = logits.masked_fill(~batch_grammar_mask(past, families, target), float("-inf"))
     token_loss = F.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none").view_as(target)
     lengths = network.length_logits(hidden, target, table)
     length_loss = F.cross_entropy(lengths.flatten(0, 1), length.flatten(), reduction="none").view_as(target)
-    return Judged(token_loss, length_loss * (target >= tokenizer.NOTE), logits.detach().argmax(-1) == target)
+    return EventLosses(token_loss, length_loss * (target >= tokenizer.NOTE), logits.detach().argmax(-1) == target)
 
 
-def in_bfloat16(network: MusicTransformer, batch: Batch, families: Tensor) -> Judged:
+def event_losses_bfloat16(network: MusicTransformer, batch: Batch, families: Tensor) -> EventLosses:
     """`event_losses` with its matrix products in bfloat16; the weights stay in single precision."""
     with torch.autocast(batch.token.device.type, torch.bfloat16):
         return event_losses(network, batch, families)
 
 
-def grammar(past: Batch, families: Tensor, target: Tensor) -> Tensor:
-    """`tokens.allowed` on tensors, with the target always let through (what is given follows no grammar).
+def batch_grammar_mask(past: Batch, families: Tensor, target: Tensor) -> Tensor:
+    """`tokenizer.grammar_mask` on tensors, with the target always allowed (conditions do not follow the grammar).
 
     Shape: (B, T, vocabulary).
     """
-    what = torch.arange(tokenizer.VOCABULARY, device=target.device)
+    token_ids = torch.arange(tokenizer.VOCABULARY, device=target.device)
     family = torch.from_numpy(tokenizer.FAMILY_OF).clamp(min=0).to(target.device)
-    token, tick, room = past.token[..., None], past.tick[..., None], past.room[..., None]
+    token, tick, bar_ticks = past.token[..., None], past.tick[..., None], past.bar_ticks[..., None]
     after = torch.where(token >= tokenizer.DRUM, token, tokenizer.DRUM - 1)
-    notes = (what > after) & families[:, family][:, None]
-    moves = (what > tokenizer.POS + tick) & (what < (tokenizer.POS + room).clamp(max=tokenizer.CHORD))
+    notes = (token_ids > after) & families[:, family][:, None]
+    moves = (token_ids > tokenizer.POS + tick) & (token_ids < (tokenizer.POS + bar_ticks).clamp(max=tokenizer.CHORD))
     at_pos = (token > tokenizer.POS) & (token < tokenizer.CHORD)
-    return torch.where(what >= tokenizer.DRUM, notes, ~at_pos & ((what == tokenizer.BAR) | moves)) | (
-        what == target[..., None]
+    return torch.where(token_ids >= tokenizer.DRUM, notes, ~at_pos & ((token_ids == tokenizer.BAR) | moves)) | (
+        token_ids == target[..., None]
     )
 
 
 class Trainer:
-    """A network being trained; `run` carries on from the last checkpoint in `folder`, if there is one.
+    """A network in training; `run` resumes from the last checkpoint in `folder`, if there is one.
 
-    Without one it begins with the weights of `start`, a network of the recipe's shape, or with random ones. `known` are
-    pieces to train on beside what the pipeline heard of them: prompts with a transcriber's errors are made of them.
+    Without one it begins with the weights of `start`, a network of the recipe's shape, or with random ones.
+    `transcribed` are training pieces with the pipeline's transcription of them: prompts with transcription noise are
+    made from them.
     """
 
     def __init__(
@@ -111,83 +113,85 @@ class Trainer:
         recipe: Recipe,
         folder: Path,
         start: MusicTransformer | None = None,
-        known: Sequence[Heard] = (),
+        transcribed: Sequence[TranscribedPiece] = (),
     ) -> None:
         self.recipe, self.folder = recipe, folder
         torch.manual_seed(recipe.seed)
         self.network = MusicTransformer(recipe.config)
         if start is not None:
             self.network.load_state_dict(start.state_dict())
-        self.averaged = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
-        self.windows = Windows(entries, recipe.arranging, recipe.seed, known)
+        self.ema = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        self.windows = Windows(entries, recipe.augmentation, recipe.seed, transcribed)
         matrices = [p for p in self.network.layers.parameters() if p.ndim == 2 and min(p.shape) > 16]
-        chosen = {id(p) for p in matrices}
-        others = [p for p in self.network.parameters() if id(p) not in chosen]
+        matrix_ids = {id(p) for p in matrices}
+        others = [p for p in self.network.parameters() if id(p) not in matrix_ids]
         self.optimisers: list[torch.optim.Optimizer] = [
             torch.optim.Muon(matrices, lr=recipe.matrix_rate, weight_decay=recipe.weight_decay),
             torch.optim.AdamW(others, lr=recipe.other_rate, betas=(0.9, 0.95), weight_decay=0.0),
         ]
         self.rates = [recipe.matrix_rate, recipe.other_rate]
-        self.step, self.seconds, self.seen = 0, 0.0, 0
-        losses = in_bfloat16 if recipe.bfloat16 else event_losses
+        self.step, self.seconds, self.events_seen = 0, 0.0, 0
+        losses = event_losses_bfloat16 if recipe.bfloat16 else event_losses
         self.losses = torch.compile(losses, dynamic=False) if recipe.compiled else losses
         self._resume()
 
     def run(self, watch: Watch = UNWATCHED, save_every_s: float = 120.0) -> dict[str, Tensor]:
-        """Train to the recipe's last step; returns the averaged weights."""
+        """Train to the recipe's last step; returns the EMA weights."""
         recipe, saved = self.recipe, time.monotonic()
         batches, length = None, 0
-        while self._done() < 1:
-            watch.at(self._done())
-            wanted = min([size for since, size in recipe.windows if since <= self._done()][-1], recipe.config.context)
-            if batches is None or wanted != length:
-                length = wanted
+        while self._progress() < 1:
+            watch.at(self._progress())
+            window = min(
+                [size for since, size in recipe.windows if since <= self._progress()][-1], recipe.config.context
+            )
+            if batches is None or window != length:
+                length = window
                 batches = self.windows.batches(recipe.events // length, length)
-            began = time.monotonic()
-            figures = self._learn(batches)
-            self.seconds += time.monotonic() - began
+            started = time.monotonic()
+            figures = self._train_step(batches)
+            self.seconds += time.monotonic() - started
             self.step += 1
-            self.seen += recipe.events
+            self.events_seen += recipe.events
             if self.step % 20 == 0:
-                self._log({"step": self.step, "seen": self.seen, "seconds": round(self.seconds), **figures})
+                self._log({"step": self.step, "seen": self.events_seen, "seconds": round(self.seconds), **figures})
             if time.monotonic() - saved > save_every_s:
                 saved = time.monotonic()
                 self._save()
         self._save()
-        return self.averaged
+        return self.ema
 
-    def _learn(self, batches: Iterator[tuple[Batch, Tensor, Tensor]]) -> dict[str, float]:
-        batch, families, learned = next(batches)
-        scale = self._scale()
+    def _train_step(self, batches: Iterator[tuple[Batch, Tensor, Tensor]]) -> dict[str, float]:
+        batch, families, loss_mask = next(batches)
+        scale = self._rate_factor()
         for optimiser, rate in zip(self.optimisers, self.rates, strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = rate * scale
         self.network.train()
-        found = self.losses(self.network, batch, families)
-        nats = ((found.event + found.length) * learned).sum()
-        torch.autograd.backward(nats / learned.sum())
+        losses = self.losses(self.network, batch, families)
+        nats = ((losses.event + losses.length) * loss_mask).sum()
+        torch.autograd.backward(nats / loss_mask.sum())
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         for optimiser in self.optimisers:
             optimiser.step()
             optimiser.zero_grad()
-        keep = min(self.recipe.average, (1 + self.step) / (10 + self.step))
+        decay = min(self.recipe.average, (1 + self.step) / (10 + self.step))
         for name, value in self.network.state_dict().items():
-            self.averaged[name].lerp_(value, 1 - keep)
-        notes = (learned & (batch.token[:, 1:] >= tokenizer.DRUM)).sum()
+            self.ema[name].lerp_(value, 1 - decay)
+        notes = (loss_mask & (batch.token[:, 1:] >= tokenizer.DRUM)).sum()
         return {
-            "nats_per_event": round(float(nats.detach() / learned.sum()), 4),
+            "nats_per_event": round(float(nats.detach() / loss_mask.sum()), 4),
             "nats_per_note": round(float(nats.detach() / notes), 4),
-            "length_nats": round(float((found.length.detach() * learned).sum() / notes), 4),
-            "accuracy": round(float((found.guessed & learned).sum() / learned.sum()), 4),
+            "length_nats": round(float((losses.length.detach() * loss_mask).sum() / notes), 4),
+            "accuracy": round(float((losses.correct & loss_mask).sum() / loss_mask.sum()), 4),
         }
 
-    def _done(self) -> float:
-        """The share of the training that is behind, 1 at its end."""
+    def _progress(self) -> float:
+        """The share of the training that is done, 1 at its end."""
         return self.seconds / self.recipe.seconds if self.recipe.seconds else self.step / self.recipe.steps
 
-    def _scale(self) -> float:
-        """The rates' factor at this step: a warm-up, a plateau, a straight line down to zero."""
-        left = (1 - self._done()) / max(self.recipe.cooldown, 1e-9)
+    def _rate_factor(self) -> float:
+        """The factor on the learning rates at this step: warm-up, plateau, linear decay to zero."""
+        left = (1 - self._progress()) / max(self.recipe.cooldown, 1e-9)
         return min((self.step + 1) / self.recipe.warmup, left, 1.0)
 
     def _log(self, row: dict[str, Any]) -> None:
@@ -197,11 +201,11 @@ class Trainer:
     def _save(self) -> None:
         state = {
             "network": self.network.state_dict(),
-            "averaged": self.averaged,
+            "averaged": self.ema,
             "optimisers": [o.state_dict() for o in self.optimisers],
             "rng": self.windows.rng.bit_generator.state,
             "torch": torch.get_rng_state(),
-            "progress": (self.step, self.seconds, self.seen),
+            "progress": (self.step, self.seconds, self.events_seen),
             "config": asdict(self.recipe.config),
         }
         torch.save(state, self.folder / "checkpoint.tmp")
@@ -213,9 +217,9 @@ class Trainer:
             return
         state = torch.load(path, weights_only=True)
         self.network.load_state_dict(state["network"])
-        self.averaged = state["averaged"]
+        self.ema = state["averaged"]
         for optimiser, values in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(values)
         self.windows.rng.bit_generator.state = state["rng"]
         torch.set_rng_state(state["torch"])
-        self.step, self.seconds, self.seen = state["progress"]
+        self.step, self.seconds, self.events_seen = state["progress"]

@@ -5,7 +5,8 @@ import numpy as np
 from models.core.types import Samples, Score, Track
 from models.synthesis.example_song.composition import SAMPLE_RATE
 from models.synthesis.example_song.song import example_song
-from models.synthesis.soundfont import RenderSettings, render
+from models.synthesis.settings import RenderSettings
+from models.synthesis.soundfont import render
 
 BASSES = (33, 34, 36, 38, 39)
 OTHERS = (0, 5, 16, 25, 27, 29, 48, 62, 81)

@@ -1,7 +1,7 @@
-"""The example song on paper: its form, harmony, lyrics and every note, in seconds, before anything sounds.
+"""Composition of the example song: form, harmony, lyrics and every note, in seconds.
 
-A pop song in a major key: an intro, then verses of 4 bars and choruses of 8. Melody is written in steps of the scale
-above the tonic (7 is the octave); chords are triads on steps of the scale.
+A pop song in a major key: an intro, then verses of 4 bars and choruses of 8. Melody is in scale steps above the tonic
+(7 is the octave); chords are triads on scale steps.
 """
 
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ import numpy as np
 
 from models.core.errors import BadInput
 from models.core.types import Grid, Note, Score, Track
+from models.symbolic.harmony import ROOTS
 
 SAMPLE_RATE = 44100
 METRE = 4
 TEMPO_BPM = 112.0
-SHORTEST_S = 4.0
+MIN_DURATION_S = 4.0
 MAJOR = (0, 2, 4, 5, 7, 9, 11)
 TONICS = ("A", "C", "G", "Bb", "F", "D")
-PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 KICK, SNARE, CLOSED_HAT, OPEN_HAT, CRASH, LOW_TOM, HIGH_TOM = 36, 38, 42, 46, 49, 45, 50
 
 INTRO_CHORDS = (0, 3)
@@ -56,8 +56,8 @@ class Section:
 
 
 @dataclass(frozen=True)
-class SungNote:
-    """A note with the syllable sung on it: phonemes joined by dots."""
+class LyricNote:
+    """A note with its syllable: phonemes joined by dots."""
 
     note: Note
     syllable: str
@@ -65,7 +65,7 @@ class SungNote:
 
 @dataclass(frozen=True)
 class Composition:
-    """The whole song on paper. `keys` and `pluck` together are the stem "other"; `backing` holds one part a singer."""
+    """The whole song. `keys` and `pluck` together are the stem "other"; `backing` holds one part a singer."""
 
     grid: Grid
     sections: tuple[Section, ...]
@@ -73,8 +73,8 @@ class Composition:
     bass: tuple[Note, ...]
     keys: tuple[Note, ...]
     pluck: tuple[Note, ...]
-    lead: tuple[SungNote, ...]
-    backing: tuple[tuple[SungNote, ...], ...]
+    lead: tuple[LyricNote, ...]
+    backing: tuple[tuple[LyricNote, ...], ...]
 
     @property
     def score(self) -> Score:
@@ -91,33 +91,33 @@ class Composition:
 
 
 def compose(seed: int, seconds: float) -> Composition:
-    """The song in a whole number of bars that fill `seconds`; seed 0 is in A major, others draw key and playing.
+    """The song in a whole number of bars that fill `seconds`; seed 0 is in A major, others draw key and timing.
 
     Raises `BadInput` for less than 4 s.
     """
-    if not seconds >= SHORTEST_S:
-        raise BadInput(f"The example song needs at least {SHORTEST_S:g} s; {seconds:g} s were asked for.")
+    if not seconds >= MIN_DURATION_S:
+        raise BadInput(f"The example song needs at least {MIN_DURATION_S:g} s; {seconds:g} s were asked for.")
     rng = np.random.default_rng([seed, 0])
     tonic_name = TONICS[seed % len(TONICS)]
     tonic = 53 + (_pitch_class(tonic_name) - 53) % 12
     bars = max(2, round(seconds * TEMPO_BPM / 60 / METRE))
     sections = _form(bars)
-    writer = _Writer(rng, seconds / bars / METRE, seconds)
-    lead = _melody(writer, sections, tonic)
+    performer = _Performer(rng, seconds / bars / METRE, seconds)
+    lead = _melody(performer, sections, tonic)
     return Composition(
         grid=_grid(sections, bars, seconds, tonic_name),
         sections=sections,
-        drums=_drums(writer, sections, bars),
-        bass=_bass(writer, sections, bars, tonic),
-        keys=_keys(writer, sections, bars, tonic),
-        pluck=_pluck(writer, sections, bars, tonic),
+        drums=_drums(performer, sections, bars),
+        bass=_bass(performer, sections, bars, tonic),
+        keys=_keys(performer, sections, bars, tonic),
+        pluck=_pluck(performer, sections, bars, tonic),
         lead=lead,
-        backing=tuple(_harmony(lead, sections, writer.beat_s, tonic, above) for above in (False, True)),
+        backing=tuple(_harmony(lead, sections, performer.beat_s, tonic, above) for above in (False, True)),
     )
 
 
 def _pitch_class(name: str) -> int:
-    return (PITCH_CLASSES.index(name[0]) - name.count("b")) % 12
+    return (ROOTS.index(name[0]) - name.count("b")) % 12
 
 
 def _in_order(notes: tuple[Note, ...]) -> tuple[Note, ...]:
@@ -130,10 +130,10 @@ def _form(bars: int) -> tuple[Section, ...]:
     sections = [Section("intro", 0, INTRO_CHORDS[:intro])] if intro else []
     bar = intro
     while bar < bars:
-        left = bars - bar
-        verse = 4 if left >= 12 else max(1, left // 3)
+        remaining = bars - bar
+        verse = 4 if remaining >= 12 else max(1, remaining // 3)
         sections.append(Section("verse", bar, VERSE_CHORDS[:verse]))
-        chorus = min(len(CHORUS_CHORDS), left - verse)
+        chorus = min(len(CHORUS_CHORDS), remaining - verse)
         sections.append(Section("chorus", bar + verse, CHORUS_CHORDS[-chorus:]))
         bar += verse + chorus
     return tuple(sections)
@@ -147,20 +147,20 @@ def _grid(sections: tuple[Section, ...], bars: int, seconds: float, tonic: str) 
     for section in sections:
         for step in section.chords:
             quality = "min" if step in (1, 2, 5) else "maj"
-            labels += [f"{PITCH_CLASSES[(root + MAJOR[step]) % 12]}:{quality}"] * METRE
-    return Grid(beats, beats[::METRE], 60 / beat_s, METRE, f"{PITCH_CLASSES[root]}:maj", tuple(labels))
+            labels += [f"{ROOTS[(root + MAJOR[step]) % 12]}:{quality}"] * METRE
+    return Grid(beats, beats[::METRE], 60 / beat_s, METRE, f"{ROOTS[root]}:maj", tuple(labels))
 
 
 @dataclass(frozen=True)
-class _Writer:
-    """Turns beats into seconds with a player's small inaccuracies; every onset falls on a sample."""
+class _Performer:
+    """Beats to seconds with small random timing and velocity deviations; every onset falls on a sample."""
 
     rng: np.random.Generator
     beat_s: float
     seconds: float
 
-    def note(self, beat: float, beats: float, pitch: int, velocity: float, loose_s: float = 0.003) -> Note:
-        onset = max(beat * self.beat_s + self.rng.uniform(-loose_s, loose_s), 0.0)
+    def note(self, beat: float, beats: float, pitch: int, velocity: float, jitter_s: float = 0.003) -> Note:
+        onset = max(beat * self.beat_s + self.rng.uniform(-jitter_s, jitter_s), 0.0)
         onset = round(onset * SAMPLE_RATE) / SAMPLE_RATE
         duration = min(beats * self.beat_s, self.seconds - onset - 0.02)
         loudness = int(np.clip(2 * round((velocity + self.rng.uniform(-5, 5)) / 2), 1, 127))
@@ -172,8 +172,8 @@ def _bars_of(sections: tuple[Section, ...]) -> list[tuple[Section, int, int]]:
     return [(section, i, step) for section in sections for i, step in enumerate(section.chords)]
 
 
-def _melody(writer: _Writer, sections: tuple[Section, ...], tonic: int) -> tuple[SungNote, ...]:
-    sung = []
+def _melody(performer: _Performer, sections: tuple[Section, ...], tonic: int) -> tuple[LyricNote, ...]:
+    lyric_notes = []
     for section in sections:
         if section.name == "intro":
             continue
@@ -186,33 +186,37 @@ def _melody(writer: _Writer, sections: tuple[Section, ...], tonic: int) -> tuple
                 beats = min(beats, length - at - 0.3)
                 pitch = tonic + MAJOR[step % 7] + 12 * (step // 7)
                 loudness = 96 if section.name == "chorus" else 82
-                sung.append(SungNote(writer.note(section.bar * METRE + at, beats * 0.97, pitch, loudness), syllable))
-    return tuple(sung)
+                lyric_notes.append(
+                    LyricNote(performer.note(section.bar * METRE + at, beats * 0.97, pitch, loudness), syllable)
+                )
+    return tuple(lyric_notes)
 
 
 def _harmony(
-    lead: tuple[SungNote, ...], sections: tuple[Section, ...], beat_s: float, tonic: int, above: bool
-) -> tuple[SungNote, ...]:
+    lead: tuple[LyricNote, ...], sections: tuple[Section, ...], beat_s: float, tonic: int, above: bool
+) -> tuple[LyricNote, ...]:
     """The choruses' second voices: the nearest chord note at least a minor third above or below the lead's."""
     steps = _bars_of(sections)
     harmony = []
-    for sung in lead:
-        bar = min(int((sung.note.onset_s + 0.01) / beat_s) // METRE, len(steps) - 1)
+    for lyric_notes in lead:
+        bar = min(int((lyric_notes.note.onset_s + 0.01) / beat_s) // METRE, len(steps) - 1)
         section, _, step = steps[bar]
         if section.name == "chorus":
             triad = {(tonic + MAJOR[(step + k) % 7]) % 12 for k in (0, 2, 4)}
             moves = range(3, 15) if above else range(-3, -15, -1)
-            pitch = next(p for p in (sung.note.pitch + m for m in moves) if p % 12 in triad)
-            note = Note(sung.note.onset_s, sung.note.duration_s, pitch, max(1, sung.note.velocity - 10))
-            harmony.append(SungNote(note, sung.syllable))
+            pitch = next(p for p in (lyric_notes.note.pitch + m for m in moves) if p % 12 in triad)
+            note = Note(
+                lyric_notes.note.onset_s, lyric_notes.note.duration_s, pitch, max(1, lyric_notes.note.velocity - 10)
+            )
+            harmony.append(LyricNote(note, lyric_notes.syllable))
     return tuple(harmony)
 
 
-def _drums(writer: _Writer, sections: tuple[Section, ...], bars: int) -> tuple[Note, ...]:
+def _drums(performer: _Performer, sections: tuple[Section, ...], bars: int) -> tuple[Note, ...]:
     hits = []
 
     def hit(beat: float, pitch: int, velocity: float) -> None:
-        hits.append(writer.note(beat, 0.2, pitch, velocity, loose_s=0.0015))
+        hits.append(performer.note(beat, 0.2, pitch, velocity, jitter_s=0.0015))
 
     for bar, (section, i, _) in enumerate(_bars_of(sections)):
         beat = bar * METRE
@@ -238,7 +242,7 @@ def _drums(writer: _Writer, sections: tuple[Section, ...], bars: int) -> tuple[N
     return tuple(hits)
 
 
-def _bass(writer: _Writer, sections: tuple[Section, ...], bars: int, tonic: int) -> tuple[Note, ...]:
+def _bass(performer: _Performer, sections: tuple[Section, ...], bars: int, tonic: int) -> tuple[Note, ...]:
     notes = []
     for bar, (section, _, step) in enumerate(_bars_of(sections)):
         root = 28 + (tonic + MAJOR[step] - 28) % 12
@@ -250,7 +254,7 @@ def _bass(writer: _Writer, sections: tuple[Section, ...], bars: int, tonic: int)
             pattern = [(0.0, 1.4, 0), (1.5, 0.45, 0), (2.5, 0.9, 7), (3.5, 0.45, 12)]
         else:
             pattern = [(k / 2, 0.42, 12 if k in (3, 7) else 7 if k == 5 else 0) for k in range(8)]
-        notes += [writer.note(bar * METRE + at, beats, root + rise, 100) for at, beats, rise in pattern]
+        notes += [performer.note(bar * METRE + at, beats, root + rise, 100) for at, beats, rise in pattern]
     return tuple(notes)
 
 
@@ -258,7 +262,7 @@ def _triad(tonic: int, step: int, lowest: int) -> list[int]:
     return sorted(lowest + (tonic + MAJOR[(step + k) % 7] - lowest) % 12 for k in (0, 2, 4))
 
 
-def _keys(writer: _Writer, sections: tuple[Section, ...], bars: int, tonic: int) -> tuple[Note, ...]:
+def _keys(performer: _Performer, sections: tuple[Section, ...], bars: int, tonic: int) -> tuple[Note, ...]:
     notes = []
     for bar, (section, _, step) in enumerate(_bars_of(sections)):
         if bar == bars - 1 or section.name == "intro":
@@ -269,17 +273,17 @@ def _keys(writer: _Writer, sections: tuple[Section, ...], bars: int, tonic: int)
             pattern = [(0.0, 1.9), (2.0, 1.4), (3.5, 0.45)]
         for at, beats in pattern:
             for pitch in _triad(tonic, step, 55):
-                notes.append(writer.note(bar * METRE + at, beats, pitch, 78 if section.name == "chorus" else 68))
+                notes.append(performer.note(bar * METRE + at, beats, pitch, 78 if section.name == "chorus" else 68))
     return tuple(notes)
 
 
-def _pluck(writer: _Writer, sections: tuple[Section, ...], bars: int, tonic: int) -> tuple[Note, ...]:
-    """A picked figure an octave above the chords, in intro and choruses."""
+def _pluck(performer: _Performer, sections: tuple[Section, ...], bars: int, tonic: int) -> tuple[Note, ...]:
+    """An arpeggio an octave above the chords, in intro and choruses."""
     notes = []
     for bar, (section, _, step) in enumerate(_bars_of(sections)):
         if section.name == "verse" or bar == bars - 1:
             continue
         chord = _triad(tonic, step, 67)
         for k, index in enumerate((0, 1, 2, 1, 0, 2, 1, 2)):
-            notes.append(writer.note(bar * METRE + k / 2, 0.45, chord[index], 84 if k % 4 == 0 else 72))
+            notes.append(performer.note(bar * METRE + k / 2, 0.45, chord[index], 84 if k % 4 == 0 else 72))
     return tuple(notes)

@@ -1,1 +1,1 @@
-"""Notes by Spotify's Basic Pitch: its network over batches of windows, and decoders that suit each stem."""
+"""Basic Pitch: its network, the decoding of its posteriors, and a filter of the decoded notes."""

@@ -1,1 +1,1 @@
-"""How good a transcription is: metrics, pieces, baselines."""
+"""Evaluation of transcription: metrics, reference pieces, baselines."""

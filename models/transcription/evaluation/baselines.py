@@ -1,25 +1,21 @@
-"""What the libraries answer by themselves: librosa on a mix, Basic Pitch with its defaults on a stem."""
+"""Baselines: librosa's beats and chroma on a mix, Basic Pitch's default decoder on a stem."""
 
 import warnings
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.audio.framing import mono_blocks
+from models.core.dtypes import DoubleArray
 from models.core.types import Grid, Note, Source
-from models.symbolic.harmony import ROOTS, chord_names
+from models.symbolic.harmony import KRUMHANSL_MAJOR, KRUMHANSL_MINOR, ROOTS, chord_names
 from models.transcription.basic_pitch.network import Posteriors
 
-Doubles = NDArray[np.float64]
-
 _RATE = 22_050
-_MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
-_MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
 _METRE = 4
 
 
 def librosa_grid(song: Source) -> Grid:
-    """The grid as librosa gives it: `beat_track` on the whole mix, every fourth beat a downbeat, nearest chroma.
+    """librosa's beat grid: `beat_track` on the whole mix, every fourth beat a downbeat, nearest chroma.
 
     The key is the Krumhansl profile nearest to the mean of `chroma_cqt`, the chord of a beat the nearest triad.
     """
@@ -44,16 +40,16 @@ def librosa_grid(song: Source) -> Grid:
     )
 
 
-def _nearest_key(pitch_classes: Doubles) -> str:
-    fits = {
+def _nearest_key(pitch_classes: DoubleArray) -> str:
+    correlations = {
         f"{ROOTS[root]}:{mode}": float(np.corrcoef(pitch_classes, np.roll(profile, root))[0, 1])
-        for mode, profile in (("maj", _MAJOR), ("min", _MINOR))
+        for mode, profile in (("maj", KRUMHANSL_MAJOR), ("min", KRUMHANSL_MINOR))
         for root in range(12)
     }
-    return max(fits, key=lambda key: fits[key])
+    return max(correlations, key=lambda key: correlations[key])
 
 
-def _nearest_triads(chroma: Doubles) -> tuple[str, ...]:
+def _nearest_triads(chroma: DoubleArray) -> tuple[str, ...]:
     """The triad nearest to each row. Shape: (beats, 12)."""
     triads = np.zeros((24, 12))
     for row, third in enumerate((4, 3)):
@@ -62,19 +58,19 @@ def _nearest_triads(chroma: Doubles) -> tuple[str, ...]:
     return tuple(chord_names()[i] for i in (chroma @ triads.T).argmax(axis=1))
 
 
-def basic_pitch_notes(found: Posteriors) -> tuple[Note, ...]:
-    """The notes that Basic Pitch's own decoder finds in posteriors with the defaults of its `predict`."""
+def basic_pitch_notes(posteriors: Posteriors) -> tuple[Note, ...]:
+    """The notes of Basic Pitch's own decoder with the defaults of its `predict`."""
     from basic_pitch import note_creation
 
-    if len(found.frames) < 3:
+    if len(posteriors.frames) < 3:
         return ()
     notes = note_creation.output_to_notes_polyphonic(
-        found.frames.copy(), found.onsets.copy(), onset_thresh=0.5, frame_thresh=0.3, min_note_len=11,
+        posteriors.frames.copy(), posteriors.onsets.copy(), onset_thresh=0.5, frame_thresh=0.3, min_note_len=11,
         infer_onsets=True, max_freq=None, min_freq=None, melodia_trick=True,
     )  # fmt: skip
-    times = note_creation.model_frames_to_time(len(found.frames) + 1)
-    made = (
+    times = note_creation.model_frames_to_time(len(posteriors.frames) + 1)
+    decoded = (
         Note(float(times[a]), float(times[b] - times[a]), int(p), min(max(round(127 * v), 1), 127))
         for a, b, p, v in notes
     )
-    return tuple(sorted(made, key=lambda n: (n.onset_s, n.pitch)))
+    return tuple(sorted(decoded, key=lambda n: (n.onset_s, n.pitch)))

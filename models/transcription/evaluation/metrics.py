@@ -1,30 +1,28 @@
-"""How well notes, drums and grids were heard, by mir_eval: ours beside what the libraries answer by themselves."""
+"""Metrics of notes, drums and beat grids against a reference, by mir_eval."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import mir_eval
 import numpy as np
-from numpy.typing import NDArray
 
+from models.core.dtypes import DoubleArray
 from models.core.types import Grid, Note
-from models.transcription.evaluation.pieces import Piece
+from models.transcription.evaluation.pieces import ReferencePiece
 
-Doubles = NDArray[np.float64]
-
-KIT = {
+DRUM_GROUPS = {
     "kick": (35, 36),
     "snare": (37, 38, 39, 40),
     "hi-hat": (22, 26, 42, 44, 46),
     "toms": (41, 43, 45, 47, 48, 50, 58),
     "cymbals": (49, 51, 52, 53, 55, 57, 59),
 }
-"""General MIDI drum pitches by piece of the kit (with the Groove drum kit's edge hits of the hi-hat and tom)."""
+"""General MIDI pitches by drum group (with the Groove kit's edge hits of the hi-hat and tom)."""
 _ONSET_TOLERANCE_S = 0.05
 
 
 @dataclass(frozen=True)
-class Agreement:
+class PrecisionRecallF1:
     """Precision, recall and F1, each 0..1."""
 
     precision: float
@@ -32,100 +30,105 @@ class Agreement:
     f1: float
 
 
-def note_onsets(truth: Iterable[Note], found: Iterable[Note]) -> Agreement:
-    """A note is right when its onset is within 50 ms and its pitch within half a semitone of a true one's."""
-    return _notes(truth, found, offset_ratio=None)
+def note_onsets(reference: Iterable[Note], estimate: Iterable[Note]) -> PrecisionRecallF1:
+    """A note is correct when its onset is within 50 ms and its pitch within half a semitone of a reference note's."""
+    return _notes(reference, estimate, offset_ratio=None)
 
 
-def note_onsets_and_offsets(truth: Iterable[Note], found: Iterable[Note]) -> Agreement:
-    """As `note_onsets`, and the offset within 50 ms or a fifth of the true note's length."""
-    return _notes(truth, found, offset_ratio=0.2)
+def note_onsets_and_offsets(reference: Iterable[Note], estimate: Iterable[Note]) -> PrecisionRecallF1:
+    """As `note_onsets`, and the offset within 50 ms or a fifth of the reference note's length."""
+    return _notes(reference, estimate, offset_ratio=0.2)
 
 
-def _notes(truth: Iterable[Note], found: Iterable[Note], offset_ratio: float | None) -> Agreement:
-    (true_times, true_hz), (times, hz) = _intervals(truth), _intervals(found)
+def _notes(reference: Iterable[Note], estimate: Iterable[Note], offset_ratio: float | None) -> PrecisionRecallF1:
+    (true_times, true_hz), (times, hz) = _intervals(reference), _intervals(estimate)
     if not len(true_hz) or not len(hz):
         return _empty(len(true_hz), len(hz))
     precision, recall, f1, _ = mir_eval.transcription.precision_recall_f1_overlap(
         true_times, true_hz, times, hz, onset_tolerance=_ONSET_TOLERANCE_S, offset_ratio=offset_ratio
     )
-    return Agreement(float(precision), float(recall), float(f1))
+    return PrecisionRecallF1(float(precision), float(recall), float(f1))
 
 
-def _intervals(notes: Iterable[Note]) -> tuple[Doubles, Doubles]:
+def _intervals(notes: Iterable[Note]) -> tuple[DoubleArray, DoubleArray]:
     kept = [n for n in notes if n.duration_s > 0]
     times = np.array([(n.onset_s, n.onset_s + n.duration_s) for n in kept]).reshape(-1, 2)
     return times, np.array([440 * 2 ** ((n.pitch - 69) / 12) for n in kept])
 
 
-def _empty(true: int, found: int) -> Agreement:
-    score = float(not true and not found)
-    return Agreement(score, score, score)
+def _empty(true: int, estimate: int) -> PrecisionRecallF1:
+    score = float(not true and not estimate)
+    return PrecisionRecallF1(score, score, score)
 
 
 @dataclass(frozen=True)
-class SungNotes:
-    """Notes as somebody heard them sung: (onset, end) in seconds, and pitch in hertz, which lies between the keys."""
+class AnnotatedNotes:
+    """Sung notes as annotated: (onset, end) in seconds, and pitch in hertz, not rounded to semitones."""
 
     times_s: tuple[tuple[float, float], ...]
     hz: tuple[float, ...]
 
 
-def sung_onsets(truth: SungNotes, found: Iterable[Note]) -> Agreement:
-    """As `note_onsets`, the truth being pitched as it was sung."""
-    times, hz = _intervals(found)
-    if not len(truth.hz) or not len(hz):
-        return _empty(len(truth.hz), len(hz))
+def annotated_note_onsets(reference: AnnotatedNotes, estimate: Iterable[Note]) -> PrecisionRecallF1:
+    """As `note_onsets`, against annotated notes."""
+    times, hz = _intervals(estimate)
+    if not len(reference.hz) or not len(hz):
+        return _empty(len(reference.hz), len(hz))
     precision, recall, f1, _ = mir_eval.transcription.precision_recall_f1_overlap(
-        np.array(truth.times_s), np.array(truth.hz), times, hz, onset_tolerance=_ONSET_TOLERANCE_S, offset_ratio=None
+        np.array(reference.times_s),
+        np.array(reference.hz),
+        times,
+        hz,
+        onset_tolerance=_ONSET_TOLERANCE_S,
+        offset_ratio=None,
     )
-    return Agreement(float(precision), float(recall), float(f1))
+    return PrecisionRecallF1(float(precision), float(recall), float(f1))
 
 
-def drum_onsets(truth: Iterable[Note], found: Iterable[Note]) -> dict[str, Agreement]:
-    """Agreement for each piece of the kit, and for "all" of them taken together (the sums of hits and misses)."""
-    true, seen = list(truth), list(found)
-    scores, hits, truths, founds = {}, 0, 0, 0
-    for piece, pitches in KIT.items():
-        reference = np.unique([n.onset_s for n in true if n.pitch in pitches])
-        estimate = np.unique([n.onset_s for n in seen if n.pitch in pitches])
-        matched = len(mir_eval.util.match_events(reference, estimate, _ONSET_TOLERANCE_S))
-        scores[piece] = _agreement(matched, len(reference), len(estimate))
-        hits, truths, founds = hits + matched, truths + len(reference), founds + len(estimate)
-    scores["all"] = _agreement(hits, truths, founds)
+def drum_onsets(reference: Iterable[Note], estimate: Iterable[Note]) -> dict[str, PrecisionRecallF1]:
+    """Metrics of each drum group, and of "all" of them (micro average)."""
+    true, estimated = list(reference), list(estimate)
+    scores, hits, true_count, estimated_count = {}, 0, 0, 0
+    for group, pitches in DRUM_GROUPS.items():
+        true_onsets = np.unique([n.onset_s for n in true if n.pitch in pitches])
+        onsets = np.unique([n.onset_s for n in estimated if n.pitch in pitches])
+        matched = len(mir_eval.util.match_events(true_onsets, onsets, _ONSET_TOLERANCE_S))
+        scores[group] = _precision_recall_f1(matched, len(true_onsets), len(onsets))
+        hits, true_count, estimated_count = hits + matched, true_count + len(true_onsets), estimated_count + len(onsets)
+    scores["all"] = _precision_recall_f1(hits, true_count, estimated_count)
     return scores
 
 
-def _agreement(hits: int, true: int, found: int) -> Agreement:
-    if not true or not found:
-        return _empty(true, found)
-    precision, recall = hits / found, hits / true
-    return Agreement(precision, recall, 2 * precision * recall / max(precision + recall, 1e-9))
+def _precision_recall_f1(hits: int, true: int, estimate: int) -> PrecisionRecallF1:
+    if not true or not estimate:
+        return _empty(true, estimate)
+    precision, recall = hits / estimate, hits / true
+    return PrecisionRecallF1(precision, recall, 2 * precision * recall / max(precision + recall, 1e-9))
 
 
-def grid_scores(piece: Piece, found: Grid) -> dict[str, float]:
-    """Beat and downbeat F-measure, key weighted score, chord root and maj/min accuracy, each 0..1."""
-    truth = piece.grid
-    ends = [*found.beats_s[1:], max(2 * found.beats_s[-1] - found.beats_s[-2], piece.chord_times_s[-1][1])]
+def grid_scores(piece: ReferencePiece, estimate: Grid) -> dict[str, float]:
+    """Beat and downbeat F-measure, weighted key score, chord root and maj/min accuracy, each 0..1."""
+    reference = piece.grid
+    ends = [*estimate.beats_s[1:], max(2 * estimate.beats_s[-1] - estimate.beats_s[-2], piece.chord_times_s[-1][1])]
     chords = mir_eval.chord.evaluate(
         np.array(piece.chord_times_s),
         list(piece.chord_labels),
-        np.array(list(zip(found.beats_s, ends, strict=True))),
-        list(found.chords),
+        np.array(list(zip(estimate.beats_s, ends, strict=True))),
+        list(estimate.chords),
     )
     return {
-        "beat": _beat_f(truth.beats_s, found.beats_s),
-        "downbeat": _beat_f(truth.downbeats_s, found.downbeats_s),
-        "key": float(mir_eval.key.weighted_score(_key(truth.key), _key(found.key))),
+        "beat": _beat_f(reference.beats_s, estimate.beats_s),
+        "downbeat": _beat_f(reference.downbeats_s, estimate.downbeats_s),
+        "key": float(mir_eval.key.weighted_score(_key(reference.key), _key(estimate.key))),
         "chord_root": float(chords["root"]),
         "chord_majmin": float(chords["majmin"]),
     }
 
 
-def _beat_f(truth: Iterable[float], found: Iterable[float]) -> float:
-    """The F-measure within 70 ms, without the first five seconds."""
-    reference, estimate = (mir_eval.beat.trim_beats(np.array(list(t))) for t in (truth, found))
-    return float(mir_eval.beat.f_measure(reference, estimate))
+def _beat_f(reference: Iterable[float], estimate: Iterable[float]) -> float:
+    """F-measure within 70 ms, without the first five seconds."""
+    trimmed = [mir_eval.beat.trim_beats(np.array(list(times))) for times in (reference, estimate)]
+    return float(mir_eval.beat.f_measure(*trimmed))
 
 
 def _key(name: str) -> str:
@@ -135,6 +138,6 @@ def _key(name: str) -> str:
 
 
 def mean_scores(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """The mean of each figure over pieces."""
+    """The mean of each metric over pieces."""
     kept = list(rows)
     return {name: float(np.mean([row[name] for row in kept])) for name in (kept[0] if kept else {})}

@@ -1,8 +1,7 @@
-"""Pieces whose notes, beats, chords and key are known: POP909 songs with Groove drums, rendered stem by stem.
+"""Reference pieces with notes, beats, chords and key: POP909 songs with Groove drums, rendered stem by stem.
 
 The data is given by folder: `pop909/POP909/<song>/` and `groove/<drummer>/` below it. Songs and drummers are split
-into those that networks are trained on ("train"), those that settings are tuned on ("dev") and those that are only ever
-measured on ("test").
+into training ("train"), tuning ("dev") and test ("test") ones.
 """
 
 from collections.abc import Iterator
@@ -16,12 +15,13 @@ import pretty_midi
 from models.core.errors import BadInput
 from models.core.types import Grid, Note, Score, Track, Wave
 from models.symbolic.beat_map import beats_to_seconds
-from models.synthesis.example_song.singer import Singer, sing_line
-from models.synthesis.soundfont import RenderSettings, render
+from models.synthesis.example_song.singer import FormantSinger, synthesise_line
+from models.synthesis.settings import RenderSettings
+from models.synthesis.soundfont import render
 
 RATE = 44_100
 _BASS_TOP = 50
-"""A lowest note of the piano up to this pitch is given to the bass."""
+"""The piano's lowest notes up to this pitch go to the bass."""
 _OTHERS = (0, 4, 5, 16, 19, 24, 25, 27, 48, 50, 88)
 _BASSES = (32, 33, 34, 35, 38, 39)
 _TRACTS = (0.94, 1.0, 1.08, 1.16)
@@ -31,24 +31,24 @@ _DRUMMERS = {
     "dev": ("drummer2", "drummer5"),
     "test": ("drummer3", "drummer6", "drummer10"),
 }
-_AS_GENERAL_MIDI = {22: 42, 26: 46, 58: 43}
+_GENERAL_MIDI_DRUMS = {22: 42, 26: 46, 58: 43}
 """Strokes that only the drummers' own kit has (the hi-hat's edge, a tom's rim), and the nearest of the kit."""
 _LAST_DIGITS = {"train": "01245689", "dev": "3", "test": "7"}
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A piece and the truth about it; `score` has the tracks "drums", "bass", "other" and "vocals"."""
+class ReferencePiece:
+    """A piece with its annotations; `score` has the tracks "drums", "bass", "other" and "vocals"."""
 
     name: str
     score: Score
     grid: Grid
     chord_times_s: tuple[tuple[float, float], ...]
     chord_labels: tuple[str, ...]
-    singer: Singer = field(default_factory=partial(Singer, 0))
+    singer: FormantSinger = field(default_factory=partial(FormantSinger, 0))
 
 
-def pieces(folder: Path, split: str, count: int, at_most_s: float = 120.0) -> Iterator[Piece]:
+def pieces(folder: Path, split: str, count: int, at_most_s: float = 120.0) -> Iterator[ReferencePiece]:
     """`count` pieces of a split ("train", "dev" or "test"), cut to `at_most_s` seconds; the same ones every time."""
     songs = sorted(p for p in (folder / "pop909" / "POP909").glob("[0-9]*") if p.is_dir())
     chosen = [song for song in songs if song.name[-1] in _LAST_DIGITS[split]]
@@ -65,33 +65,35 @@ def pieces(folder: Path, split: str, count: int, at_most_s: float = 120.0) -> It
             yield piece
 
 
-def rendered(piece: Piece, soundfont: str = "") -> dict[str, Wave]:
-    """The stems of a piece as its instruments sound, its vocals sung, all of one length, together below full scale."""
+def rendered(piece: ReferencePiece, soundfont: str = "") -> dict[str, Wave]:
+    """The stems of a piece: instruments rendered, vocals synthesised, all of one length, mixed below full scale."""
     frames = round((piece.score.end_s + 1.5) * RATE)
     stems = {}
     for track in piece.score.tracks:
         if track.name == "vocals":
-            stems[track.name] = sing_line(piece.singer, track.notes, frames)
+            stems[track.name] = synthesise_line(piece.singer, track.notes, frames)
         else:
             blocks = render(Score((track,)), frames, RATE, RenderSettings(soundfont, gain_db=0.0))
             stems[track.name] = np.concatenate(list(blocks), axis=1)
-    wanted_db = {"drums": -20.0, "bass": -22.0, "other": -22.0, "vocals": -19.0}
+    levels_db = {"drums": -20.0, "bass": -22.0, "other": -22.0, "vocals": -19.0}
     for name, samples in stems.items():
         level = np.sqrt(np.mean(samples**2)) + 1e-9
-        stems[name] = samples * np.float32(10 ** (wanted_db[name] / 20) / level)
+        stems[name] = samples * np.float32(10 ** (levels_db[name] / 20) / level)
     peak = max(1.0, float(np.abs(sum(stems.values())).max()))
     return {name: Wave((samples / peak).astype(np.float32), RATE) for name, samples in stems.items()}
 
 
 def _grooves(folder: Path, split: str) -> list[Path]:
     """The drum performances in 4/4 of the split's drummers."""
-    found = sorted(p for drummer in _DRUMMERS[split] for p in (folder / "groove" / drummer).rglob("*beat_4-4.mid"))
-    if not found:
+    performances = sorted(
+        p for drummer in _DRUMMERS[split] for p in (folder / "groove" / drummer).rglob("*beat_4-4.mid")
+    )
+    if not performances:
         raise BadInput(f"There are no Groove performances below {folder}.")
-    return found
+    return performances
 
 
-def _piece(song: Path, grooves: list[Path], rng: np.random.Generator, at_most_s: float) -> Piece:
+def _piece(song: Path, grooves: list[Path], rng: np.random.Generator, at_most_s: float) -> ReferencePiece:
     """One song: its melody for a singer, its piano split into bass and other, drums added."""
     table = np.loadtxt(song / "beat_midi.txt")
     file = pretty_midi.PrettyMIDI(str(song / f"{song.name}.mid"))
@@ -114,14 +116,14 @@ def _piece(song: Path, grooves: list[Path], rng: np.random.Generator, at_most_s:
         Track("other", int(rng.choice(_OTHERS)), False, tuple(piano + by_name["BRIDGE"])),
         Track("vocals", 53, False, tuple(by_name["MELODY"])),
     )
-    singer = Singer(int(song.name), float(rng.choice(_TRACTS)))
+    singer = FormantSinger(int(song.name), float(rng.choice(_TRACTS)))
     times, labels = _chords(song / "chord_midi.txt", at_most_s)
     score = Score(tuple(_cut(track, at_most_s) for track in tracks))
-    return Piece(f"pop909/{song.name}", score, _cut_grid(grid, at_most_s), times, labels, singer)
+    return ReferencePiece(f"pop909/{song.name}", score, _cut_grid(grid, at_most_s), times, labels, singer)
 
 
 def _split_bass(piano: list[Note]) -> tuple[list[Note], list[Note]]:
-    """The piano's low line as a bass part of one voice, in a bass's range, and the rest."""
+    """The piano's low line as a monophonic bass in a bass's range, and the rest."""
     bass: list[Note] = []
     rest: list[Note] = []
     for note in sorted(piano, key=lambda n: (n.onset_s, n.pitch)):
@@ -147,13 +149,13 @@ def _drums(grooves: list[Path], grid: Grid, downs: np.ndarray, rng: np.random.Ge
         beats = downs[0] + repeat * 4 * bars + position
         inside = (position < 4 * bars) & (beats < len(grid.beats_s))
         for i, onset in zip(np.flatnonzero(inside), beats_to_seconds(grid, beats[inside]), strict=True):
-            pitch = _AS_GENERAL_MIDI.get(played[i].pitch, played[i].pitch)
+            pitch = _GENERAL_MIDI_DRUMS.get(played[i].pitch, played[i].pitch)
             notes.append(Note(float(onset), 0.1, pitch, played[i].velocity))
     return notes
 
 
 def _key(path: Path) -> str:
-    """The key that holds longest."""
+    """The longest key."""
     held: dict[str, float] = {}
     for line in path.read_text().splitlines():
         start, stop, key = line.split()

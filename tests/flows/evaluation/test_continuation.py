@@ -12,16 +12,16 @@ from models.core.errors import BadInput
 from models.generation import sampling
 from models.generation.chords import chord_number
 from models.generation.evaluation import continuation, metrics
-from models.generation.evaluation.robustness import after_errors, error_rates, misbeaten
+from models.generation.evaluation.robustness import error_rates, evaluate_robustness, with_beat_error
 from models.generation.network import Config, MusicTransformer
 from models.generation.tokenizer import FAMILIES, TICKS
-from models.generation.training.transcription_noise import Heard
+from models.generation.training.transcription_noise import TranscribedPiece
 from models.symbolic.midi import to_midi
-from models.symbolic.score_ops import without
+from models.symbolic.score_ops import without_track
 from models.synthesis.example_song.composition import compose
 
 NO_CHORDS = np.zeros((0, 3), np.int64)
-FIGURES = {
+METRICS = {
     "nats_per_note", "in_key", "pitch_overlap", "groove", "onset_overlap", "self_repetition", "verbatim", "chord_tone"
 }  # fmt: skip
 
@@ -31,7 +31,7 @@ def quick(monkeypatch):
     """An untrained network in place of the shipped one, and bars of a few events."""
     torch.manual_seed(0)
     made = MusicTransformer(replace(Config.debug(), context=128)).eval()
-    monkeypatch.setattr(sampling, "MOST_EVENTS", 6)
+    monkeypatch.setattr(sampling, "MAX_EVENTS_PER_BAR", 6)
     monkeypatch.setattr(evaluating, "load", lambda path: made)
     return made
 
@@ -41,7 +41,7 @@ def midi(tmp_path):
     """Two MIDI files."""
     for seed in range(2):
         sheet = compose(seed, 60.0)
-        (tmp_path / f"{seed}.mid").write_bytes(to_midi(without(sheet.score, "backing_vocals"), sheet.grid))
+        (tmp_path / f"{seed}.mid").write_bytes(to_midi(without_track(sheet.score, "backing_vocals"), sheet.grid))
     return tmp_path
 
 
@@ -49,7 +49,7 @@ def test_a_folder_of_midi_files_is_evaluated(quick, midi):
     found = json.loads(json.dumps(evaluating.evaluate_continuation(midi), allow_nan=False))
     assert list(found["rows"]) == ["model", "real", "markov", "repeat", "other_song"]
     for row in found["rows"].values():
-        assert set(row) >= FIGURES
+        assert set(row) >= METRICS
         assert all(set(value) >= {"mean", "low", "high"} for value in row.values())
     assert found["rows"]["real"]["in_key"]["mean"] == 1
     assert 0 < found["rows"]["real"]["chord_tone"]["mean"] <= 1
@@ -65,7 +65,7 @@ def test_without_a_folder_the_example_song_is_evaluated():
     assert len(material.held) == evaluating.OWN_SONGS
     assert {p.shift for p in material.held} != {0}
     for piece in material.held:
-        trial = continuation.trial_of(piece)
+        trial = continuation.excerpt_at(piece)
         assert trial is not None
         assert piece.families >= {FAMILIES.index("melody"), FAMILIES.index("bass"), FAMILIES.index("drums")}
         assert metrics.in_key(trial.real, piece.shift) == 1
@@ -116,12 +116,12 @@ def test_every_part_sounds_in_the_mix():
     assert whole.samples.shape[0] == 2
     assert np.abs(whole.samples).max() <= 1
     for track in score.tracks:
-        part = transcribed_prompts.mixed(without(score, track.name), seed=0)
+        part = transcribed_prompts.mixed(without_track(score, track.name), seed=0)
         assert np.abs(whole.samples[:, : part.frames] - part.samples).max() > 0.01
 
 
-def trial() -> continuation.Trial:
-    found = continuation.trial_of(evaluating.own_songs().held[0])
+def trial() -> continuation.Excerpt:
+    found = continuation.excerpt_at(evaluating.own_songs().held[0])
     assert found is not None
     return found
 
@@ -135,10 +135,10 @@ def test_a_transcribers_errors_are_counted():
     heard[pitched[1], 1] += 1
     stray = np.array([[3, 7, FAMILIES.index("bass"), 20, 4]])
     heard = np.concatenate([np.delete(heard, pitched[2], 0), stray])
-    rates = error_rates([Heard(true.piece, heard, NO_CHORDS)])
+    rates = error_rates([TranscribedPiece(true.piece, heard, NO_CHORDS)])
     one = round(1 / len(notes), 3)
     assert rates == {"missed": one, "octave": one, "spurious": one, "moved": one}
-    assert set(error_rates([Heard(true.piece, notes, NO_CHORDS)]).values()) == {0}
+    assert set(error_rates([TranscribedPiece(true.piece, notes, NO_CHORDS)]).values()) == {0}
 
 
 def test_wrong_beats_move_notes_as_they_would():
@@ -146,24 +146,28 @@ def test_wrong_beats_move_notes_as_they_would():
     first = true.prompt[np.lexsort((true.prompt[:, 1], true.prompt[:, 0]))][-1]
     at = first[0] * 4 * TICKS + first[1]
     for error, factor, late in (("half_tempo", 0.5, 0), ("double_tempo", 2, 0), ("late_downbeat", 1, TICKS)):
-        piece = misbeaten(true.piece, error)
-        assert piece.bars > continuation.PLAYED
+        piece = with_beat_error(true.piece, error)
+        assert piece.bars > continuation.NEW_BARS
         moments = piece.notes[:, 0] * 4 * TICKS + piece.notes[:, 1]
         assert moments.max() == round((at + late) * factor)
-        assert piece.notes[:, 0].max() < piece.bars - continuation.PLAYED
+        assert piece.notes[:, 0].max() < piece.bars - continuation.NEW_BARS
         assert set(piece.notes[:, 3]) == set(true.prompt[:, 3])
 
 
 def test_a_melody_heard_without_error_keeps_its_worth_and_one_unheard_loses_it(quick):
-    true = [t.piece for p in evaluating.own_songs().held[:2] if (t := continuation.trial_of(p)) is not None]
+    true = [t.piece for p in evaluating.own_songs().held[:2] if (t := continuation.excerpt_at(p)) is not None]
     quick.config = replace(quick.config, context=2048)  # or of the prompt nothing is seen
     for parameter in quick.parameters():  # untrained, all events are alike to it
         torch.nn.init.normal_(parameter, std=0.3, generator=torch.Generator().manual_seed(parameter.numel()))
-    found = after_errors(quick, [Heard(piece, piece.notes, NO_CHORDS) for piece in true], evaluating.DEFAULTS)
-    assert found["melody_gain_heard"]["mean"] == pytest.approx(found["melody_gain_clean"]["mean"], abs=1e-6)
-    assert found["prompt_gain_heard"] == found["prompt_gain_heard_without_chords"], "none were heard"
-    lost = after_errors(quick, [Heard(piece, piece.notes[:0], NO_CHORDS) for piece in true], evaluating.DEFAULTS)
+    found = evaluate_robustness(
+        quick, [TranscribedPiece(piece, piece.notes, NO_CHORDS) for piece in true], evaluating.DEFAULTS
+    )
+    assert found["melody_gain_transcribed"]["mean"] == pytest.approx(found["melody_gain_clean"]["mean"], abs=1e-6)
+    assert found["prompt_gain_transcribed"] == found["prompt_gain_transcribed_without_chords"], "it has no chords"
+    lost = evaluate_robustness(
+        quick, [TranscribedPiece(piece, piece.notes[:0], NO_CHORDS) for piece in true], evaluating.DEFAULTS
+    )
     for gain in ("prompt_gain", "melody_gain"):
-        assert lost[f"{gain}_heard"]["mean"] != pytest.approx(found[f"{gain}_heard"]["mean"], abs=1e-6)
+        assert lost[f"{gain}_transcribed"]["mean"] != pytest.approx(found[f"{gain}_transcribed"]["mean"], abs=1e-6)
     assert 0 <= found["in_key_half_tempo"]["mean"] <= 1
     json.dumps(found, allow_nan=False)

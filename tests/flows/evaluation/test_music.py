@@ -6,11 +6,11 @@ import pytest
 from flows.evaluation.known_songs import mixed, true_stems
 from flows.evaluation.pipeline import independent_meters
 from flows.evaluation.transcription import evaluate_transcription
-from models.analysis.f0 import PitchSettings
+from models.analysis.settings import PitchSettings
 from models.audio.encode import write_wav
 from models.core.errors import BadInput
 from models.core.types import Wave
-from models.transcription.transcribe import ScoreSettings
+from models.transcription.settings import ScoreSettings
 
 
 def test_transcription_is_told_by_stem_beside_basic_pitch():

@@ -153,8 +153,8 @@ def test_a_run_that_left_its_lock_is_taken_up_at_the_second_sweep(client, run_in
 
 def test_a_run_holds_its_lock_before_it_is_running_and_until_its_process_ends(tmp_path, monkeypatch):
     monkeypatch.setenv("REMIX_HOME", str(tmp_path))
-    program = "import flows.deployments.remix, sys; from tasks.cache.in_use import alone\nwith alone('run-7'): print('in', flush=True)"
-    program += "\nsys.stdin.read()"
+    program = "import flows.deployments.remix, sys; from tasks.cache.in_use import alone\n"
+    program += "with alone('run-7'): print('in', flush=True)\nsys.stdin.read()"
     environment = os.environ | {"PREFECT__FLOW_RUN_ID": "7"}
     process = subprocess.Popen(
         [sys.executable, "-c", program], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from soxr import resample
 
-from models.analysis.analyse import ListenSettings, listen, steady
+from models.analysis.analyse import constant_tempo_grid, estimate_grid
 from models.analysis.beat_tracker.network import BeatTracker, load
+from models.analysis.settings import ListenSettings
 from models.core import registry
 from models.core.progress import Watch
 from models.core.types import Grid, Note, Score, Track, Wave
-from models.synthesis.soundfont import RenderSettings, render
+from models.synthesis.settings import RenderSettings
+from models.synthesis.soundfont import render
 
 RATE = 22_050
 SETTINGS = ListenSettings()
@@ -64,9 +66,9 @@ def usable(grid: Grid, duration_s: float) -> None:
 
 
 @pytest.mark.parametrize(("metre", "start", "end"), [(4, 100, 100), (4, 96, 120), (3, 110, 110)])
-def test_a_band_is_heard(metre, start, end):
+def test_beats_and_chords_of_a_band_are_estimated(metre, start, end):
     *stems, truth = band(metre, start, end)
-    grid = listen(*stems, tracker(), SETTINGS)
+    grid = estimate_grid(*stems, tracker(), SETTINGS)
     usable(grid, stems[0].duration_s)
     assert grid.metre == metre
     assert mir_eval.beat.f_measure(np.array(truth.beats_s), np.array(grid.beats_s[:-1])) > 0.9
@@ -80,7 +82,7 @@ def test_a_band_is_heard(metre, start, end):
 
 def test_beats_are_within_20_ms_of_the_strokes():
     *stems, truth = band()
-    beats = np.array(listen(*stems, tracker(), SETTINGS).beats_s)
+    beats = np.array(estimate_grid(*stems, tracker(), SETTINGS).beats_s)
     gaps = [beats[np.argmin(np.abs(beats - t))] - t for t in truth.beats_s[2:-2]]
     assert abs(float(np.median(gaps))) < 0.012
     assert np.percentile(np.abs(gaps), 90) < 0.025
@@ -88,7 +90,7 @@ def test_beats_are_within_20_ms_of_the_strokes():
 
 def test_a_song_without_drums_still_has_its_beats():
     _, bass, other, truth = band()
-    grid = listen(silence(bass.duration_s), bass, other, tracker(), SETTINGS)
+    grid = estimate_grid(silence(bass.duration_s), bass, other, tracker(), SETTINGS)
     assert mir_eval.beat.f_measure(np.array(truth.beats_s), np.array(grid.beats_s[:-1])) > 0.85
 
 
@@ -98,26 +100,26 @@ def test_a_pause_does_not_change_the_tempo_of_what_is_around_it(start_s, stop_s)
     cut = round(start_s * RATE) if stop_s < 50 else stems[0].samples.shape[1]
     pause = np.zeros((2, round((stop_s - start_s) * RATE)), np.float32)
     paused = [Wave(np.concatenate([s.samples[:, :cut], pause, s.samples[:, cut:]], 1), RATE) for s in stems]
-    beats = np.array(listen(*paused, tracker(), SETTINGS).beats_s)
+    beats = np.array(estimate_grid(*paused, tracker(), SETTINGS).beats_s)
     assert 60 / np.median(np.diff(beats[beats < 10])) == pytest.approx(140, rel=0.03)
     known = np.array(truth.beats_s)
-    heard, true = beats[beats < cut / RATE - 1], known[known < cut / RATE - 1]
-    assert mir_eval.beat.f_measure(true, heard) > 0.9
+    estimate, true = beats[beats < cut / RATE - 1], known[known < cut / RATE - 1]
+    assert mir_eval.beat.f_measure(true, estimate) > 0.9
 
 
 def test_gain_and_rate_hardly_matter():
     *stems, _ = band()
     doubled = [resample(s.samples.T, RATE, RATE * 2).T for s in stems]
     quiet = [Wave((samples * 0.05).astype(np.float32), RATE * 2) for samples in doubled]
-    loud, soft = listen(*stems, tracker(), SETTINGS), listen(*quiet, tracker(), SETTINGS)
+    loud, soft = estimate_grid(*stems, tracker(), SETTINGS), estimate_grid(*quiet, tracker(), SETTINGS)
     assert soft.tempo_bpm == pytest.approx(loud.tempo_bpm, rel=0.01)
     assert soft.key == loud.key
 
 
 def test_silence_has_a_steady_grid():
-    grid = listen(silence(), silence(), silence(), tracker(), SETTINGS)
+    grid = estimate_grid(silence(), silence(), silence(), tracker(), SETTINGS)
     usable(grid, 5.0)
-    assert grid == steady(5.0, 120.0)
+    assert grid == constant_tempo_grid(5.0, 120.0)
     assert set(grid.chords) == {"N"}
 
 
@@ -128,13 +130,15 @@ def test_anything_has_a_usable_grid(frames, kind):
     if kind == "drone":
         samples = np.tile(np.sin(2 * np.pi * 220 * np.arange(frames) / RATE), (2, 1))
     wave = Wave(samples.astype(np.float32), RATE)
-    usable(listen(wave, wave, wave, tracker(), SETTINGS), wave.duration_s)
+    usable(estimate_grid(wave, wave, wave, tracker(), SETTINGS), wave.duration_s)
 
 
-def test_the_same_song_gives_the_same_grid_and_progress_is_told():
+def test_the_same_song_gives_the_same_grid_and_progress_is_reported():
     *stems, _ = band()
-    told: list[float] = []
-    assert listen(*stems, tracker(), SETTINGS, Watch(told.append)) == listen(*stems, tracker(), SETTINGS)
-    assert told == sorted(told)
-    assert told[-1] == 1.0
-    assert len(told) > 5
+    progress: list[float] = []
+    assert estimate_grid(*stems, tracker(), SETTINGS, Watch(progress.append)) == estimate_grid(
+        *stems, tracker(), SETTINGS
+    )
+    assert progress == sorted(progress)
+    assert progress[-1] == 1.0
+    assert len(progress) > 5

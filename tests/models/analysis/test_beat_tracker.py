@@ -6,12 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from models.analysis.beat_tracker.inference import FPS, features, hear
+from models.analysis.beat_tracker.inference import FPS, features, predict
 from models.analysis.beat_tracker.network import BeatTracker, load, save
 from models.analysis.chroma import NOTES
-from models.analysis.onset_features import BANDS, BandSpectra, near
-from models.analysis.training.beat_tracker import Example, Recipe, Trainer, loss, targets, varied, without_last_beats
-from models.analysis.training.dataset import examples, heard
+from models.analysis.onset_features import BANDS, BandSpectra, max_near
+from models.analysis.training.beat_tracker import (
+    Example,
+    Recipe,
+    Trainer,
+    augmented,
+    masked_loss,
+    targets,
+    without_last_beats,
+)
+from models.analysis.training.dataset import examples, song_arrays
 from models.core.errors import BadInput
 from models.core.progress import Watch
 from models.core.types import Grid, Wave
@@ -32,18 +40,18 @@ def song(beats_s: np.ndarray, seconds: float = 40.0, seed: int = 0) -> Example:
     return Example(given, beats_s, beats_s[::4])
 
 
-def test_a_song_in_blocks_is_heard_as_a_whole():
+def test_logits_of_blocks_are_those_of_the_whole():
     network, given = untrained(6), np.random.default_rng(0).random((9000, FEATURES)).astype(np.float16)
     with torch.inference_mode():
         whole = network(torch.from_numpy(given.T.astype(np.float32))[None])[0].numpy()
-    np.testing.assert_allclose(hear(given, network), whole, atol=1e-4)
+    np.testing.assert_allclose(predict(given, network), whole, atol=1e-4)
 
 
 def test_a_frame_depends_on_what_is_within_reach_and_no_more():
     network, given = untrained(3), np.random.default_rng(0).random((400, FEATURES)).astype(np.float16)
     other = given.copy()
     other[200] += 1
-    changed = np.flatnonzero(np.abs(hear(given, network) - hear(other, network)).max(axis=0) > 1e-7)
+    changed = np.flatnonzero(np.abs(predict(given, network) - predict(other, network)).max(axis=0) > 1e-7)
     assert (changed[0], changed[-1]) == (200 - network.reach, 200 + network.reach)
 
 
@@ -62,7 +70,7 @@ def test_gain_does_not_matter_and_an_attack_is_seen_where_it_is():
 def test_near_finds_the_highest_within_40_ms():
     said = np.zeros(100)
     said[52] = 3.0
-    np.testing.assert_array_equal(near(said, np.array([50, 51, 52, 54, 55]) / FPS, FPS, 0.04), [3, 3, 3, 3, 0])
+    np.testing.assert_array_equal(max_near(said, np.array([50, 51, 52, 54, 55]) / FPS, FPS, 0.04), [3, 3, 3, 3, 0])
 
 
 def test_a_bar_of_four_becomes_one_of_three():
@@ -79,25 +87,26 @@ def test_beats_stay_on_their_strokes_however_a_song_is_varied(waltz):
     recipe = Recipe(frames=1024, waltz=waltz, missing=0.0, gain=0.0)
     example = song(np.arange(0.31, 38, 0.47))
     for seed in range(8):
-        given, wanted, known = varied(example, recipe, np.random.default_rng(seed))
+        given, wanted, known = augmented(example, recipe, np.random.default_rng(seed))
         strokes = given[: 2 * BANDS].mean(axis=0) > 0.4
         assert wanted[0][strokes & (known > 0)].mean() > 0.9
         assert (wanted[0] >= wanted[1]).all()
 
 
-def test_it_learns_to_hear_the_beat(tmp_path):
+def test_training_learns_the_beat(tmp_path):
     known = [song(np.arange(0.2 + i / 50, 38, 0.4 + i / 40), seed=i) for i in range(6)]
     recipe = Recipe(steps=60, frames=256, batch=2, rate=5e-3, waltz=0.0, missing=0.0)
     trainer = Trainer(known[:5], known[5:], recipe, tmp_path)
-    before = trainer.examined()
+    before = trainer.held_out_loss()
     trained = trainer.run(every=10)
-    assert trainer.examined() < before / 2
+    assert trainer.held_out_loss() < before / 2
     assert [row["step"] for row in map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())][
         -1
     ] == trainer.step
-    said = hear(known[5].features, trained)
+    said = predict(known[5].features, trained)
     assert (
-        near(said[0], known[5].beats_s, FPS, 0.04).mean() > near(said[0], known[5].beats_s + 0.2, FPS, 0.04).mean() + 2
+        max_near(said[0], known[5].beats_s, FPS, 0.04).mean()
+        > max_near(said[0], known[5].beats_s + 0.2, FPS, 0.04).mean() + 2
     )
 
 
@@ -128,26 +137,26 @@ def test_what_is_unknown_does_not_count():
     known[:, :5] = 1
     changed = said.clone()
     changed[:, :, 5:] = 9
-    assert loss(said, wanted, known) == loss(changed, wanted, known)
+    assert masked_loss(said, wanted, known) == masked_loss(changed, wanted, known)
 
 
 def test_weights_are_kept_and_others_are_refused(tmp_path):
     network = untrained(4)
     save(network, tmp_path / "beats.safetensors")
     given = np.random.default_rng(0).random((200, FEATURES)).astype(np.float16)
-    np.testing.assert_allclose(hear(given, load(tmp_path / "beats.safetensors")), hear(given, network), atol=0.02)
+    np.testing.assert_allclose(predict(given, load(tmp_path / "beats.safetensors")), predict(given, network), atol=0.02)
     (tmp_path / "other.safetensors").write_bytes(b"no such thing")
     with pytest.raises(BadInput, match="beat tracker"):
         load(tmp_path / "other.safetensors")
 
 
-def test_what_was_heard_is_kept_as_examples(tmp_path):
+def test_features_are_kept_as_examples(tmp_path):
     rng = np.random.default_rng(0)
     stems = {
         name: Wave(rng.normal(0, 0.1, (2, 88_200)).astype(np.float32), 44_100) for name in ("drums", "bass", "other")
     }
     grid = Grid((0.5, 1.0, 1.5), (0.5,), 120.0, 4, "C:maj", ("N",) * 3)
-    np.savez(tmp_path / "song.npz", **heard(grid, [stems, stems]))
+    np.savez(tmp_path / "song.npz", **song_arrays(grid, [stems, stems]))
     one, two = examples(tmp_path / "song.npz")
     np.testing.assert_array_equal(one.features, two.features)
     assert one.features.shape[1] == FEATURES

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from models.analysis.beats import Tempi, decode_beats, decode_downbeats
+from models.analysis.beats import TempoModel, decode_beats, decode_downbeats
 
 FPS = 100.0
 
 
-def heard(beats_s: np.ndarray, duration_s: float, offbeats: float = 0.3, noise: float = 0.1) -> np.ndarray:
+def estimate(beats_s: np.ndarray, duration_s: float, offbeats: float = 0.3, noise: float = 0.1) -> np.ndarray:
     """A beat activation: strong peaks on the beats, weaker ones between, and noise."""
     activation = noise * np.random.default_rng(0).random(round(duration_s * FPS))
     for times, height in ((beats_s, 1.0), ((beats_s[1:] + beats_s[:-1]) / 2, offbeats)):
@@ -16,29 +16,29 @@ def heard(beats_s: np.ndarray, duration_s: float, offbeats: float = 0.3, noise: 
 
 
 def decode(activation: np.ndarray) -> np.ndarray:
-    return decode_beats(activation, FPS, Tempi(55, 200, 20.0, 0.4)) / FPS
+    return decode_beats(activation, FPS, TempoModel(55, 200, 20.0, 0.4)) / FPS
 
 
 @pytest.mark.parametrize("bpm", [70, 97.3, 120, 150])
 def test_steady_beats_are_found(bpm):
     beats = np.arange(0.37, 30, 60 / bpm)
-    found = decode(heard(beats, 30))
-    assert len(found) == pytest.approx(len(beats), abs=1)
-    assert np.abs(found[:, None] - beats).min(axis=1).max() < 0.03
+    result = decode(estimate(beats, 30))
+    assert len(result) == pytest.approx(len(beats), abs=1)
+    assert np.abs(result[:, None] - beats).min(axis=1).max() < 0.03
 
 
 def test_beats_are_followed_through_a_change_of_tempo():
     beats = np.cumsum(60 / np.linspace(90, 130, 60))
-    found = decode(heard(beats, beats[-1] + 0.5))
-    near = np.abs(beats[:, None] - found).min(axis=1)
-    assert np.mean(near < 0.04) > 0.95
+    result = decode(estimate(beats, beats[-1] + 0.5))
+    max_near = np.abs(beats[:, None] - result).min(axis=1)
+    assert np.mean(max_near < 0.04) > 0.95
 
 
 def test_missing_beats_are_filled_in():
     beats = np.arange(0.5, 30, 0.5)
     played = beats[(beats < 12) | (beats > 16)]
-    found = decode(heard(played, 30, offbeats=0))
-    assert np.abs(beats[:, None] - found).min(axis=1).max() < 0.04
+    result = decode(estimate(played, 30, offbeats=0))
+    assert np.abs(beats[:, None] - result).min(axis=1).max() < 0.04
 
 
 @pytest.mark.parametrize(("metre", "phase"), [(4, 0), (4, 3), (3, 1)])
@@ -46,8 +46,8 @@ def test_bars_are_found_with_their_metre(metre, phase):
     rng = np.random.default_rng(1)
     scores = rng.normal(0, 0.4, 64)
     scores[phase::metre] += 2
-    found, indices = decode_downbeats(scores, (4, 3), 4.0)
-    assert found == metre
+    result, indices = decode_downbeats(scores, (4, 3), 4.0)
+    assert result == metre
     np.testing.assert_array_equal(indices, np.arange(phase, 64, metre))
 
 

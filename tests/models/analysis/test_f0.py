@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from models.analysis.f0 import F0, PitchSettings, track_f0
+from models.analysis.f0 import F0, track_f0
+from models.analysis.settings import PitchSettings
 from models.core.errors import Cancelled
 from models.core.progress import Watch
 from models.core.types import Wave

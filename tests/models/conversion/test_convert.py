@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from models.analysis.f0 import F0, PitchSettings, track_f0
+from models.analysis.f0 import F0, track_f0
+from models.analysis.settings import PitchSettings
 from models.conversion.convert import RevoiceSettings, Voice, convert, key_for, load_voice, notes_outside
 from models.conversion.phrases import envelope, level_contour, phrases, sounding, with_contour
 from models.conversion.voices.registry import Card, Range, find_voice

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.analysis.f0 import PitchSettings, track_f0
+from models.analysis.f0 import track_f0
+from models.analysis.settings import PitchSettings
 from models.conversion.content import debug_config, fresh_encoder
 from models.conversion.convert import RevoiceSettings, Voice, convert
 from models.conversion.engines.knn import KnnVoice, Pool, pool_of

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.analysis.f0 import PitchSettings, track_f0
+from models.analysis.f0 import track_f0
+from models.analysis.settings import PitchSettings
 from models.conversion import phrases
 from models.conversion.content import CONTENT_RATE, debug_config, fresh_encoder
 from models.conversion.training import content_encoder, losses, small_voice

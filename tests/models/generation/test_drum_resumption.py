@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from models.generation import tokenizer
-from models.generation.drum_resumption import PHRASE, Resuming
+from models.generation.drum_resumption import PHRASE_BARS, DrumResumption
 from models.generation.network import Config, MusicTransformer
-from models.generation.requests import Manner, Task
-from models.generation.sampling import write_bars
+from models.generation.requests import Request
+from models.generation.sampling import generate_bars
+from models.generation.settings import SamplingParams
 from models.generation.tokenizer import DRUMS, Piece
 
 BASS = tokenizer.FAMILIES.index("bass")
@@ -34,51 +35,51 @@ def drumless(monkeypatch) -> MusicTransformer:
     plain = network.token_logits
 
     def logits(hidden, table):
-        found = torch.full_like(plain(hidden, table), -30.0)
-        found[tokenizer.NOTE + 36 - tokenizer.LOWEST_PITCH] = 0.0
-        found[tokenizer.BAR] = -2.0
-        return found
+        result = torch.full_like(plain(hidden, table), -30.0)
+        result[tokenizer.NOTE + 36 - tokenizer.LOWEST_PITCH] = 0.0
+        result[tokenizer.BAR] = -2.0
+        return result
 
     monkeypatch.setattr(network, "token_logits", logits)
     return network
 
 
 def test_after_two_silent_bars_the_last_full_bar_is_played_again_and_longer_each_time(drumless):
-    task = Task(replace(song(8, 8), bar_beats=np.full(32, 4)), 8, 32, {DRUMS, BASS})
-    notes = write_bars(drumless, task, Manner(1.0, 0.95, 0.0, 1.0), np.random.default_rng(0))
+    task = Request(replace(song(8, 8), bar_beats=np.full(32, 4)), 8, 32, {DRUMS, BASS})
+    notes = generate_bars(drumless, task, SamplingParams(1.0, 0.95, 0.0, 1.0), np.random.default_rng(0))
     drums = notes[notes[:, 2] == DRUMS]
     by_bar = {bar: [tuple(x) for x in drums[drums[:, 0] == bar][:, [1, 3]]] for bar in range(8, 32)}
-    assert [bar for bar, strokes in by_bar.items() if strokes][: 3 * PHRASE] == [*range(11, 15), *range(18, 26)]
+    assert [bar for bar, strokes in by_bar.items() if strokes][: 3 * PHRASE_BARS] == [*range(11, 15), *range(18, 26)]
     assert all(set(strokes) >= set(LOOP) for strokes in by_bar.values() if strokes)
 
 
 def test_where_drums_never_played_or_only_in_bars_of_another_length_nothing_is_due():
-    resuming = Resuming()
-    resuming.begin(song(8, 0), 7, True, 4.0)
-    assert not resuming.due
+    resuming = DrumResumption()
+    resuming.start_bar(song(8, 0), 7, True, 4.0)
+    assert not resuming.pending
     waltz = replace(song(8, 4), bar_beats=np.array([4, 4, 4, 4, 3, 3, 3, 3]))
-    resuming.begin(waltz, 7, True, 4.0)
-    assert not resuming.due
-    resuming.begin(song(8, 4), 7, True, 11.0)
-    assert not resuming.due, "five strokes of eleven are no full bar"
-    resuming.begin(song(8, 4), 7, True, 4.0)
-    assert len(resuming.due) == len(LOOP)
+    resuming.start_bar(waltz, 7, True, 4.0)
+    assert not resuming.pending
+    resuming.start_bar(song(8, 4), 7, True, 11.0)
+    assert not resuming.pending, "five strokes of eleven are no full bar"
+    resuming.start_bar(song(8, 4), 7, True, 4.0)
+    assert len(resuming.pending) == len(LOOP)
 
 
-def test_other_notes_may_stand_between_the_strokes():
-    resuming = Resuming()
-    resuming.begin(song(8, 4), 7, True, 4.0)
+def test_other_notes_may_stand_between_the_pending_ones():
+    resuming = DrumResumption()
+    resuming.start_bar(song(8, 4), 7, True, 4.0)
     legal = np.ones(tokenizer.VOCABULARY, bool)
-    resuming.restrict(legal, tokenizer.GEN, 0)
+    resuming.mask_tokens(legal, tokenizer.GEN, 0)
     kick = tokenizer.DRUM + 36 - tokenizer.LOWEST_DRUM
     assert legal[tokenizer.DRUM : kick + 1].all()
     assert not legal[kick + 1 :].any()
     assert not legal[tokenizer.BAR]
-    resuming.hear(kick, 3)
-    assert len(resuming.due) == len(LOOP), "the same drum at another place"
-    resuming.hear(kick, 0)
+    resuming.update(kick, 3)
+    assert len(resuming.pending) == len(LOOP), "the same drum at another place"
+    resuming.update(kick, 0)
     legal = np.ones(tokenizer.VOCABULARY, bool)
-    resuming.restrict(legal, kick, 0)
+    resuming.mask_tokens(legal, kick, 0)
     assert legal[tokenizer.NOTE :].all()
     assert legal[tokenizer.POS + 1 : tokenizer.POS + 7].all()
     assert not legal[tokenizer.POS + 7 : tokenizer.CHORD].any()

@@ -58,35 +58,35 @@ def test_markov_writes_valid_notes():
     assert len(rows) > 8
 
 
-def test_the_memory_makes_a_song_that_repeats_itself_less_surprising():
+def test_the_ngram_cache_lowers_the_nats_of_a_repetitive_song():
     network, piece = untrained(), loop()
-    heard = likelihood.chances(network, piece, piece.families)
-    assert heard.note.sum() == len(piece.notes)
-    fitted = likelihood.fitted(network, [heard]).config
-    assert all(0 <= w <= 1 for w in fitted.event_trust)
-    with_memory = heard.nats_per_note(fitted.event_trust, fitted.length_trust)
-    assert with_memory < heard.nats_per_note() / 2
-    assert heard.nats_per_note((0.0,) * len(ORDERS), (0.0,) * len(ORDERS)) == pytest.approx(heard.nats_per_note())
+    probs = likelihood.event_probabilities(network, piece, piece.families)
+    assert probs.note.sum() == len(piece.notes)
+    fit_cache_weights = likelihood.fit_cache_weights(network, [probs]).config
+    assert all(0 <= w <= 1 for w in fit_cache_weights.event_trust)
+    with_memory = probs.nats_per_note(fit_cache_weights.event_trust, fit_cache_weights.length_trust)
+    assert with_memory < probs.nats_per_note() / 2
+    assert probs.nats_per_note((0.0,) * len(ORDERS), (0.0,) * len(ORDERS)) == pytest.approx(probs.nats_per_note())
 
 
-def test_the_chances_of_one_stretch_are_those_of_the_whole():
+def test_probabilities_of_a_part_are_those_of_the_whole():
     network, piece = untrained(), loop(bars=6)
     network.config = replace(network.config, context=1000)
-    whole, end = (likelihood.chances(network, piece, piece.families, start=s) for s in (0, 3))
+    whole, end = (likelihood.event_probabilities(network, piece, piece.families, start=s) for s in (0, 3))
     np.testing.assert_allclose(whole.network[-len(end.network) :], end.network, rtol=1e-4)
-    np.testing.assert_allclose(whole.memory[-len(end.memory) :], end.memory)
+    np.testing.assert_allclose(whole.cache[-len(end.cache) :], end.cache)
 
 
-def test_figures_tell_good_bars_from_bad():
-    trial = continuation.trial_of(loop(bars=24))
+def test_metrics_separate_good_bars_from_bad():
+    trial = continuation.excerpt_at(loop(bars=24))
     assert trial is not None
-    real = continuation.figures(trial, trial.real, trial.real)
+    real = continuation.continuation_metrics(trial, trial.real, trial.real)
     assert real["in_key"] == 1
     assert real["self_repetition"] == real["verbatim"] == 1
     assert real["pitch_overlap"] > 0.95
     assert real["groove"] > 0.95
     off = trial.real + np.array([0, 0, 0, 1, 0])
-    wrong = continuation.figures(trial, off, off)
+    wrong = continuation.continuation_metrics(trial, off, off)
     assert wrong["in_key"] < 0.6
     assert wrong["pitch_overlap"] < 0.6
     assert wrong["verbatim"] < 1
@@ -94,42 +94,42 @@ def test_figures_tell_good_bars_from_bad():
 
 
 def test_key_does_not_depend_on_the_transposition():
-    trial = continuation.trial_of(loop(shift=3))
+    trial = continuation.excerpt_at(loop(shift=3))
     assert trial is not None
     assert metrics.in_key(trial.real, 3) == 1
 
 
 def test_the_whole_evaluation_has_every_row(monkeypatch):
-    monkeypatch.setattr(sampling, "MOST_EVENTS", 6)
+    monkeypatch.setattr(sampling, "MAX_EVENTS_PER_BAR", 6)
     songs = [loop(seed=s) for s in range(3)]
-    found = continuation.continuation(untrained(), songs, [], PlaySettings(follow=1.0))
-    assert list(found["rows"]) == list(continuation.ROWS)
-    assert found["songs"] == 3
-    for row in found["rows"].values():
+    result = continuation.evaluate(untrained(), songs, [], PlaySettings(follow=1.0))
+    assert list(result["rows"]) == list(continuation.ROWS)
+    assert result["songs"] == 3
+    for row in result["rows"].values():
         for name in ("in_key", "pitch_overlap", "groove", "onset_overlap", "self_repetition", "verbatim", "chord_tone"):
             assert row[name]["low"] <= row[name]["mean"] <= row[name]["high"]
-    assert found["rows"]["real"]["in_key"]["mean"] == 1
-    assert found["rows"]["repeat"]["verbatim"]["mean"] == 1
-    assert found["rows"]["real"]["nats_per_note"]["mean"] is None
-    assert found["rows"]["model"]["nats_per_note"]["mean"] > found["rows"]["markov"]["nats_per_note"]["mean"]
-    assert np.isfinite(found["prompt_gain"]["mean"])
-    assert np.isfinite(found["melody_gain"]["mean"])
-    assert found["seconds_16_bars"] > 0
+    assert result["rows"]["real"]["in_key"]["mean"] == 1
+    assert result["rows"]["repeat"]["verbatim"]["mean"] == 1
+    assert result["rows"]["real"]["nats_per_note"]["mean"] is None
+    assert result["rows"]["model"]["nats_per_note"]["mean"] > result["rows"]["markov"]["nats_per_note"]["mean"]
+    assert np.isfinite(result["prompt_gain"]["mean"])
+    assert np.isfinite(result["melody_gain"]["mean"])
+    assert result["seconds_16_bars"] > 0
 
 
 def test_too_few_songs_are_refused():
     with pytest.raises(BadInput, match="at least two songs"):
-        continuation.continuation(untrained(), [loop()], [], PlaySettings())
+        continuation.evaluate(untrained(), [loop()], [], PlaySettings())
 
 
 def test_a_songs_trials_lie_beside_each_other_and_its_figures_are_their_means():
     tune = loop(bars=75)
-    trials = continuation.trials_of(tune)
+    trials = continuation.excerpts_of(tune)
     assert len(trials) == 3
-    assert [len(continuation.trials_of(loop(bars=bars))) for bars in (23, 24, 47, 48)] == [0, 1, 1, 2]
+    assert [len(continuation.excerpts_of(loop(bars=bars))) for bars in (23, 24, 47, 48)] == [0, 1, 1, 2]
     numbered = replace(tune, notes=np.array([(bar, bar % 48, BASS, 36, 4) for bar in range(75) for _ in range(3)]))
-    firsts = [int(t.piece.notes[0, 1]) for t in continuation.trials_of(numbered)]
+    firsts = [int(t.piece.notes[0, 1]) for t in continuation.excerpts_of(numbered)]
     assert firsts == [0, 25, 50 % 48], "a third of the song each, and the trial in its middle"
-    one = continuation.judged(untrained(), [tune, loop(bars=24, seed=1)], [], PlaySettings())[0]
-    in_key = [continuation.figures(t, t.real, None)["in_key"] for t in trials]
+    one = continuation.evaluate_songs(untrained(), [tune, loop(bars=24, seed=1)], [], PlaySettings())[0]
+    in_key = [continuation.continuation_metrics(t, t.real, None)["in_key"] for t in trials]
     assert one.rows["real"]["in_key"] == pytest.approx(sum(in_key) / 3)

@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.generation import tokenizer
-from models.generation.chords import chord_number, chords_heard, key_shift, shift_of_key
+from models.generation.chords import chord_number, estimate_chords, key_shift, shift_of_key
 from models.generation.tokenizer import DURATIONS, FAMILIES, TICKS, Piece, decode, encode
 
 
 @st.composite
 def pieces(draw):
-    metre = draw(st.integers(tokenizer.SMALLEST_METRE, tokenizer.LARGEST_METRE))
+    metre = draw(st.integers(tokenizer.MIN_METRE, tokenizer.MAX_METRE))
     shift = draw(st.integers(-6, 5))
     bars = draw(st.integers(1, 6))
     rows = set()
@@ -32,7 +32,7 @@ def pieces(draw):
 
 @given(pieces())
 @settings(max_examples=60, deadline=None)
-def test_tokens_round_trip_any_piece_on_the_lattice(piece):
+def test_tokens_round_trip_any_quantized_piece(piece):
     events = encode(piece, 0, piece.bars, range(6), chords=True)
     notes, chords = decode(events, piece.shift)
     np.testing.assert_array_equal(notes, piece.notes)
@@ -45,8 +45,8 @@ def test_real_music_never_breaks_the_grammar(piece, given_families):
     write = [f for f in range(6) if f not in given_families]
     events = encode(piece, 0, piece.bars, write, given_families)
     families = np.isin(np.arange(6), write)
-    legal = tokenizer.allowed(events.token[:-1], events.tick[:-1], events.room[:-1], families)
-    drawn = np.flatnonzero(events.written[:-1])
+    legal = tokenizer.grammar_mask(events.token[:-1], events.tick[:-1], events.bar_ticks[:-1], families)
+    drawn = np.flatnonzero(events.predicts_next[:-1])
     assert legal[drawn, events.token[1:][drawn]].all()
     assert not legal[:, : tokenizer.BAR].any()
     assert not legal[:, tokenizer.GEN : tokenizer.POS + 1].any()
@@ -63,8 +63,8 @@ def test_a_given_melody_comes_before_what_is_written_in_each_bar():
     assert all(bar < gen for bar, gen in zip(bars, gens, strict=True))
     assert kinds.index(melody) < gens[0] < kinds.index(bass) < bars[1]
     assert (events.token == tokenizer.CHORD + 1).sum() == 2  # the chord is said again in the second bar
-    assert not events.written[: gens[0]].any()
-    assert events.written[gens[0]]
+    assert not events.predicts_next[: gens[0]].any()
+    assert events.predicts_next[gens[0]]
 
 
 def test_pitches_outside_the_nine_octaves_fold_into_them():
@@ -81,13 +81,13 @@ def test_encoding_moves_every_key_to_c():
 
 
 @pytest.mark.parametrize("tonic", range(12))
-def test_the_key_is_heard_in_any_transposition(tonic):
+def test_the_key_is_estimated_in_any_transposition(tonic):
     scale = [tonic + 60 + step for step in (0, 2, 4, 5, 7, 9, 11, 12, 7, 4, 0)]
     notes = np.array([(0, i, 2, p, 24 if p % 12 in (tonic, (tonic + 7) % 12) else 12) for i, p in enumerate(scale)])
     assert (key_shift(notes) + tonic) % 12 == 0
 
 
-def test_chords_are_heard_from_notes():
+def test_chords_are_estimated_from_notes():
     notes = np.array([(0, 0, 2, p, 48) for p in (57, 60, 64)] + [(1, 0, 2, p, 48) for p in (55, 59, 62)])
-    heard = chords_heard(notes, np.array([4, 4]))
-    assert heard.tolist() == [[0, 0, chord_number("A:min")], [1, 0, chord_number("G:maj")]]
+    estimate = estimate_chords(notes, np.array([4, 4]))
+    assert estimate.tolist() == [[0, 0, chord_number("A:min")], [1, 0, chord_number("G:maj")]]

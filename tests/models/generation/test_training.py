@@ -16,9 +16,9 @@ from models.generation.network import Batch, Config, MusicTransformer, load, sav
 from models.generation.tokenizer import DRUMS, FAMILIES, Piece
 from models.generation.training import corpus
 from models.generation.training.corpus import Entry
-from models.generation.training.training import Recipe, Trainer, event_losses, in_bfloat16
-from models.generation.training.transcription_noise import Heard
-from models.generation.training.windows import Arranging, Windows
+from models.generation.training.training import Recipe, Trainer, event_losses, event_losses_bfloat16
+from models.generation.training.transcription_noise import TranscribedPiece
+from models.generation.training.windows import Augmentation, Windows
 from models.symbolic.midi import to_midi
 from models.synthesis.example_song.composition import compose
 
@@ -45,35 +45,37 @@ def entries() -> list[Entry]:
 
 
 def test_windows_are_of_one_length_and_teach_only_what_is_written():
-    windows = Windows(entries(), Arranging(), seed=0)
+    windows = Windows(entries(), Augmentation(), seed=0)
     for _ in range(40):
         window = windows.window(100)
         events = window.events
         assert {len(getattr(events, f)) for f in type(events).__dataclass_fields__} == {100}
         assert (np.diff(events.time[events.token == tokenizer.BAR]) > 0).all()
-        assert not (window.learned & (events.token < tokenizer.BAR)).any()
-        assert events.written[np.flatnonzero(window.learned) - 1].all()
+        assert not (window.loss_mask & (events.token < tokenizer.BAR)).any()
+        assert events.predicts_next[np.flatnonzero(window.loss_mask) - 1].all()
 
 
 @pytest.mark.parametrize("known", [0, 1])
-def test_bars_that_were_heard_are_not_learned_and_what_follows_is_whole(known):
+def test_transcribed_bars_have_no_loss_and_what_follows_is_whole(known):
     """The listener took every bass note for a guitar's, two octaves up, and heard nothing else."""
     piece = loop(0)
     bass = piece.notes[piece.notes[:, 2] == BASS]
-    wrong = Heard(piece, bass + np.array([0, 0, FAMILIES.index("guitar") - BASS, 24, 0]), piece.chords[:0])
-    certain = Arranging(ensemble=0, accompany=0, wrong_key=0, dropped_track=0, heard=1, known=known)
+    wrong = TranscribedPiece(piece, bass + np.array([0, 0, FAMILIES.index("guitar") - BASS, 24, 0]), piece.chords[:0])
+    certain = Augmentation(
+        ensemble=0, accompany=0, wrong_key=0, dropped_track=0, transcribed=1, own_transcription=known
+    )
     windows = Windows([replace(entries()[0], piece=piece)], certain, 0, [wrong])
-    window = windows._stretch(400)
-    token, first = window.events.token, int(np.flatnonzero(window.events.written)[0])
+    window = windows._excerpt(400)
+    token, first = window.events.token, int(np.flatnonzero(window.events.predicts_next)[0])
     families = [set(tokenizer.FAMILY_OF[part[part >= tokenizer.DRUM]].tolist()) for part in np.split(token, [first])]
     assert families == [{FAMILIES.index("guitar")}, piece.families]
-    assert not window.learned[: first + 1].any()
-    assert window.learned[first + 1 :].any()
+    assert not window.loss_mask[: first + 1].any()
+    assert window.loss_mask[first + 1 :].any()
     assert (token[:first] == tokenizer.BAR).sum() in range(5, 14), "four to twelve bars heard, and the next one"
 
 
-def test_a_piano_piece_is_dealt_out_to_a_band():
-    dealt = Windows(entries(), Arranging(), seed=0).dealt_out(loop(0, (PIANO, MELODY)))
+def test_a_piano_piece_is_orchestrated_for_a_band():
+    dealt = Windows(entries(), Augmentation(), seed=0).orchestrate(loop(0, (PIANO, MELODY)))
     assert dealt.families >= {DRUMS, BASS, MELODY}
     classes = [set((p.notes[p.notes[:, 2] != DRUMS, 3] % 12).tolist()) for p in (dealt, loop(0, (PIANO, MELODY)))]
     assert classes[0] == classes[1]
@@ -100,7 +102,7 @@ def test_training_stopped_and_resumed_is_the_same_training(tmp_path, one_thread)
     one, other = whole.run(), resumed.run()
     for name, value in one.items():
         torch.testing.assert_close(other[name], value, rtol=0, atol=0)
-    assert resumed.seen == 4 * 128
+    assert resumed.events_seen == 4 * 128
 
 
 def test_training_learns_and_can_end_by_the_clock(tmp_path):
@@ -110,8 +112,8 @@ def test_training_learns_and_can_end_by_the_clock(tmp_path):
 
     def nats() -> float:
         with torch.no_grad():
-            found = event_losses(trainer.network, batch, families)
-        return float(((found.event + found.length) * learned).sum() / learned.sum())
+            result = event_losses(trainer.network, batch, families)
+        return float(((result.event + result.length) * learned).sum() / learned.sum())
 
     before = nats()
     trainer.run()
@@ -135,8 +137,8 @@ def test_training_goes_on_from_given_weights(tmp_path):
 
 def test_bfloat16_computes_nearly_the_same():
     network = MusicTransformer(RECIPE.config)
-    batch, families, _ = next(Windows(entries(), Arranging(), 0).batches(2, 32))
-    exact, rough = event_losses(network, batch, families), in_bfloat16(network, batch, families)
+    batch, families, _ = next(Windows(entries(), Augmentation(), 0).batches(2, 32))
+    exact, rough = event_losses(network, batch, families), event_losses_bfloat16(network, batch, families)
     for one, other in ((exact.event, rough.event), (exact.length, rough.length)):
         torch.testing.assert_close(other, one, rtol=0.05, atol=0.05)
     assert isinstance(batch, Batch)
@@ -155,7 +157,7 @@ def test_versions_and_near_duplicates_stay_on_one_side():
     assert 5 < len(held) < 45
     assert "pop909/7-v1" not in held
     assert ("pop909/9" in held) == ("nottingham/copy" in held)
-    learnt, tested = corpus.divided(everything, held)
+    learnt, tested = corpus.train_test_split(everything, held)
     assert not {e.song for e in learnt} & {e.song for e in tested}
 
 
@@ -193,31 +195,31 @@ def test_what_ships_is_mixed_with_what_training_started_from(tmp_path, one_threa
     save(start, tmp_path / "start.safetensors")
     size = {name: getattr(RECIPE.config, name) for name in ("width", "layers", "heads", "context")}
     how = {"steps": 4, "events": 128, "windows": ((0.0, 32),), "compiled": False, "warmup": 1, "other_rate": 0.1}
-    found = {}
+    result = {}
     for blend in (0.0, 0.5, 1.0):  # the second and third go on from the first one's last step
         with disable_run_logger():
             weights = fit.fn(tmp_path, size, how, tmp_path / "start.safetensors", blend)
-        found[blend] = load(weights).token.weight
+        result[blend] = load(weights).token.weight
     halves = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["averaged"]["token.weight"]
     old = load(tmp_path / "start.safetensors").token.weight
-    torch.testing.assert_close(found[0.0], old, atol=2e-3, rtol=0)
-    torch.testing.assert_close(found[1.0], halves, atol=2e-3, rtol=0)
-    torch.testing.assert_close(found[0.5], (old + halves) / 2, atol=2e-3, rtol=0)
+    torch.testing.assert_close(result[0.0], old, atol=2e-3, rtol=0)
+    torch.testing.assert_close(result[1.0], halves, atol=2e-3, rtol=0)
+    torch.testing.assert_close(result[0.5], (old + halves) / 2, atol=2e-3, rtol=0)
     assert (halves - old).abs().max() > 0.02
 
 
-def test_songs_are_heard_once_each_and_kept(tmp_path, monkeypatch):
-    heard = []
+def test_songs_are_transcribed_once_each_and_kept(tmp_path, monkeypatch):
+    estimate = []
 
     def quick(piece, seed):
-        heard.append(seed)
-        return Heard(piece, piece.notes[::2], piece.chords[:0])
+        estimate.append(seed)
+        return TranscribedPiece(piece, piece.notes[::2], piece.chords[:0])
 
     monkeypatch.setattr(transcribed_prompts, "heard_as", quick)
     long = replace(loop(0), bar_beats=np.full(32, 4), notes=np.concatenate([loop(0).notes, loop(1).notes + LATER]))
     songs = [Entry(f"pop909/{i}", "pop909", f"pop909/{i}", long) for i in range(3)]
     first = transcribed_prompts.hear_songs(songs, 2, tmp_path / "heard")
     again = transcribed_prompts.hear_songs(songs, 3, tmp_path / "heard")
-    assert len(heard) == len(set(heard)) == len(again) == 3
+    assert len(estimate) == len(set(estimate)) == len(again) == 3
     assert all(one.piece.bars == 24 and len(one.notes) < len(one.piece.notes) for one in again)
     np.testing.assert_array_equal(first[1].notes, again[1].notes)

@@ -4,13 +4,13 @@ import pytest
 
 from flows.evaluation.continuation import own_songs
 from models.core import registry
-from models.generation import PlaySettings, accompany, extend
+from models.generation import PlaySettings, Sampler, accompany, extend
 from models.generation.chords import shift_of_key
-from models.generation.evaluation.likelihood import chances
+from models.generation.evaluation.likelihood import event_probabilities
 from models.generation.evaluation.markov import Markov
 from models.generation.network import MusicTransformer, load
-from models.generation.tokenizer import cut
-from models.symbolic.beat_map import carried_on
+from models.generation.tokenizer import slice_bars
+from models.symbolic.beat_map import extend_grid
 from models.synthesis.example_song.composition import compose
 
 pytestmark = pytest.mark.weights
@@ -35,14 +35,14 @@ def test_the_shipped_network_beats_the_markov_row(group):
 def test_it_is_less_surprised_by_songs_of_ours_than_markov(shipped):
     """Songs that neither network nor counts have met: the counts know another song of ours, or the same bars before."""
     whole = own_songs().held
-    for piece, other in ((cut(whole[0], 0, 16), whole[1]), (cut(whole[1], 0, 16), whole[0])):
+    for piece, other in ((slice_bars(whole[0], 0, 16), whole[1]), (slice_bars(whole[1], 0, 16), whole[0])):
         strange, same = Markov(), Markov()
         strange.learn(other)
-        same.learn(cut(piece, 0, 8))
-        alone = chances(shipped, piece, piece.families).nats_per_note()
-        heard = chances(shipped, piece, piece.families, start=8).nats_per_note()
+        same.learn(slice_bars(piece, 0, 8))
+        alone = event_probabilities(shipped, piece, piece.families).nats_per_note()
+        estimate = event_probabilities(shipped, piece, piece.families, start=8).nats_per_note()
         assert 0.5 < alone < strange.nats_per_note(piece) - 1.5
-        assert 0.5 < heard < same.nats_per_note(cut(piece, 8, 16)) - 1
+        assert 0.5 < estimate < same.nats_per_note(slice_bars(piece, 8, 16)) - 1
 
 
 def in_key(score, key: str) -> float:
@@ -52,8 +52,8 @@ def in_key(score, key: str) -> float:
 
 def test_the_example_song_is_played_on_in_its_key_by_its_own_band(shipped):
     sheet = compose(0, 20.0)
-    longer, start, end = carried_on(sheet.grid, sheet.score.end_s, 8)
-    new = extend(sheet.score, longer, start, 8, shipped, PlaySettings(), 0, "cpu")
+    longer, start, end = extend_grid(sheet.grid, sheet.score.end_s, 8)
+    new = extend(sheet.score, longer, start, 8, Sampler(shipped, PlaySettings(), 0, "cpu"))
     assert {"drums", "bass"} <= {t.name for t in new.tracks}
     assert in_key(new, sheet.grid.key) > 0.8
     for track in new.tracks:
@@ -63,6 +63,8 @@ def test_the_example_song_is_played_on_in_its_key_by_its_own_band(shipped):
 
 def test_the_band_fits_the_example_songs_chords(shipped):
     sheet = compose(1, 20.0)
-    band = accompany(sheet.score.track("melody"), sheet.grid, sheet.score.end_s, shipped, PlaySettings(), 0, "cpu")
+    band = accompany(
+        sheet.score.track("melody"), sheet.grid, sheet.score.end_s, Sampler(shipped, PlaySettings(), 0, "cpu")
+    )
     assert {t.name for t in band.tracks} >= {"drums", "bass"}
     assert in_key(band, sheet.grid.key) > 0.8

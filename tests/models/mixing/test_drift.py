@@ -3,10 +3,12 @@
 import numpy as np
 
 from models.core.types import Grid, Note, Score, Track, Wave
-from models.mixing.mixer import MixSettings, Original, Part, mix_buses
+from models.mixing.mixer import MixPart, Original, mix_buses
+from models.mixing.settings import MixSettings
 from models.symbolic.beat_map import beats_to_seconds
 from models.symbolic.midi import from_midi, to_midi
-from models.synthesis.soundfont import RenderSettings, render
+from models.synthesis.settings import RenderSettings
+from models.synthesis.soundfont import render
 
 RATE = 8_000
 SECONDS = 240.0
@@ -24,12 +26,12 @@ def ramp() -> Grid:
 def attacks(samples: np.ndarray, near_s: np.ndarray) -> np.ndarray:
     """When the sound starts next to each of these times, in seconds."""
     level = np.abs(samples).max(axis=0)
-    found = []
+    result = []
     for time in near_s:
         start = round((time - 0.1) * RATE)
         here = level[start : start + round(0.2 * RATE)]
-        found.append((start + int(np.argmax(here > 0.3 * here.max()))) / RATE)
-    return np.array(found)
+        result.append((start + int(np.argmax(here > 0.3 * here.max()))) / RATE)
+    return np.array(result)
 
 
 def test_the_backing_does_not_drift_from_the_beats_of_a_four_minute_ramp() -> None:
@@ -43,8 +45,8 @@ def test_the_backing_does_not_drift_from_the_beats_of_a_four_minute_ramp() -> No
     band = Wave(np.concatenate(list(render(score, frames, RATE, RenderSettings())), axis=1), RATE)
     hum = Wave(0.1 * np.sin(2 * np.pi * 220 * np.arange(frames) / RATE, dtype=np.float32)[None].repeat(2, 0), RATE)
     sections = Original([hum], [band], grid.downbeats_s[::8])
-    blocks = mix_buses([Part(hum)], [Part(band)], sections, frames, RATE, MixSettings())
-    heard = np.concatenate([block.backing for block in blocks], axis=1)
-    late = attacks(heard, onsets[:-2]) - onsets[:-2]
+    blocks = mix_buses([MixPart(hum)], [MixPart(band)], sections, frames, RATE, MixSettings())
+    rendered = np.concatenate([block.backing for block in blocks], axis=1)
+    late = attacks(rendered, onsets[:-2]) - onsets[:-2]
     assert np.abs(late - np.median(late[:8])).max() < 0.010
     assert abs(float(np.median(late[-8:]))) < 0.010

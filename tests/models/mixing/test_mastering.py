@@ -12,7 +12,8 @@ from models.audio.loudness import measure
 from models.core.errors import Cancelled
 from models.core.progress import Watch
 from models.core.types import Samples, Wave
-from models.mixing.mastering import MasterPlan, MasterSettings, master, plan_master
+from models.mixing.mastering import MasterPlan, master, plan_master
+from models.mixing.settings import MasterSettings
 from models.synthesis.example_song import example_song
 from tests.models.audio.test_loudness import ffmpeg_reading
 
@@ -58,10 +59,10 @@ def test_beyond_the_allowed_limiting_it_stops_and_says_so() -> None:
     samples, plan = mastered(source)
     assert not plan.reached
     assert plan.limiting_db == pytest.approx(6.0, abs=1e-6)
-    heard = measure(Wave(samples, RATE))
-    assert heard.loudness_lufs < -16
-    assert heard.loudness_lufs == pytest.approx(plan.loudness_lufs, abs=0.05)
-    assert heard.true_peak_dbtp <= -1.0
+    measured = measure(Wave(samples, RATE))
+    assert measured.loudness_lufs < -16
+    assert measured.loudness_lufs == pytest.approx(plan.loudness_lufs, abs=0.05)
+    assert measured.true_peak_dbtp <= -1.0
     _, freer = mastered(source, MasterSettings(max_limiting_db=20.0))
     assert freer.reached
     assert freer.limiting_db > 6.0
@@ -118,11 +119,11 @@ def test_mastering_streams_and_can_be_stopped() -> None:
             return super().read(start, stop)
 
     source = Long(np.tile(song().samples, 3), RATE)
-    heard: list[float] = []
-    total = sum(block.shape[1] for block in master(source, watch=Watch(heard.append)))
+    progress: list[float] = []
+    total = sum(block.shape[1] for block in master(source, watch=Watch(progress.append)))
     assert total == source.frames
     assert max(reads) < 1.1 * (1 << 16)
-    assert heard == sorted(heard)
-    assert heard[-1] == 1.0
+    assert progress == sorted(progress)
+    assert progress[-1] == 1.0
     with pytest.raises(Cancelled):
         next(master(source, watch=Watch(cancelled=lambda: True)))

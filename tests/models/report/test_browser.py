@@ -55,12 +55,12 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "report.html"
 
 
-def heard(tab: Tab) -> set[str]:
+def playing(tab: Tab) -> set[str]:
     """The parts that are playing."""
     return set(tab.ask("[...document.querySelectorAll('audio')].filter((a) => !a.paused).map((a) => a.dataset.part)"))
 
 
-def wait_heard(tab: Tab, *parts: str) -> None:
+def wait_playing(tab: Tab, *parts: str) -> None:
     wanted = ",".join(sorted(parts))
     tab.until(
         "[...document.querySelectorAll('audio')].filter((a) => !a.paused).map((a) => a.dataset.part).sort().join()"
@@ -118,36 +118,36 @@ def test_everything_is_drawn(tab: Tab, report: Path) -> None:
 
 def test_it_plays_the_remix_and_pauses(tab: Tab, report: Path) -> None:
     tab.open(report)
-    assert heard(tab) == set()
+    assert playing(tab) == set()
     tab.click("#play")
     tab.until("Number(document.getElementById('position').value) > 0.5")
-    assert heard(tab) == {"mix"}
+    assert playing(tab) == {"mix"}
     assert tab.ask("document.getElementById('play').getAttribute('aria-label')") == "Pause"
     tab.click("#play")
-    wait_heard(tab)
+    wait_playing(tab)
     stopped = clock(tab)
     assert tab.ask("new Promise((done) => setTimeout(() => done(Number(position.value)), 300))") == stopped
     assert tab.complaints == []
 
 
-def test_solo_and_mute_decide_what_is_heard(tab: Tab, report: Path) -> None:
+def test_solo_and_mute_decide_what_sounds(tab: Tab, report: Path) -> None:
     tab.open(report)
     tab.click("[data-preset='Stems']")
     tab.click("#play")
-    wait_heard(tab, "lead_vocals", "other")
+    wait_playing(tab, "lead_vocals", "other")
     tab.click("[data-part='other'] .mute")
-    wait_heard(tab, "lead_vocals")
+    wait_playing(tab, "lead_vocals")
     assert tab.ask("document.querySelector(\"[data-part='other'] .mute\").getAttribute('aria-pressed')") == "true"
     from_the_start(tab)
     tab.click("[data-part='other'] .mute")
     tab.click("[data-part='original'] .solo")
-    wait_heard(tab, "original")
+    wait_playing(tab, "original")
     from_the_start(tab)
     tab.click("[data-part='original'] .solo")
-    wait_heard(tab, "lead_vocals", "original", "other")
+    wait_playing(tab, "lead_vocals", "original", "other")
     from_the_start(tab)
     tab.click("[data-preset='Song']")
-    wait_heard(tab, "original")
+    wait_playing(tab, "original")
     assert tab.ask("document.querySelector(\"[data-preset='Song']\").getAttribute('aria-pressed')") == "true"
 
 
@@ -172,7 +172,7 @@ def test_at_the_end_it_stops_and_goes_back(tab: Tab, report: Path) -> None:
     tab.click("[data-part='mix'] .stage", across=0.96)
     tab.until("document.getElementById('play').getAttribute('aria-label') === 'Play'")
     assert clock(tab) == 0
-    assert heard(tab) == set()
+    assert playing(tab) == set()
 
 
 def test_it_goes_by_the_keyboard(tab: Tab, report: Path) -> None:
@@ -181,7 +181,7 @@ def test_it_goes_by_the_keyboard(tab: Tab, report: Path) -> None:
         code = {" ": "Space"}.get(key, key)
         tab.call("Input.dispatchKeyEvent", type="keyDown", key=key, code=code, text=key if key == " " else "")
         tab.call("Input.dispatchKeyEvent", type="keyUp", key=key, code=code)
-    wait_heard(tab, "mix")
+    wait_playing(tab, "mix")
     assert clock(tab) >= 5
 
 

@@ -11,7 +11,7 @@ from models.core.progress import UNWATCHED, Watch
 from models.core.types import Samples, Score, Wave
 from models.report import audio_metrics, score_metrics
 from models.report.metrics import measure
-from models.report.types import Figure, ReportInput
+from models.report.types import Metric, ReportInput
 from tests.support.report_song import RATE, grid, melody, noise, remix
 
 
@@ -25,8 +25,8 @@ def clicks(times_s: NDArray[np.float64], seconds: float, rate: int = 44_100) -> 
     return Wave(samples[None], rate)
 
 
-def figure(data: ReportInput, name: str) -> Figure:
-    return next(f for f in measure(data).figures if f.name == name)
+def figure(data: ReportInput, name: str) -> Metric:
+    return next(f for f in measure(data).metrics if f.name == name)
 
 
 def test_stems_that_add_up_null_and_a_missing_one_shows() -> None:
@@ -44,7 +44,7 @@ def test_vocals_given_whole_and_in_parts_are_counted_once() -> None:
 
 
 @pytest.mark.parametrize("leak_db", [-10.0, -20.0])
-def test_vocal_residue_is_the_level_of_the_leak(leak_db: float) -> None:
+def test_vocal_leakage_is_the_level_of_the_leak(leak_db: float) -> None:
     lead, band = noise(40, 1), noise(40, 2)
     leaky = Wave(band + np.float32(10 ** (leak_db / 20)) * np.roll(lead, 5, axis=1), RATE)
     assert audio_metrics.vocal_residue_db(Wave(lead, RATE), leaky, UNWATCHED) == pytest.approx(leak_db, abs=1.0)
@@ -88,7 +88,7 @@ def test_a_full_scale_sine_reads_0_db_in_its_band(rate: int) -> None:
     assert max(curve.x) < rate / 2
 
 
-def test_late_onsets_and_a_drifting_tempo_are_told_apart() -> None:
+def test_late_onsets_and_a_drifting_tempo_are_distinguished() -> None:
     times = np.cumsum(np.random.default_rng(0).uniform(0.2, 0.5, 150)) + 0.5
     song = clicks(times, 60)
     _, lags = audio_metrics.onset_lags(song, clicks(times + 0.012, 60), UNWATCHED)
@@ -117,7 +117,7 @@ def test_pitch_of_a_shifted_voice_is_the_same_melody() -> None:
     data = remix()
     assert data.f0_original is not None
     up = F0(data.f0_original.hz * np.float32(2 ** (5 / 12)), 0.01)
-    shifted = {f.name: f for f in measure(replace(data, f0_revoiced=up)).figures}
+    shifted = {f.name: f for f in measure(replace(data, f0_revoiced=up)).metrics}
     assert shifted["Pitch correlation"].value == pytest.approx(1.0, abs=1e-4)
     assert shifted["Pitch error"].value < 1
     assert "5 semitones up" in shifted["Pitch error"].meaning
@@ -129,23 +129,23 @@ def test_pitch_error_and_voicing_are_what_was_put_in() -> None:
     cents = np.random.default_rng(1).normal(0, 60, 1600)
     hz = data.f0_original.hz * 2 ** (cents / 1200)
     hz[:160] = 0
-    found = {f.name: f for f in measure(replace(data, f0_revoiced=F0(hz.astype(np.float32), 0.01))).figures}
-    assert found["Pitch error"].value == pytest.approx(60, abs=4)
-    assert found["Pitch error"].word == "fair"
-    assert found["Voiced or not"].value == pytest.approx(10, abs=0.2)
+    result = {f.name: f for f in measure(replace(data, f0_revoiced=F0(hz.astype(np.float32), 0.01))).metrics}
+    assert result["Pitch error"].value == pytest.approx(60, abs=4)
+    assert result["Pitch error"].word == "fair"
+    assert result["Voicing error"].value == pytest.approx(10, abs=0.2)
 
 
 def test_notes_in_key_in_chord_and_shared_are_counted() -> None:
     made = melody([60, 61, 64, 67] * 8)  # one in four is outside C major and outside both chords
-    found = {f.name: f for f in measure(remix(extended=made)).figures}
-    assert found["In key"].value == pytest.approx(75)
-    assert found["Pitch-class overlap"].value == pytest.approx(75)  # C, E and G are shared; C♯ and the second C not
+    result = {f.name: f for f in measure(remix(extended=made)).metrics}
+    assert result["In key"].value == pytest.approx(75)
+    assert result["Pitch-class overlap"].value == pytest.approx(75)  # C, E and G are shared; C♯ and the second C not
     in_chord = 100 * (4 * 3 + 4 * 2) / 32  # C E G over C, but only C E over A minor
-    assert found["Chord fit"].value == pytest.approx(in_chord)
-    assert found["Groove consistency"].value == pytest.approx(1.0)
+    assert result["Chord-tone ratio"].value == pytest.approx(in_chord)
+    assert result["Groove consistency"].value == pytest.approx(1.0)
 
 
-def test_groove_tells_another_rhythm_apart() -> None:
+def test_groove_consistency_separates_another_rhythm() -> None:
     bars = score_metrics.bar_rhythms(melody([60] * 32), grid())
     assert bars.shape == (8, 16)
     assert bars.sum() == 32
@@ -156,22 +156,29 @@ def test_groove_tells_another_rhythm_apart() -> None:
 
 def test_what_cannot_be_measured_is_left_out() -> None:
     data = remix(stems={}, revoiced=None, f0_original=None, f0_revoiced=None, extended=Score(()), score=Score(()))
-    names = {f.name for f in measure(data).figures}
+    names = {f.name for f in measure(data).metrics}
     assert "Loudness" in names
-    assert not names & {"Pitch error", "In key", "Chord fit", "Groove consistency", "Vocal residue", "Voice timing"}
+    assert not names & {
+        "Pitch error",
+        "In key",
+        "Chord-tone ratio",
+        "Groove consistency",
+        "Vocal leakage",
+        "Vocal onset offset",
+    }
 
 
 def test_words_follow_loudness_and_peak() -> None:
-    found = {f.name: f.word for f in measure(remix(loudness_lufs=-15.5, true_peak_dbtp=0.4)).figures}
-    assert (found["Loudness"], found["True peak"]) == ("fair", "look here")
+    result = {f.name: f.word for f in measure(remix(loudness_lufs=-15.5, true_peak_dbtp=0.4)).metrics}
+    assert (result["Loudness"], result["True peak"]) == ("fair", "look here")
 
 
 def test_numbers_are_finite_for_silence_and_for_a_second() -> None:
     silence = Wave(np.zeros((2, RATE), np.float32), RATE)
     data = remix(original=silence, mix=silence, stems={"lead_vocals": silence}, revoiced=silence, backing=silence)
-    assert all(np.isfinite(f.value) for f in measure(data).figures)
+    assert all(np.isfinite(f.value) for f in measure(data).metrics)
     short = Wave(noise(1, 1), RATE)
-    assert all(np.isfinite(f.value) for f in measure(remix(original=short, mix=short, stems={"other": short})).figures)
+    assert all(np.isfinite(f.value) for f in measure(remix(original=short, mix=short, stems={"other": short})).metrics)
 
 
 @dataclass
@@ -190,34 +197,34 @@ class Endless:
         return samples
 
 
-def test_long_songs_are_read_in_blocks_and_progress_is_heard() -> None:
-    song, heard = Endless(), list[float]()
+def test_long_songs_are_read_in_blocks_and_progress_is_reported() -> None:
+    song, progress = Endless(), list[float]()
     measure(
-        remix(original=song, mix=song, stems={"lead_vocals": song}, backing=song, revoiced=song), Watch(heard.append)
+        remix(original=song, mix=song, stems={"lead_vocals": song}, backing=song, revoiced=song), Watch(progress.append)
     )
     assert song.longest <= 30 * song.sample_rate
-    assert len(heard) > 20
-    assert heard == sorted(heard)
-    assert heard[-1] == 1.0
+    assert len(progress) > 20
+    assert progress == sorted(progress)
+    assert progress[-1] == 1.0
 
 
-def test_hard_splices_are_heard_as_seams_and_smooth_singing_is_not() -> None:
+def test_hard_splices_are_clicks_and_smooth_singing_is_not() -> None:
     rate, seconds = 44_100, 45
     times = np.arange(rate * seconds) / rate
     tone = 0.3 * np.sin(2 * np.pi * 220 * times + 2 * np.sin(2 * np.pi * 5 * times))
     sung = (tone + np.random.default_rng(0).normal(0, 0.002, len(tone))).astype(np.float32)
-    assert figure(remix(revoiced=Wave(sung[None], rate)), "Seams").value == 0
+    assert figure(remix(revoiced=Wave(sung[None], rate)), "Clicks").value == 0
     spliced = sung.copy()
     for start in (10.0, 20.0, 33.3):  # 20 s is where two blocks meet
         spliced[round(start * rate) :] += 0.2
-    found = audio_metrics.clicks_s(Wave(spliced[None], rate), UNWATCHED)
-    assert np.allclose(found, [10.0, 20.0, 33.3], atol=2e-4)
-    seams = figure(remix(revoiced=Wave(spliced[None], rate)), "Seams")
+    result = audio_metrics.clicks_s(Wave(spliced[None], rate), UNWATCHED)
+    assert np.allclose(result, [10.0, 20.0, 33.3], atol=2e-4)
+    seams = figure(remix(revoiced=Wave(spliced[None], rate)), "Clicks")
     assert (seams.value, seams.word) == (3.0, "look here")
     assert "0:10" in seams.meaning
 
 
-def test_figures_taken_elsewhere_stand_beside_the_others() -> None:
-    likeness = Figure("Likeness", 0.7, "", "good", "How alike.", "Voice")
-    names = [f.name for f in measure(remix(measured=(likeness,))).figures]
-    assert names.index("Seams") < names.index("Likeness") < names.index("In key")
+def test_metrics_computed_elsewhere_stand_beside_the_others() -> None:
+    likeness = Metric("Likeness", 0.7, "", "good", "How alike.", "Voice")
+    names = [f.name for f in measure(remix(measured=(likeness,))).metrics]
+    assert names.index("Clicks") < names.index("Likeness") < names.index("In key")

@@ -15,21 +15,21 @@ from models.core.types import Grid, Note, Samples, Score, Track, Wave
 from models.report import dag
 from models.report.metrics import measure
 from models.report.page import page
-from models.report.plots import draw, peaks, spectrogram, summary_pictures
-from models.report.types import Numbers, ReportInput, StageRun
+from models.report.plots import draw, peaks, spectrogram, summary_plots
+from models.report.types import Measurements, ReportInput, StageRun
 from tests.support.report_song import RATE, melody, noise, remix
 
 
 @pytest.fixture(scope="module")
-def numbers() -> Numbers:
+def numbers() -> Measurements:
     return measure(remix())
 
 
 def inlined(html: str) -> dict[str, Any]:
     """The data that the page's script draws."""
-    found = re.search(r'<script type="application/json" id="song">(.*?)</script>', html, re.S)
-    assert found
-    song: dict[str, Any] = json.loads(found[1])
+    result = re.search(r'<script type="application/json" id="song">(.*?)</script>', html, re.S)
+    assert result
+    song: dict[str, Any] = json.loads(result[1])
     return song
 
 
@@ -38,14 +38,14 @@ class Tags(HTMLParser):
 
     def __init__(self, html: str) -> None:
         super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
+        self.tags.append((tag, dict(attrs)))
 
 
-def test_a_song_called_script_is_harmless(numbers: Numbers) -> None:
+def test_a_song_called_script_is_harmless(numbers: Measurements) -> None:
     evil = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
     track = Track(evil, 0, False, (Note(0.0, 1.0, 60, 90),))
     song = remix()
@@ -61,20 +61,20 @@ def test_a_song_called_script_is_harmless(numbers: Numbers) -> None:
         stages=(StageRun(evil, 1.0, True, ()),),
     )
     html = page(data, numbers)
-    assert [tag for tag, _ in Tags(html).found].count("script") == 2
-    assert "img" not in [tag for tag, _ in Tags(html).found]
+    assert [tag for tag, _ in Tags(html).tags].count("script") == 2
+    assert "img" not in [tag for tag, _ in Tags(html).tags]
     assert "<h1" in html
     assert "&lt;/script&gt;" in html
     assert inlined(html)["rolls"][0]["tracks"][0]["name"] == evil
 
 
-def test_the_page_asks_nothing_of_the_network(numbers: Numbers) -> None:
+def test_the_page_asks_nothing_of_the_network(numbers: Measurements) -> None:
     html = page(remix(audio={"mix": "mix.wav"}), numbers)
     assert not re.search(r"(https?:|@import|url\(|//[a-z]+\.)", html)
-    assert [tag for tag, _ in Tags(html).found if tag in ("link", "iframe", "object", "embed", "form")] == ["link"]
+    assert [tag for tag, _ in Tags(html).tags if tag in ("link", "iframe", "object", "embed", "form")] == ["link"]
 
 
-def test_audio_is_named_relative_to_the_page(numbers: Numbers) -> None:
+def test_audio_is_named_relative_to_the_page(numbers: Measurements) -> None:
     html = page(remix(audio={"mix": "mix #1?.wav", "other": "stems/100%.flac", "original": "javascript:x"}), numbers)
     sources = {track["key"]: track["src"] for track in inlined(html)["tracks"]}
     assert sources["mix"] == "mix%20%231%3F.wav"
@@ -83,16 +83,16 @@ def test_audio_is_named_relative_to_the_page(numbers: Numbers) -> None:
     assert sources["lead_vocals"] is None
 
 
-def test_every_number_stands_with_its_word_and_meaning(numbers: Numbers) -> None:
+def test_every_number_stands_with_its_word_and_meaning(numbers: Measurements) -> None:
     html = page(remix(), numbers)
-    assert len(numbers.figures) >= 15
-    for figure in numbers.figures:
+    assert len(numbers.metrics) >= 15
+    for figure in numbers.metrics:
         assert figure.name in html
         assert figure.meaning.split("'")[0] in html
-    assert html.count('<dd class="word') == len(numbers.figures)
+    assert html.count('<dd class="word') == len(numbers.metrics)
 
 
-def test_notes_chords_beats_and_pitch_are_all_there(numbers: Numbers) -> None:
+def test_notes_chords_beats_and_pitch_are_all_there(numbers: Measurements) -> None:
     song = inlined(page(remix(), numbers))
     assert song["rolls"][0]["tracks"][0]["notes"][1] == [500, 500, 64, 90]
     assert song["rolls"][1]["label"] == "Generated"
@@ -103,7 +103,7 @@ def test_notes_chords_beats_and_pitch_are_all_there(numbers: Numbers) -> None:
     assert song["seconds"] == 16
 
 
-def test_flats_are_written_as_flats(numbers: Numbers) -> None:
+def test_flats_are_written_as_flats(numbers: Measurements) -> None:
     data = remix()
     flat = replace(data, grid=replace(data.grid, key="A#:maj", chords=("A#:maj", "D#:maj") * 16))
     html = page(flat, numbers)
@@ -130,11 +130,11 @@ def test_a_page_without_voice_or_notes_is_still_a_page() -> None:
     assert [track["key"] for track in inlined(html)["tracks"]] == ["mix", "original", "backing"]
 
 
-def test_equal_remixes_give_equal_pages(numbers: Numbers) -> None:
+def test_equal_remixes_give_equal_pages(numbers: Measurements) -> None:
     assert page(remix(), numbers) == page(remix(), numbers)
 
 
-def test_four_minutes_stay_small(numbers: Numbers) -> None:
+def test_four_minutes_stay_small(numbers: Measurements) -> None:
     long = Wave(noise(240, 1, 8000), 8000)  # noise compresses worst
     tracks = tuple(Track(f"part {i}", 0, False, melody([60 + i] * 1000, step_s=0.24).tracks[0].notes) for i in range(5))
     data = remix(original=long, mix=long, backing=long, revoiced=long, score=Score(tracks), extended=Score(tracks))
@@ -142,7 +142,7 @@ def test_four_minutes_stay_small(numbers: Numbers) -> None:
     assert len(html.encode()) < 3e6
 
 
-def test_a_page_from_kept_drawings_reads_no_audio(numbers: Numbers) -> None:
+def test_a_page_from_kept_drawings_reads_no_audio(numbers: Measurements) -> None:
     @dataclass(frozen=True)
     class Closed:
         sample_rate: int = RATE
@@ -165,11 +165,11 @@ def test_peaks_hold_the_loudest_and_the_typical_magnitude() -> None:
     samples[0, 2 * RATE :] = 0.25
     shape = peaks(Wave(samples, RATE))
     assert shape.seconds == pytest.approx(3.0, abs=0.02)
-    assert shape.highest[50] == round(255 * 0.5)
-    assert shape.highest[:49].max() == 0
-    assert shape.highest[125] == round(255 * 0.25)
-    assert shape.typical[125] == round(255 * 0.25 / np.sqrt(2))
-    assert len(peaks(Wave(samples, RATE), most=10).highest) == 10
+    assert shape.peak[50] == round(255 * 0.5)
+    assert shape.peak[:49].max() == 0
+    assert shape.peak[125] == round(255 * 0.25)
+    assert shape.rms[125] == round(255 * 0.25 / np.sqrt(2))
+    assert len(peaks(Wave(samples, RATE), most=10).peak) == 10
 
 
 def test_the_spectrogram_shows_where_and_when_a_tone_sounds() -> None:
@@ -186,7 +186,7 @@ def test_the_spectrogram_shows_where_and_when_a_tone_sounds() -> None:
 def test_short_audio_is_drawn(seconds: float) -> None:
     wave = Wave(noise(seconds, 1), RATE)
     assert spectrogram(wave).shape[1] >= 1
-    assert peaks(wave).highest.max() > 0
+    assert peaks(wave).peak.max() > 0
 
 
 def graph() -> tuple[StageRun, ...]:
@@ -216,7 +216,7 @@ def test_the_graph_runs_one_way_and_its_boxes_do_not_meet(across: bool) -> None:
             assert apart or one is other
 
 
-def test_the_graph_says_seconds_and_reuse(numbers: Numbers) -> None:
+def test_the_graph_says_seconds_and_reuse(numbers: Measurements) -> None:
     html = page(remix(stages=graph()), numbers)
     assert "separate: 60.0 s, reused" in html
     assert "revoice: 40.0 s</title>" in html
@@ -225,19 +225,19 @@ def test_the_graph_says_seconds_and_reuse(numbers: Numbers) -> None:
 
 def test_summary_pictures_are_pictures_and_show_the_notes() -> None:
     data = remix()
-    pictures = summary_pictures(data)
+    pictures = summary_plots(data)
     assert set(pictures) == {"waveform", "spectrogram", "piano_roll"}
     for png in pictures.values():
         assert Image.open(io.BytesIO(png)).size[0] >= 800
     empty: ReportInput = replace(data, score=Score(()), extended=Score(()))
-    assert summary_pictures(empty)["piano_roll"] != pictures["piano_roll"]
+    assert summary_plots(empty)["piano_roll"] != pictures["piano_roll"]
 
 
-def test_vocals_given_whole_and_in_parts_are_grouped(numbers: Numbers) -> None:
+def test_vocals_given_whole_and_in_parts_are_grouped(numbers: Measurements) -> None:
     lead, band = remix().stems["lead_vocals"], remix().stems["other"]
     data = remix(stems={"lead_vocals": lead, "vocals": lead, "a kazoo": band, "drums": band})
     tracks = [(track["label"], track["group"]) for track in inlined(page(data, numbers))["tracks"]][4:]
     stems = "Stems of the song"
     assert tracks == [
-        ("Vocals", stems), ("Drums", stems), ("A kazoo", stems), ("Lead vocals", "Vocals taken apart"),
+        ("Vocals", stems), ("Drums", stems), ("A kazoo", stems), ("Lead vocals", "Parts of the vocals"),
     ]  # fmt: skip

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from models.analysis.f0 import F0, PitchSettings, sung_s, track_f0
+from models.analysis.f0 import F0, sung_s, track_f0
+from models.analysis.settings import PitchSettings
 from models.core.types import Wave
 from models.separation.lead_backing import MultiVoiceActivity, multi_voice_activity, reassign_solo_backing
 from models.separation.settings import PartingSettings

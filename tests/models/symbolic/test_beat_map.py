@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from models.core.types import Grid
-from models.symbolic.beat_map import beats_to_seconds, carried_on, downbeat_indices, seconds_to_beats
+from models.symbolic.beat_map import beats_to_seconds, downbeat_indices, extend_grid, seconds_to_beats
 
 BEATS = tuple(float(t) for t in 0.2 + np.concatenate([[0], np.cumsum(np.linspace(0.6, 0.4, 40))]))
 GRID = Grid(BEATS, BEATS[1::4], 120.0, 4, "C:maj", ("C:maj",) * len(BEATS))
@@ -25,7 +25,7 @@ def test_downbeats_are_found_among_the_beats():
 
 @pytest.mark.parametrize("end_s", [BEATS[-1], BEATS[-1] + 0.3, BEATS[-1] - 1.0, BEATS[-1] + 9.0])
 def test_the_outro_is_whole_bars_from_a_downbeat_at_the_last_tempo(end_s):
-    longer, start, stop = carried_on(GRID, end_s, 8)
+    longer, start, stop = extend_grid(GRID, end_s, 8)
     assert longer.beats_s[: len(BEATS)] == BEATS
     assert start in longer.downbeats_s
     first, last = (longer.beats_s.index(t) for t in (start, stop))

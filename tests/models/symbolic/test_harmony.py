@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.symbolic.harmony import ROOTS, best_path, decode_chords, key_of
+from models.symbolic.harmony import ROOTS, best_path, decode_chords, estimate_key
 
 
 def pitch_classes(*notes: int, harmonics: float = 0.15) -> np.ndarray:
@@ -13,16 +13,16 @@ def pitch_classes(*notes: int, harmonics: float = 0.15) -> np.ndarray:
 
 
 @pytest.mark.parametrize("root", range(12))
-def test_scales_are_heard_as_their_keys(root):
+def test_scales_give_their_keys(root):
     tonic_triads = {"maj": (0, 4, 7), "min": (0, 3, 7)}
     scales = {"maj": (0, 2, 4, 5, 7, 9, 11), "min": (0, 2, 3, 5, 7, 8, 10)}
     for mode, scale in scales.items():
         chroma = sum(pitch_classes(root + step) for step in scale + tonic_triads[mode])
-        assert key_of(chroma) == f"{ROOTS[root]}:{mode}"
+        assert estimate_key(chroma) == f"{ROOTS[root]}:{mode}"
 
 
-def test_nothing_heard_is_c_major():
-    assert key_of(np.zeros(12)) == "C:maj"
+def test_silence_is_c_major():
+    assert estimate_key(np.zeros(12)) == "C:maj"
 
 
 @pytest.mark.parametrize("root", range(12))

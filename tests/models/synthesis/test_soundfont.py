@@ -3,7 +3,8 @@ import pytest
 
 from models.core.errors import BadInput
 from models.core.types import Note, Score, Track
-from models.synthesis.soundfont import RenderSettings, render
+from models.synthesis.settings import RenderSettings
+from models.synthesis.soundfont import render
 
 RATE = 44_100
 PLAIN = RenderSettings()
@@ -29,7 +30,7 @@ def test_a_note_starts_at_its_own_sample(onset):
     assert 0 <= np.flatnonzero(sound)[0] - round(onset * RATE) <= 1
 
 
-def test_the_note_played_is_the_note_heard():
+def test_a_note_sounds_at_its_pitch():
     sound = play(piece(Note(0.0, 1.0, 69, 100), program=73), 1.0)[0]
     spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound))))
     assert np.fft.rfftfreq(len(sound), 1 / RATE)[spectrum.argmax()] == pytest.approx(440, rel=0.02)

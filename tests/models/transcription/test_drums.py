@@ -3,9 +3,11 @@ import pytest
 
 from models.core.types import Note, Score, Track, Wave
 from models.synthesis.example_song import example_song
-from models.synthesis.soundfont import RenderSettings, render
-from models.transcription.drums import DrumSettings, drum_notes
+from models.synthesis.settings import RenderSettings
+from models.synthesis.soundfont import render
+from models.transcription.drums import drum_notes
 from models.transcription.evaluation.metrics import drum_onsets
+from models.transcription.settings import DrumSettings
 
 RATE = 44_100
 SETTINGS = DrumSettings()
@@ -23,7 +25,7 @@ def groove(kit: int = 0) -> tuple[Wave, tuple[Note, ...]]:
 
 
 @pytest.mark.parametrize("kit", [0, 25])
-def test_kick_snare_and_hat_are_written_down(kit):
+def test_kick_snare_and_hat_are_transcribed(kit):
     wave, truth = groove(kit)
     score = drum_onsets(truth, drum_notes(wave, SETTINGS))
     assert score["kick"].f1 > 0.9
@@ -32,7 +34,7 @@ def test_kick_snare_and_hat_are_written_down(kit):
     assert score["hi-hat"].recall > 0.7  # a snare hides the hi-hat struck with it
 
 
-def test_a_kit_that_is_in_no_soundfont_is_written_down():
+def test_a_kit_that_is_in_no_soundfont_is_transcribed():
     song = example_song(0, 12.0)
     score = drum_onsets(song.score.track("drums").notes, drum_notes(song.stems["drums"], SETTINGS))
     assert score["kick"].f1 > 0.65
@@ -49,18 +51,18 @@ def test_how_loud_the_recording_is_does_not_matter(gain_db):
 
 def test_notes_are_sorted_and_on_time():
     wave, truth = groove()
-    found = drum_notes(wave, SETTINGS)
-    assert list(found) == sorted(found, key=lambda n: (n.onset_s, n.pitch))
-    gaps = [min((n.onset_s - t.onset_s for t in truth), key=abs) for n in found if n.pitch == 36]
+    result = drum_notes(wave, SETTINGS)
+    assert list(result) == sorted(result, key=lambda n: (n.onset_s, n.pitch))
+    gaps = [min((n.onset_s - t.onset_s for t in truth), key=abs) for n in result if n.pitch == 36]
     assert abs(float(np.median(gaps))) < 0.02
 
 
-def test_silence_holds_no_strokes():
+def test_silence_holds_no_drum_hits():
     assert drum_notes(Wave(np.zeros((2, RATE), np.float32), RATE), SETTINGS) == ()
     assert drum_notes(Wave(np.full((1, 1), 0.5, np.float32), RATE), SETTINGS) == ()
 
 
-def test_what_a_separator_leaves_of_other_instruments_is_not_written_down():
+def test_separation_residue_is_not_transcribed():
     wave, _ = groove()
     organ = np.tile(0.1 * np.sin(2 * np.pi * 220 * np.arange(wave.frames) / RATE), (2, 1)).astype(np.float32)
     for below_db, kept in ((14, True), (45, False)):

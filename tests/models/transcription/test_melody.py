@@ -1,13 +1,15 @@
 import numpy as np
 import pytest
 
-from models.analysis.f0 import F0, PitchSettings, track_f0
+from models.analysis.f0 import F0, track_f0
+from models.analysis.settings import PitchSettings
 from models.core.types import Note, Wave
 from models.synthesis.example_song import ExampleSong, example_song
-from models.transcription.basic_pitch.network import posteriors
-from models.transcription.basic_pitch.note_filter import InSong
+from models.transcription.basic_pitch.network import compute_posteriors
+from models.transcription.basic_pitch.note_filter import SongPosteriors
 from models.transcription.evaluation.metrics import note_onsets
-from models.transcription.melody import MelodySettings, agreement, melody_in
+from models.transcription.melody import pitch_agreement, transcribe_melody
+from models.transcription.settings import MelodySettings
 from models.transcription.vocals import vocal_notes
 
 
@@ -16,17 +18,17 @@ def song() -> ExampleSong:
     return example_song(0, 10.0)
 
 
-def test_a_voice_is_written_down_by_its_pitch_from_its_vowels_on(song: ExampleSong) -> None:
+def test_a_voice_is_transcribed_from_its_pitch_track_with_onsets_on_its_vowels(song: ExampleSong) -> None:
     lead = song.stems["lead_vocals"]
     f0 = track_f0(lead, PitchSettings())
-    assert agreement(f0, posteriors(lead, 8, 1)) > 0.8
-    found = melody_in(posteriors(lead, 8, 1), f0, lead, MelodySettings())
+    assert pitch_agreement(f0, compute_posteriors(lead, 8, 1)) > 0.8
+    result = transcribe_melody(compute_posteriors(lead, 8, 1), f0, lead, MelodySettings())
     tracked = vocal_notes(f0, lead, MelodySettings().sung)
-    assert [note.pitch for note in found] == [note.pitch for note in tracked]
-    assert all(abs(a.onset_s - b.onset_s) <= 0.11 for a, b in zip(found, tracked, strict=True))
+    assert [note.pitch for note in result] == [note.pitch for note in tracked]
+    assert all(abs(a.onset_s - b.onset_s) <= 0.11 for a, b in zip(result, tracked, strict=True))
     truth = song.score.track("melody")
     assert truth is not None
-    late = [late_s(truth.notes, notes) for notes in (found, tracked)]
+    late = [late_s(truth.notes, notes) for notes in (result, tracked)]
     assert late[0] < 0.8 * late[1], "a pitch track begins with the consonant"
 
 
@@ -54,18 +56,18 @@ def test_leaks_of_a_band_are_not_taken_for_a_voice(song: ExampleSong) -> None:
         sum(stems[name].samples for name in ("drums", "bass", "other")) + 0.3 * stems["lead_vocals"].samples, 44100
     )
     f0 = track_f0(leaky, PitchSettings())
-    assert agreement(f0, posteriors(leaky, 8, 1)) < 0.6
-    heard = InSong(*(posteriors(wave, 8, 1) for wave in (song.mix, stems["bass"], stems["other"])))
-    found = melody_in(posteriors(leaky, 8, 1), f0, leaky, MelodySettings(), heard)
-    assert found != vocal_notes(f0, leaky, MelodySettings().sung)
-    ends = [n.onset_s + n.duration_s for n in found]
-    assert all(end <= later.onset_s + 1e-9 for end, later in zip(ends, found[1:], strict=False))
+    assert pitch_agreement(f0, compute_posteriors(leaky, 8, 1)) < 0.6
+    estimate = SongPosteriors(*(compute_posteriors(wave, 8, 1) for wave in (song.mix, stems["bass"], stems["other"])))
+    result = transcribe_melody(compute_posteriors(leaky, 8, 1), f0, leaky, MelodySettings(), estimate)
+    assert result != vocal_notes(f0, leaky, MelodySettings().sung)
+    ends = [n.onset_s + n.duration_s for n in result]
+    assert all(end <= later.onset_s + 1e-9 for end, later in zip(ends, result[1:], strict=False))
     truth = song.score.track("melody")
     assert truth is not None
-    assert note_onsets(truth.notes, found).f1 > note_onsets(truth.notes, vocal_notes(f0, leaky)).f1
+    assert note_onsets(truth.notes, result).f1 > note_onsets(truth.notes, vocal_notes(f0, leaky)).f1
 
 
 def test_without_a_pitch_there_is_no_melody() -> None:
     silence = Wave(np.zeros((2, 44100), np.float32), 44100)
     unvoiced = F0(np.zeros(100, np.float32), 0.01)
-    assert melody_in(posteriors(silence, 8, 1), unvoiced, silence, MelodySettings()) == ()
+    assert transcribe_melody(compute_posteriors(silence, 8, 1), unvoiced, silence, MelodySettings()) == ()

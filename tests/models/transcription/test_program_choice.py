@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from models.core.types import Note, Score, Track, Wave
-from models.synthesis.soundfont import RenderSettings, render
+from models.synthesis.settings import RenderSettings
+from models.synthesis.soundfont import render
 from models.transcription.program_choice import auto_program
 
 RATE = 44_100
@@ -19,7 +20,7 @@ def played(program: int, transpose: int = 0) -> tuple[Wave, tuple[Note, ...]]:
     ("program", "role"),
     [(0, "other"), (4, "other"), (19, "other"), (24, "other"), (48, "other"), (33, "bass"), (39, "bass")],
 )
-def test_an_instrument_is_told_by_its_sound(program, role):
+def test_a_program_is_recognised_by_its_timbre(program, role):
     wave, notes = played(program, -24 if role == "bass" else 0)
     assert auto_program(wave, notes, role) == program
 

@@ -3,7 +3,8 @@ import pytest
 
 from models.analysis.f0 import F0
 from models.core.types import Wave
-from models.transcription.vocals import VocalNoteSettings, vocal_notes
+from models.transcription.settings import VocalNoteSettings
+from models.transcription.vocals import vocal_notes
 
 RATE, HOP_S = 16_000, 0.01
 SETTINGS = VocalNoteSettings()
@@ -27,27 +28,27 @@ def sung(*notes: tuple[float, float, float], vibrato: float = 0.3, seconds: floa
 
 
 def test_steady_notes_with_vibrato_are_one_note_each():
-    found = vocal_notes(*sung((0.5, 0.6, 60), (1.2, 0.4, 64), (1.8, 0.9, 67)), SETTINGS)
-    assert [n.pitch for n in found] == [60, 64, 67]
-    np.testing.assert_allclose([n.onset_s for n in found], [0.5, 1.2, 1.8], atol=0.03)
-    np.testing.assert_allclose([n.duration_s for n in found], [0.6, 0.4, 0.9], atol=0.05)
+    result = vocal_notes(*sung((0.5, 0.6, 60), (1.2, 0.4, 64), (1.8, 0.9, 67)), SETTINGS)
+    assert [n.pitch for n in result] == [60, 64, 67]
+    np.testing.assert_allclose([n.onset_s for n in result], [0.5, 1.2, 1.8], atol=0.03)
+    np.testing.assert_allclose([n.duration_s for n in result], [0.6, 0.4, 0.9], atol=0.05)
 
 
 def test_legato_is_cut_where_the_pitch_moves_on():
-    found = vocal_notes(*sung((0.5, 0.5, 60), (1.0, 0.5, 62), (1.5, 0.5, 60), vibrato=0.1), SETTINGS)
-    assert [n.pitch for n in found] == [60, 62, 60]
-    np.testing.assert_allclose([n.onset_s for n in found], [0.5, 1.0, 1.5], atol=0.03)
+    result = vocal_notes(*sung((0.5, 0.5, 60), (1.0, 0.5, 62), (1.5, 0.5, 60), vibrato=0.1), SETTINGS)
+    assert [n.pitch for n in result] == [60, 62, 60]
+    np.testing.assert_allclose([n.onset_s for n in result], [0.5, 1.0, 1.5], atol=0.03)
 
 
 def test_the_same_pitch_sung_again_is_two_notes():
-    found = vocal_notes(*sung((0.5, 0.5, 60), (1.0, 0.5, 60)), SETTINGS)
-    assert [n.pitch for n in found] == [60, 60]
-    assert found[1].onset_s == pytest.approx(1.0, abs=0.04)
+    result = vocal_notes(*sung((0.5, 0.5, 60), (1.0, 0.5, 60)), SETTINGS)
+    assert [n.pitch for n in result] == [60, 60]
+    assert result[1].onset_s == pytest.approx(1.0, abs=0.04)
 
 
 def test_a_singer_out_of_tune_with_440_hz_is_rounded_to_their_own_tuning():
-    found = vocal_notes(*sung((0.5, 0.5, 60.4), (1.1, 0.5, 62.4), (1.7, 0.5, 64.45), vibrato=0.1), SETTINGS)
-    assert [n.pitch for n in found] == [60, 62, 64]
+    result = vocal_notes(*sung((0.5, 0.5, 60.4), (1.1, 0.5, 62.4), (1.7, 0.5, 64.45), vibrato=0.1), SETTINGS)
+    assert [n.pitch for n in result] == [60, 62, 64]
 
 
 def test_louder_singing_is_a_higher_velocity():

@@ -21,7 +21,8 @@ import json, os, pickle, sys
 from pathlib import Path
 
 # What is not ours is loaded once; each stage then gets a process in which none of our computing modules is loaded yet.
-import librosa, mir_eval, onnxruntime, pretty_midi, pyworld, resemblyzer, scipy.signal, soxr, tinysoundfont, torch, transformers
+import librosa, mir_eval, onnxruntime, pretty_midi, pyworld, resemblyzer
+import scipy.signal, soxr, tinysoundfont, torch, transformers
 import tasks.cache.caching, tasks.engine.networks
 
 root = Path(tasks.__file__).resolve().parent.parent

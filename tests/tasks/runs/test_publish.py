@@ -46,8 +46,8 @@ def test_the_manifest_names_every_singer_and_ground(tmp_path: Path) -> None:
         audio=SimpleNamespace(sha256="a" * 64, duration_s=1.0),
         mix=SimpleNamespace(loudness_lufs=-14.0, true_peak_dbtp=-1.0),
     )
-    appraisal: Any = SimpleNamespace(numbers=SimpleNamespace(figures=()))
-    publish._write_manifest(tmp_path, Path("a.wav"), made, appraisal, provenance(LJ, WORLD), (), {})
+    report: Any = SimpleNamespace(measurements=SimpleNamespace(metrics=()))
+    publish._write_manifest(tmp_path, Path("a.wav"), made, report, provenance(LJ, WORLD), (), {})
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["voice"] == {"name": "lj and world", "ground": "lj: public domain; world: no one's voice"}
     assert manifest["singers"] == [

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from models.report.types import Curve, Numbers
+from models.report.types import Curve, Measurements
 from tasks.runs import summary
 from tasks.runs.remixes import remixes_folder
 
 EMPTY = Curve("", (), ())
-NUMBERS = Numbers((), EMPTY, (EMPTY, EMPTY))
+NUMBERS = Measurements((), EMPTY, (EMPTY, EMPTY))
 RUN = "0190a3b2-7c44-7d6e-8f00-0123456789ab"
 
 
@@ -20,7 +20,7 @@ def shown(home, monkeypatch) -> list[str]:
     monkeypatch.setattr(summary, "create_table_artifact", lambda rows, description: None)
     monkeypatch.setattr(summary, "create_link_artifact", lambda link, text, description: found.append(link))
     monkeypatch.setattr(summary, "create_markdown_artifact", lambda text, description: found.append(text))
-    monkeypatch.setattr(summary, "summary_pictures", lambda data: {})
+    monkeypatch.setattr(summary, "summary_plots", lambda data: {})
     monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__ID", RUN)
     return found
 

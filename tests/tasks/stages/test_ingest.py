@@ -8,7 +8,7 @@ import pytest
 from models.audio import decode as decoding
 from tasks.cache.collecting import collect
 from tasks.cache.store import Store
-from tasks.stages.ingest as ingesting import ingest as ingesting
+from tasks.stages import ingest as ingesting
 from tasks.stages.ingest import ingest, note_of, noted
 from tests.support.hostile import sound
 
