@@ -12,7 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from models.analysis.analyse import ListenSettings
 from models.analysis.f0 import PitchSettings
 from models.conversion import DEFAULT_VOICE
-from models.conversion.convert import RevoiceSettings
+from models.conversion.settings import RevoiceSettings
 from models.core.errors import BadInput, unknown_name
 from models.generation import PlaySettings
 from models.mixing.mastering import MasterSettings

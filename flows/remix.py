@@ -22,7 +22,7 @@ from models.conversion.voices.registry import consent, find_voice, voice_digest
 from models.core import registry
 from models.core.errors import BadInput
 from models.core.types import Band, Clip, Grid, Remixed, Score, Song, Stems, Take
-from models.core.validation import MOST_SEED
+from models.core.validation import MAX_SEED
 from models.core.writable import check_writable
 from models.generation import shortcomings
 from models.separation.checkpoints import network_modules, separator_digest, separator_path
@@ -165,8 +165,8 @@ def check(song: Path, out: Path, choices: Choices) -> None:
     """Raise `BadInput` for all that can be known to be wrong before anything is computed."""
     if not 0 <= choices.outro_bars <= 64:
         raise BadInput(f"The outro can have 0 to 64 bars, not {choices.outro_bars}.")
-    if not 0 <= choices.seed <= MOST_SEED:
-        raise BadInput(f"The seed is {choices.seed}; it must be 0 to {MOST_SEED}.")
+    if not 0 <= choices.seed <= MAX_SEED:
+        raise BadInput(f"The seed is {choices.seed}; it must be 0 to {MAX_SEED}.")
     for singer in {choices.voice, choices.backing_voice} - {KEEP_SINGER, SAME}:
         consent(find_voice(singer))
     known(choices.separator)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.core.fetch import Unreachable, fetch
+from models.core.download import Unreachable, download
 from models.separation.checkpoints import SUFFIXES, separator_path, to_fetch
 from tasks.runs.progress import stage_watch
 
@@ -34,7 +34,7 @@ def usable(separator: str) -> Usable:
         return Usable(separator)
     for part in to_fetch(separator):
         try:
-            fetch(part, stage_watch(f"fetch {part.file}"))
+            download(part, stage_watch(f"fetch {part.file}"))
         except Unreachable as error:
             instead = f"{SHIPPED}, the shipped separator, took the song apart instead of {separator}, and less well."
             return Usable(SHIPPED, (f"{error} So {instead}",))

@@ -8,8 +8,8 @@ from prefect import flow
 from flows.devices import in_precision, resolved
 from flows.options import DEFAULTS, Device, StageSettings
 from flows.separators import usable
-from models.audio.decode import read_tags
 from models.audio.encode import write_bytes, write_flac, write_wav
+from models.audio.tags import read_tags
 from models.conversion import DEFAULT_VOICE
 from models.conversion.voices.registry import consent, find_voice
 from models.core.errors import BadInput

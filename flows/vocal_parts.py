@@ -6,7 +6,7 @@ import numpy as np
 
 from flows.options import Choices
 from models.analysis.f0 import F0
-from models.conversion.convert import key_for, notes_outside
+from models.conversion.key_shift import key_shift_for, notes_outside_range
 from models.conversion.voices.registry import card, consent, find_voice, note_name
 from models.core.types import Clip, Contour, Grid, Score, Stems, Voices
 from models.symbolic.score_ops import transposed
@@ -47,7 +47,7 @@ def cast(pitch: Contour, sings: bool, choices: Choices) -> Casting:
     if lead == KEEP_SINGER:
         return Casting(lead, behind if sings else KEEP_SINGER, 0, 0)
     given = choices.settings.revoice.key_shift
-    shift = key_for(_f0(pitch), card(find_voice(lead)).range) if given is None else given
+    shift = key_shift_for(_f0(pitch), card(find_voice(lead)).range) if given is None else given
     return Casting(lead, behind, shift, nearest(shift) if choices.transpose_backing else 0)
 
 
@@ -86,8 +86,8 @@ def notes_on_voice(pitch: Contour, casting: Casting) -> tuple[str, ...]:
     if casting.shift:
         way = "up" if casting.shift > 0 else "down"
         said.append(f"The lead was moved {abs(casting.shift)} semitones {way} for {casting.lead}.")
-    reach = card(find_voice(casting.lead)).range
-    outside = notes_outside(_f0(pitch), reach, casting.shift) if reach.seconds else {}
+    vocal_range = card(find_voice(casting.lead)).range
+    outside = notes_outside_range(_f0(pitch), vocal_range, casting.shift) if vocal_range.seconds else {}
     if sum(outside.values()) >= 0.1:
         named = ", ".join(f"{note_name(p)} ({s:.1f} s)" for p, s in outside.items() if s >= 0.05)
         said.append(f"Notes that {casting.lead} was never heard on, and may sing badly: {named}.")

@@ -16,7 +16,8 @@ import tasks.stages.separate
 from models.analysis.beat_tracker import network as beat_tracker
 from models.analysis.beat_tracker.inference import hear
 from models.audio.encode import write_wav
-from models.conversion.convert import RevoiceSettings, convert, load_voice
+from models.conversion.convert import convert, load_voice
+from models.conversion.settings import RevoiceSettings
 from models.conversion.voices.registry import find_voice
 from models.core.registry import find, verified
 from models.core.types import Samples, Wave

@@ -16,7 +16,7 @@ from flows.cli.instruments import Instruments, Soundfont, playing
 from flows.deployments.parameters import spread
 from models.conversion import DEFAULT_VOICE
 from models.core.errors import BadInput
-from models.core.validation import MOST_SEED
+from models.core.validation import MAX_SEED
 
 if TYPE_CHECKING:
     from tasks.runs.publish import Remix
@@ -43,7 +43,7 @@ class Device(StrEnum):
 Voice = Annotated[str, typer.Option(help="Who sings; `remix voices list` names them, `none` keeps the singer.")]
 Out = Annotated[Path, typer.Option(help="The folder that gets a folder for each song.")]
 Seed = Annotated[
-    int, typer.Option(min=0, max=MOST_SEED, help="Where every random choice starts; equal seeds give equal mixes.")
+    int, typer.Option(min=0, max=MAX_SEED, help="Where every random choice starts; equal seeds give equal mixes.")
 ]
 On = Annotated[Device, typer.Option("--device", help="Where networks compute.")]
 Behind = Annotated[

@@ -13,7 +13,7 @@ from models.conversion.voices.registry import consent, find_voice, voices
 from models.core import registry
 from models.core.errors import BadInput, unknown_name
 from models.core.registry import home
-from models.core.validation import MOST_SEED
+from models.core.validation import MAX_SEED
 from tasks.stages.separate import ALL_LEAD
 
 BUILT_IN = "built-in"
@@ -28,7 +28,7 @@ def _names(kind: str, *more: str) -> dict[str, Any]:
 VoiceName = Annotated[str, Field(json_schema_extra={"enum": [*voices(), KEEP_SINGER]})]
 BackingVoiceName = Annotated[str, Field(json_schema_extra={"enum": [*voices(), SAME, KEEP_SINGER]})]
 Outro = Annotated[int, Field(ge=0, le=64)]
-Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 SeparatorName = Annotated[str, Field(json_schema_extra=_names("separator"))]
 SplitterName = Annotated[str, Field(json_schema_extra=_names("vocal_splitter", ALL_LEAD))]
 TransformerName = Annotated[str, Field(json_schema_extra=_names("music_transformer"))]

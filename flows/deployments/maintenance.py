@@ -15,7 +15,7 @@ from flows.service.collecting import collected
 from models.conversion.training.settings import FullTraining
 from models.core.errors import BadInput
 from models.core.registry import find, home
-from models.core.validation import MOST_SEED
+from models.core.validation import MAX_SEED
 from tasks.runs.folders import find_folder
 
 Limit = Annotated[float, Field(ge=0)]
@@ -23,7 +23,7 @@ Days = Annotated[int, Field(ge=0)]
 Data = Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9 _-]{0,63}$")]
 Name = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]{0,39}$")]
 Steps = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Segment = Annotated[int, Field(ge=4096, multiple_of=512)]
 Rate = Annotated[float, Field(gt=0, ge=0, le=0.01)]
 Words = Annotated[str, Field(pattern=r"\S")]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.core.device import placed
+from models.core.device import to_device
 from models.core.errors import BadInput, unknown_name
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Grid, Score, Track
@@ -95,7 +95,7 @@ def extend(
     families = settings.families(playing or [FAMILIES.index(name) for name in BAND])
     piece = laid.piece if playing else chords_again(laid.piece, first)
     piece, gap = without_silence(piece, first)
-    network, rng = placed(network, device), np.random.default_rng(seed)
+    network, rng = to_device(network, device), np.random.default_rng(seed)
     missing = [family for family in families if family not in playing] if playing else []
     if missing:
         piece = _joined_by(network, piece, first - gap, playing, missing, settings, rng)
@@ -156,7 +156,7 @@ def accompany(
     if not families or end_s <= 0:
         return NOTHING
     task = Task(laid.piece, 0, laid.piece.bars, families, given, chords=len(laid.piece.chords) > 0)
-    rows = _written(placed(network, device), task, settings.manner, np.random.default_rng(seed), watch)
+    rows = _written(to_device(network, device), task, settings.manner, np.random.default_rng(seed), watch)
     return score_of(rows, laid, grid, keep, 0.0, end_s)
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.signal import butter
 
 from models.audio.loudness import BLOCK, PowerCurve
-from models.audio.reverb import room
+from models.audio.reverb import room_impulse_response
 from models.core.errors import BadInput
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Samples, Source
@@ -223,7 +223,7 @@ class _Desk:
     def play(self, watch: Watch) -> Iterator[Buses]:
         """Every block of both buses, from silence."""
         s, rate = self.settings, self.sample_rate
-        response = room(s.room_s, rate, 0, s.room_predelay_s)
+        response = room_impulse_response(s.room_s, rate, 0, s.room_predelay_s)
         rooms = [Room(response, send) if send > OFF_DB else None for send in (s.voice_send_db, s.backing_send_db)]
         low_cut = high_pass(s.high_pass_hz, rate)
         highs = high_pass(s.deess_hz if s.deess_max_db > 0 else 0, rate)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from models.analysis.f0 import F0
-from models.audio.mixture import Placed, Summed
+from models.audio.mixture import Mixture, MixturePart
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Note, Score, Source, Track
 from models.transcription.basic_pitch.decode import BASS, OTHER, TranscribeSettings, notes_in
@@ -38,7 +38,7 @@ def write_down(
 
     Each pitched track carries the General MIDI instrument that sounds most like its stem.
     """
-    mix = Summed([Placed(source) for source in (drums, bass, *harmony.values(), lead)])
+    mix = Mixture([MixturePart(source) for source in (drums, bass, *harmony.values(), lead)])
     in_mix, in_bass, in_lead, *in_parts = _heard(
         [mix, bass, lead, *harmony.values()], settings.other, watch.span(0.0, 0.7)
     )

@@ -7,7 +7,7 @@ import pytest
 
 from flows.options import Choices, StageSettings
 from flows.vocal_parts import cast, moved, notes_on_voice
-from models.conversion.convert import RevoiceSettings
+from models.conversion.settings import RevoiceSettings
 from models.core.types import Contour, Grid, Note, Score, Track
 from tasks.cache.store import Store
 from tasks.stages.transpose import transpose

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import oaconvolve
 
-from models.audio.reverb import room
+from models.audio.reverb import room_impulse_response
 from models.core.types import Grid, Samples, Score, Wave
 from models.synthesis.example_song.composition import SAMPLE_RATE, Composition, compose
 from models.synthesis.example_song.instruments import PANS, bass_guitar, drum_kit, electric_piano, play, plucked_string
@@ -46,7 +46,7 @@ def example_song(seed: int = 0, seconds: float = 30.0) -> ExampleSong:
         "lead_vocals": np.stack([lead, lead]),
         "backing_vocals": _choir(sheet, seed, frames),
     }
-    response = room(0.9, SAMPLE_RATE, seed)
+    response = room_impulse_response(0.9, SAMPLE_RATE, seed)
     stems = {name: _finished(dry[name], response, ROOM_DB[name], LEVELS_DB[name]) for name in LEVELS_DB}
     loudest = float(np.max(np.abs(_sum(stems))))
     scaled = {name: (stem * np.float32(PEAK / loudest)).astype(np.float32) for name, stem in stems.items()}

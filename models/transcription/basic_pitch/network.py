@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from models.audio.framing import Mono, mono_blocks, overlapping
+from models.audio.framing import Mono, frame_windows, mono_blocks
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Source
 
@@ -71,7 +71,7 @@ def posteriors(source: Source, batch: int, threads: int, watch: Watch = UNWATCHE
     """
     total = int(np.ceil(source.frames * RATE / source.sample_rate))
     wanted = int(np.floor(total * ((RATE // HOP) / RATE)))
-    windows = overlapping(mono_blocks(source, RATE), _WINDOW, _STEP, lead=_OVERLAP // 2 * HOP)
+    windows = frame_windows(mono_blocks(source, RATE), _WINDOW, _STEP, lead=_OVERLAP // 2 * HOP)
     parts: list[tuple[Floats, Floats]] = []
     for done, group in enumerate(_batches(windows, batch)):
         watch.at(done * batch * _STEP / max(total, 1))
