@@ -2,7 +2,7 @@
 
     python benchmarks/positions.py --work WORK [--steps 400] [--songs 20]
 
-`WORK` is a work folder of `flows.training.music_transformer` (it holds the pieces and the split). Both networks have the
+`WORK` is a work folder of `flows.training.music_transformer`, with the pieces and the split. Both networks have the
 shipped network's first size, the same seed, windows and steps; each is judged by the nats a note of held-out songs.
 Prints JSON.
 """

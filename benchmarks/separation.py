@@ -25,13 +25,13 @@ def ours(folder: Path, precision: str, batch: int, device: str) -> dict[str, flo
     import soundfile
     import torch
 
-    from models.core.malloc import keep_freed
+    from models.core.malloc import keep_freed_memory
     from models.core.types import Wave
     from models.separation.checkpoints import load
     from models.separation.separate import split
     from models.separation.settings import SplitSettings
 
-    keep_freed()  # as the command line and the engine do
+    keep_freed_memory()  # as the command line and the engine do
     torch.set_num_threads(os.cpu_count() or 1)
     samples, _ = soundfile.read(folder / "song.wav", dtype="float32", always_2d=True)
     network = load(folder / "net.th", device)

@@ -25,7 +25,8 @@ def ours(folder: Path, name: str, pitch: str) -> float:
     import numpy as np
     import soundfile
 
-    from models.conversion.convert import RevoiceSettings, convert, load_voice
+    from models.conversion.convert import convert, load_voice
+    from models.conversion.settings import RevoiceSettings
     from models.conversion.voices.registry import find_voice
     from models.core.types import Wave
 

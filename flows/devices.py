@@ -45,6 +45,6 @@ def has_cuda() -> bool:
             ctypes.CDLL("libcuda.so.1")
         except OSError:
             return False
-    from models.core.device import usable
+    from models.core.device import cuda_usable
 
-    return usable()
+    return cuda_usable()

@@ -9,7 +9,7 @@ from flows.parameters import Registered
 from models.conversion import DEFAULT_VOICE
 from models.core import registry
 from models.core.errors import BadInput, unknown_name
-from models.core.validation import MOST_SEED
+from models.core.validation import MAX_SEED
 from models.separation.settings import ALL_LEAD, AUTO
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class RemixOptions(BaseModel):
     seed: int = Field(
         0,
         ge=0,
-        le=MOST_SEED,
+        le=MAX_SEED,
         title="Seed",
         description="Where every random choice starts; equal seeds give equal mixes.",
     )

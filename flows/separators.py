@@ -5,8 +5,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.core.download import Unreachable, answers, download, offline
 from models.core.errors import BadInput
-from models.core.fetch import Unreachable, answers, fetch, offline
 from models.core.registry import Weights, home
 from models.separation.checkpoints import SUFFIXES, separator_path, to_fetch
 from models.separation.settings import AUTO
@@ -90,7 +90,7 @@ def _missing(separator: str) -> list[Weights]:
 
 def _fetch(separator: str) -> None:
     for part in to_fetch(separator):
-        fetch(part, stage_watch(f"fetch {part.file}"))
+        download(part, stage_watch(f"fetch {part.file}"))
 
 
 def _failure() -> Path:

@@ -9,8 +9,8 @@ from flows.options import OUTRO_BARS, RemixOptions
 from flows.parameters import spread
 from flows.remix import Context
 from flows.separators import usable
-from models.audio.decode import read_tags
 from models.audio.encode import write_bytes, write_flac, write_wav
+from models.audio.tags import read_tags
 from models.conversion.voices.registry import consent, find_voice
 from models.core.errors import BadInput
 from models.core.types import Clip, Grid, Mix, Score, Stems, Take, Voices

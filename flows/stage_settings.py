@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from models.analysis.settings import ListenSettings, PitchSettings
-from models.conversion.convert import RevoiceSettings
+from models.conversion.settings import RevoiceSettings
 from models.core.errors import BadInput, unknown_name
 from models.generation import PlaySettings
 from models.mixing.settings import MasterSettings, MixSettings

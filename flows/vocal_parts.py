@@ -7,7 +7,8 @@ import numpy as np
 from flows.options import KEEP_SINGER, SAME, RemixOptions
 from flows.stage_settings import StageSettings
 from models.analysis.f0 import F0
-from models.conversion.convert import RevoiceSettings, key_for, notes_outside
+from models.conversion.key_shift import key_shift_for, notes_outside_range
+from models.conversion.settings import RevoiceSettings
 from models.conversion.voices.registry import card, consent, find_voice, note_name
 from models.core.types import Clip, Contour, Grid, Score, Stems, Voices
 from models.symbolic.score_ops import transpose_score
@@ -51,7 +52,7 @@ def vocal_parts(f0: Contour, sings: bool, options: RemixOptions, settings: Stage
     if lead == KEEP_SINGER:
         return VocalParts(lead, behind if sings else KEEP_SINGER, 0, 0)
     given = settings.convert.key_shift
-    shift = key_for(_track(f0), card(find_voice(lead)).range) if given is None else given
+    shift = key_shift_for(_track(f0), card(find_voice(lead)).range) if given is None else given
     return VocalParts(lead, behind, shift, nearest(shift) if options.transpose_backing else 0)
 
 
@@ -94,7 +95,7 @@ def notes_on_voice(f0: Contour, parts: VocalParts) -> tuple[str, ...]:
         way = "up" if parts.shift > 0 else "down"
         notes.append(f"The lead was transposed {abs(parts.shift)} semitones {way} for {parts.lead}.")
     reach = card(find_voice(parts.lead)).range
-    outside = notes_outside(_track(f0), reach, parts.shift) if reach.seconds else {}
+    outside = notes_outside_range(_track(f0), reach, parts.shift) if reach.seconds else {}
     if sum(outside.values()) >= LEAST_UNHEARD_S:
         named = ", ".join(f"{note_name(p)} ({s:.1f} s)" for p, s in outside.items() if s >= 0.05)
         notes.append(f"Notes outside the range that {parts.lead} was trained on: {named}.")

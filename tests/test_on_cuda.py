@@ -16,7 +16,8 @@ import tasks.stages.separate
 from models.analysis.beat_tracker import network as beat_tracker
 from models.analysis.beat_tracker.inference import predict
 from models.audio.encode import write_wav
-from models.conversion.convert import RevoiceSettings, convert, load_voice
+from models.conversion.convert import convert, load_voice
+from models.conversion.settings import RevoiceSettings
 from models.conversion.voices.registry import find_voice
 from models.core.registry import find, verified
 from models.core.types import Samples, Wave
@@ -28,6 +29,7 @@ from models.separation.checkpoints import load as load_separator
 from models.separation.checkpoints import separator_path
 from models.separation.separate import split
 from models.separation.settings import SplitSettings
+from models.symbolic.beat_map import extend_grid
 from models.synthesis.example_song import example_song
 from tasks.cache.store import Store
 from tasks.engine.engine import _Call, _for_several, take_turns

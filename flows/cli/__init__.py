@@ -6,14 +6,14 @@ import sys
 from pathlib import Path
 
 from flows.cli import exit, server
-from models.core.malloc import keep_freed
+from models.core.malloc import keep_freed_memory
 from models.core.registry import home
 from models.core.writable import check_writable
 
 
 def main() -> None:
     """Run the command line; exits with 0 done, 2 bad input or usage, 1 a fault of ours, 130 stopped."""
-    keep_freed()
+    keep_freed_memory()
     gc.set_threshold(20_000, 50, 50)  # imports make much and leave no garbage: a sixth of their time was its search
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]

@@ -88,7 +88,7 @@ def weights_fetch(
 ) -> None:
     """Fetch a network that is not shipped; resumes where it was cut off, and keeps nothing that fails its SHA-256."""
     from flows.cli.live import shown
-    from models.core.fetch import fetch
+    from models.core.download import download
     from tasks.runs.progress import stage_watch
 
     named = [one for weights in registry.manifest() if weights.name == name for one in _files(weights)]
@@ -97,7 +97,7 @@ def weights_fetch(
         apart = [w.name for w in registry.manifest() if not all(one.shipped for one in _files(w))]
         raise unknown_name("weights file to fetch", name, apart)
     with shown(console if not as_json else Console(stderr=True)):
-        fetched = [str(fetch(one, stage_watch(f"fetch {one.file}"))) for one in fetchable]
+        fetched = [str(download(one, stage_watch(f"fetch {one.file}"))) for one in fetchable]
     print(json.dumps(fetched) if as_json else "\n".join(fetched))
 
 

@@ -74,7 +74,7 @@ def _tell(made: Path, work: Path) -> None:
 
     console.print(sifted(work)["account"], highlight=False, markup=False)
     console.print(f"Curves, samples and measures of the training lie in {work}.", highlight=False)
-    tuned = card(made).figures.get("within_50", 1.0)
+    tuned = card(made).metrics.get("within_50", 1.0)
     if tuned < IN_TUNE:
         console.print(
             f"Only {100 * tuned:.0f} % of what it sings is in tune; longer training or --engine knn may help."

@@ -56,8 +56,8 @@ def show(name: Name, as_json: AsJson = False) -> None:
     folder = find_voice(name)
     described = card(folder)
     known: dict[str, Any] = {"voice": name, "title": described.title, "engine": described.engine}
-    known |= {"licence": described.licence, "recordings_s": described.heard_s, "range": described.range.compass}
-    known |= dict(described.figures)
+    known |= {"licence": described.licence, "recordings_s": described.training_s, "range": described.range.compass}
+    known |= dict(described.metrics)
     try:
         known |= {f"consent_{key}": value for key, value in asdict(consent(folder)).items() if value is not None}
     except BadInput as error:

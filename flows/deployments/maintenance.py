@@ -16,7 +16,7 @@ from flows.service.collecting import collected
 from flows.training.options import FETCHED, VoiceTrainingOptions
 from models.core.errors import BadInput
 from models.core.registry import find, home
-from models.core.validation import MOST_SEED
+from models.core.validation import MAX_SEED
 from tasks.runs.folders import find_folder
 
 Limit = Annotated[float, Field(ge=0)]
@@ -24,7 +24,7 @@ Days = Annotated[int, Field(ge=0)]
 Data = Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9 _-]{0,63}$")]
 Name = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]{0,39}$")]
 Steps = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 
 
 @flow(name="collect-cache", persist_result=False)

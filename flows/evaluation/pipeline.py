@@ -14,7 +14,7 @@ from flows.evaluation.known_songs import mixed, true_stems
 from flows.options import RemixOptions
 from flows.remix import remix
 from models.audio.encode import write_wav
-from models.audio.ffmpeg import program
+from models.audio.ffmpeg import ffmpeg_binary
 from models.core.errors import BadInput
 from tasks.runs.publish import Remix
 
@@ -54,7 +54,18 @@ def made_songs(midi: Path | None, count: int, seconds: float, out: Path) -> Iter
 def independent_meters(path: Path) -> dict[str, float]:
     """Integrated loudness (LUFS) by pyloudnorm and by ffmpeg's ebur128, and true peak (dBTP) by the latter."""
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    command = [program(), "-nostdin", "-hide_banner", "-i", str(path), "-af", "ebur128=peak=true", "-f", "null", "-"]
+    command = [
+        ffmpeg_binary(),
+        "-nostdin",
+        "-hide_banner",
+        "-i",
+        str(path),
+        "-af",
+        "ebur128=peak=true",
+        "-f",
+        "null",
+        "-",
+    ]
     log = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False).stderr
     summary = log.rpartition("Summary:")[2]
     loudness, peak = re.search(r"I:\s+(-?[\d.]+) LUFS", summary), re.search(r"Peak:\s+(-?[\d.]+) dBFS", summary)

@@ -9,8 +9,16 @@ import numpy as np
 import soundfile
 
 from models.conversion.content import load_encoder
-from models.conversion.convert import RevoiceSettings, load_voice
-from models.conversion.evaluation.voice import Ear, Figures, SungClip, example_clip, means, measure
+from models.conversion.convert import load_voice
+from models.conversion.evaluation.voice import (
+    EvaluationClip,
+    PhoneClassifier,
+    VoiceMetrics,
+    example_clip,
+    means,
+    measure,
+)
+from models.conversion.settings import RevoiceSettings
 from models.conversion.voices.registry import card, find_voice
 from models.core import registry
 from models.core.errors import BadInput
@@ -38,10 +46,10 @@ def evaluate_voice(
     figures (mean, low, high of a 95 % interval over the clips) and the figures of each clip.
     """
     folder = registry.verified(registry.find("content_encoder", ENCODER)).parent
-    ear = Ear.load(folder, load_encoder(folder, "cpu"))
-    known = np.asarray(card(find_voice(voice)).likeness, np.float32)
+    ear = PhoneClassifier.load(folder, load_encoder(folder, "cpu"))
+    known = np.asarray(card(find_voice(voice)).speaker_embedding, np.float32)
     sung = [example_clip(seconds, seed) for seed in range(3)] if clips is None else clips_of(clips, seconds)
-    rows: dict[str, list[Figures]] = {}
+    rows: dict[str, list[VoiceMetrics]] = {}
     names = [*(name for name in baselines if name != voice), voice]
     for place, name in enumerate(names):
         loaded = None if name == "source" else load_voice(find_voice(name), "cpu")
@@ -58,7 +66,7 @@ def evaluate_voice(
     }
 
 
-def clips_of(folder: Path, seconds: float) -> list[SungClip]:
+def clips_of(folder: Path, seconds: float) -> list[EvaluationClip]:
     """The loudest `seconds` of each audio file below a folder; raises `BadInput` where there is none."""
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUNG) if folder.is_dir() else [folder]
     clips = []
@@ -67,7 +75,7 @@ def clips_of(folder: Path, seconds: float) -> list[SungClip]:
             samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
         except (OSError, soundfile.LibsndfileError) as error:
             raise BadInput(f"{path} cannot be read: {error}.") from error
-        clips.append(SungClip(path.stem, loudest(Wave(np.ascontiguousarray(samples.T), rate), seconds)))
+        clips.append(EvaluationClip(path.stem, loudest(Wave(np.ascontiguousarray(samples.T), rate), seconds)))
     if not clips:
         raise BadInput(f"{folder} holds no clips ({', '.join(SUNG)}).")
     return clips

@@ -11,7 +11,7 @@ from typing import Any
 
 from prefect import flow, get_run_logger, task
 
-from models.core.malloc import keep_freed
+from models.core.malloc import keep_freed_memory
 
 HELD_OUT = 30
 """Songs of the part that settings are tuned on, whose loss is followed while training."""
@@ -107,7 +107,7 @@ def train_beat_tracker(
 
 
 if __name__ == "__main__":
-    keep_freed()
+    keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("--midi", "--work", "--out"):
         parser.add_argument(name, type=Path, required=True)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from prefect import flow, get_run_logger, task
 
 from models.conversion.training.settings import EncoderTraining
-from models.core.malloc import keep_freed
+from models.core.malloc import keep_freed_memory
 
 RECORDINGS = (".flac", ".wav", ".ogg", ".opus", ".mp3")
 
@@ -36,9 +36,9 @@ def gather(data: Path, work: Path, hours: float, seed: int, leave_out: tuple[str
     def pieces() -> Iterator[NDArray[np.int16]]:
         for path in chosen:
             samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-            yield from content_dataset.sounding(content_dataset.Recording(samples.mean(axis=1), rate))
+            yield from content_dataset.active_segments(content_dataset.Recording(samples.mean(axis=1), rate))
 
-    content_dataset.write(folder, content_dataset.spoken(3600 * hours, seed), pieces())
+    content_dataset.write(folder, content_dataset.synthetic_utterances(3600 * hours, seed), pieces())
     return folder
 
 
@@ -50,9 +50,10 @@ def fit(corpus: Path, work: Path, settings: EncoderTraining) -> Path:
 
     from models.conversion import content
     from models.conversion.training import content_dataset, content_encoder
+    from models.conversion.training.run import TrainingRun
 
     torch.set_num_threads(1)
-    encoder = content.fresh_encoder(content.small_config(), settings.seed)
+    encoder = content.init_encoder(content.small_config(), settings.seed)
     log = get_run_logger()
 
     def report(row: dict[str, float]) -> None:
@@ -61,7 +62,7 @@ def fit(corpus: Path, work: Path, settings: EncoderTraining) -> Path:
             file.write(json.dumps(row) + "\n")
 
     loaded = content_dataset.read(corpus)
-    heads = content_encoder.train(encoder, loaded, settings, work, report)
+    heads = content_encoder.train(encoder, loaded, settings, TrainingRun(work, report))
     folder = work / "encoder"
     folder.mkdir(exist_ok=True)
     save_file({k: v.half().contiguous() for k, v in encoder.state_dict().items()}, folder / "model.safetensors")
@@ -114,5 +115,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    keep_freed()
+    keep_freed_memory()
     main()

@@ -13,7 +13,7 @@ from typing import Any
 
 from prefect import flow, get_run_logger, task
 
-from models.core.malloc import keep_freed
+from models.core.malloc import keep_freed_memory
 
 SOURCES = ("pop909", "freedoom", "openmsx", "nottingham", "groove")
 
@@ -226,5 +226,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    keep_freed()
+    keep_freed_memory()
     main()

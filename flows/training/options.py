@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from flows.options import Device
 from flows.parameters import FormName
 from models.conversion.training.settings import FullTraining
-from models.core.validation import MOST_SEED
+from models.core.validation import MAX_SEED
 
 _FULL = FullTraining()
 STEPS = 600
@@ -40,7 +40,7 @@ class VoiceTrainingOptions(BaseModel):
         description="How long a small voice is trained; it stops early when it gets no better.",
         json_schema_extra={"unit": "optimiser steps"},
     )
-    seed: int = Field(0, ge=0, le=MOST_SEED, description="Where every random choice starts.")
+    seed: int = Field(0, ge=0, le=MAX_SEED, description="Where every random choice starts.")
     base: Annotated[str, FormName()] = _full(
         FETCHED,
         "Where a full-size voice starts from: a folder of G_*.pth and D_*.pth (of the service: its registered name), "

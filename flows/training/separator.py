@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from prefect import flow, get_run_logger, task
 
-from models.core.malloc import keep_freed
+from models.core.malloc import keep_freed_memory
 
 if TYPE_CHECKING:
     from models.separation.training.loop import Learner
@@ -189,7 +189,7 @@ def train_separator(
 
 
 if __name__ == "__main__":
-    keep_freed()
+    keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--network", choices=NETWORKS, required=True)
     parser.add_argument("--data", type=Path, required=True, help="folder with songs/ and voice/")

@@ -8,7 +8,7 @@ from scipy.signal import oaconvolve
 
 from flows.evaluation.separation import expected
 from flows.training.separator_data import load_library
-from models.audio.reverb import room
+from models.audio.reverb import room_impulse_response
 from models.core.types import Samples, Wave
 from models.separation.evaluation.metrics import frame_sdrs_db, sdr_db
 from models.separation.lead_backing import multi_voice_activity, reassign_solo_backing
@@ -47,7 +47,7 @@ def dried(network: torch.nn.Module, unseen: Library) -> dict[str, float]:
     for index in range(ROOMS):
         rng = np.random.default_rng((3, index))
         dry = crop(singers[index % len(singers)].stems["lead_vocals"], rng, 8 * SAMPLE_RATE, 1.0, None)
-        response = room(float(rng.uniform(0.4, 2.0)), SAMPLE_RATE, index)
+        response = room_impulse_response(float(rng.uniform(0.4, 2.0)), SAMPLE_RATE, index)
         wet = np.asarray(oaconvolve(dry, response, axes=1)[:, : dry.shape[1]], np.float32)
         level = np.sqrt(np.square(dry).mean() / np.square(wet).mean()) * 10 ** (rng.uniform(*WET_DB) / 20)
         mix = dry + np.float32(level) * wet

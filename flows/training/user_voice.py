@@ -9,8 +9,7 @@ from flows.options import Device
 from flows.training.voice import FULL, train_voice
 from flows.training.voice_data import SMALL, MaterialSettings, gather, sifted
 from flows.training.voice_validation import ENCODER
-from models.conversion.training.recordings import SiftSettings
-from models.conversion.training.settings import FullTraining, VoiceTraining
+from models.conversion.training.settings import FullTraining, SelectionSettings, VoiceTraining
 from models.conversion.voices.registry import consent, find_voice
 from models.core.errors import BadInput
 from models.core.registry import find, verified
@@ -38,7 +37,7 @@ def user_voice(
     """
     if engine not in ("so-vits-svc", "knn"):
         raise BadInput(f"A voice is made by so-vits-svc or knn, not {engine!r}.")
-    sifting = SiftSettings(denoise=denoise)
+    sifting = SelectionSettings(denoise=denoise)
     if engine == "knn":
         work.mkdir(parents=True, exist_ok=True)
         gather(recordings, work, MaterialSettings(sung=0, held_out=0, sift=sifting), seed, SMALL.rate)
@@ -46,8 +45,8 @@ def user_voice(
     start = find_voice("lj")
     consent(start)
     settings = VoiceTraining(
-        steps=steps, batch=4, learning_rate=5e-4, warmup=30, decoded_from=0, judged_from=steps // 3, seed=seed,
-        checkpoint_every=50, examine_every=150, patience=3,
+        steps=steps, batch=4, learning_rate=5e-4, warmup=30, decoder_from=0, discriminator_from=steps // 3, seed=seed,
+        checkpoint_every=50, validate_every=150, patience=3,
     )  # fmt: skip
     material = MaterialSettings(sung=1, perturbed=2, most_s=300.0, sift=sifting)
     made: Path = train_voice(name, recordings, work, settings, material, start_from=start)
@@ -77,7 +76,7 @@ def full_voice(
     folder = Path(encoder)
     known = find("content_encoder", folder.name)  # a voice that hears by another could not sing
     listening_to = folder if folder.is_dir() else verified(known).parent
-    material = MaterialSettings(sung=0, perturbed=0, most_s=3600.0, sift=SiftSettings(denoise=denoise))
+    material = MaterialSettings(sung=0, perturbed=0, most_s=3600.0, sift=SelectionSettings(denoise=denoise))
     begins = None if (work / "checkpoint.pt").is_file() else start_folder(base)
     made: Path = train_voice(name, recordings, work, settings, material, listening_to, begins, computing)
     return made
@@ -85,11 +84,11 @@ def full_voice(
 
 def start_folder(base: str) -> Path | None:
     """The folder of base checkpoints that is meant, or None for none; raises `BadInput` where there is no such."""
-    from models.conversion.training.base_checkpoints import base_pair, fetched_base
+    from models.conversion.training.base_checkpoints import base_pair, fetched_base_folder
 
     if base == NO_BASE:
         return None
-    folder = fetched_base() if base == FETCHED else Path(base)
+    folder = fetched_base_folder() if base == FETCHED else Path(base)
     base_pair(folder)
     return folder
 
@@ -102,8 +101,8 @@ def keep_moments(work: Path, name: str, seed: int) -> Path:
     from models.analysis.f0 import track_f0
     from models.analysis.settings import PitchSettings
     from models.conversion.content import load_encoder
-    from models.conversion.engines.knn import POOL, pool_of
-    from models.conversion.training.voice_dataset import range_of
+    from models.conversion.engines.knn import POOL_FILE, build_pool
+    from models.conversion.training.voice_dataset import vocal_range_of
     from models.conversion.voices.registry import Card, write_card
     from models.core.types import Wave
 
@@ -112,10 +111,12 @@ def keep_moments(work: Path, name: str, seed: int) -> Path:
     folder = work / "voice"
     folder.mkdir(exist_ok=True)
     weights = verified(find("content_encoder", ENCODER)).parent
-    pool_of(pieces, load_encoder(weights, "cpu"), seed=seed).save(folder / POOL)
+    build_pool(pieces, load_encoder(weights, "cpu"), seed=seed).save(folder / POOL_FILE)
     tracks = [track_f0(piece, PitchSettings()) for piece in pieces]
-    reach = range_of([track.hz for track in tracks], tracks[0].hop_s)
+    reach = vocal_range_of([track.hz for track in tracks], tracks[0].hop_s)
     likeness = tuple(found["speaker"])
-    made = Card(name, "knn", "the user's own", reach, POOL, ENCODER, heard_s=found["kept_s"], likeness=likeness)
+    made = Card(
+        name, "knn", "the user's own", reach, POOL_FILE, ENCODER, training_s=found["kept_s"], speaker_embedding=likeness
+    )
     write_card(made, folder)
     return folder

@@ -28,9 +28,8 @@ from flows.training.voice_data import (
     utterances_in,
 )
 from flows.training.voice_validation import Checks, append, draw_curves, examinations, rows_in, shipped_encoder
-from models.conversion.training.recordings import SiftSettings
-from models.conversion.training.settings import FullTraining, VoiceTraining
-from models.core.malloc import keep_freed
+from models.conversion.training.settings import FullTraining, SelectionSettings, VoiceTraining
+from models.core.malloc import keep_freed_memory
 from tasks.runs.progress import stage_watch
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
 Training = VoiceTraining | FullTraining
 """How a voice is trained, by which its size is told."""
 FULL = Framing(44_100, 512)
-CURVES = {VoiceTraining: ("mel", "spectral", "features"), FullTraining: ("mel", "kl", "total")}
+CURVES = {VoiceTraining: ("mel", "spectral", "feature_matching"), FullTraining: ("mel", "kl", "total")}
 """The losses that are drawn."""
 _MAY_CHANGE = ("epochs", "patience")
 """Settings of a full-size training that say when it ends, and nothing else."""
@@ -78,7 +77,7 @@ def fit(
         ended.write_text(until)
     best = max((row for row in rows_in(work / "examined.jsonl") if row["step"]), key=lambda row: row["score"])
     figures = {key: value for key, value in best.items() if key != "realtime"}
-    write_card(replace(described, figures=figures), folder)
+    write_card(replace(described, metrics=figures), folder)
     return folder
 
 
@@ -92,7 +91,7 @@ def _config(settings: Training, name: str, width: int) -> dict[str, Any]:
 
 
 def _card(name: str, settings: Training, utterances: "list[Utterance]", encoder: Path, work: Path) -> "Card":
-    from models.conversion.training.voice_dataset import range_of
+    from models.conversion.training.voice_dataset import vocal_range_of
     from models.conversion.voices.registry import Card
 
     framing, known = framing_of(settings), sifted(work)
@@ -100,24 +99,24 @@ def _card(name: str, settings: Training, utterances: "list[Utterance]", encoder:
         name,
         "so-vits-svc",
         "the user's own",
-        range_of([u.f0_hz for u in utterances], framing.hop / framing.rate),
+        vocal_range_of([u.f0_hz for u in utterances], framing.hop / framing.rate),
         "model.safetensors",
         encoder.name,
         unvoiced_f0="interpolated" if isinstance(settings, FullTraining) else "zero",
-        heard_s=round(known["kept_s"], 1),
-        likeness=tuple(known["speaker"]),
-        spectrum=tuple(known.get("spectrum", ())),
+        training_s=round(known["kept_s"], 1),
+        speaker_embedding=tuple(known["speaker"]),
+        ltas_db=tuple(known.get("spectrum", ())),
     )
 
 
 def _checks(settings: Training, pieces: int) -> Checks:
     """When the voice is examined."""
     if isinstance(settings, FullTraining):
-        from models.conversion.training.full_size import steps_an_epoch
+        from models.conversion.training.full_size import steps_per_epoch
 
-        epoch = steps_an_epoch(pieces, settings)
+        epoch = steps_per_epoch(pieces, settings)
         return Checks(settings.check_every * epoch, settings.epochs * epoch, settings.patience)
-    return Checks(settings.examine_every, settings.steps, settings.patience)
+    return Checks(settings.validate_every, settings.steps, settings.patience)
 
 
 def _fit_small(
@@ -130,13 +129,14 @@ def _fit_small(
 ) -> None:
     from models.conversion.training import small_voice
     from models.conversion.training import voice as voice_training
+    from models.conversion.training.run import TrainingRun
 
-    network = small_voice.fresh(config, settings.seed)
+    network = small_voice.init_network(config, settings.seed)
     if start_from is not None:
-        small_voice.take_weights(network, start_from)
+        small_voice.load_voice_weights(network, start_from)
     enough(network, 0)
-    watch, report = stage_watch("train"), partial(append, work / "losses.jsonl")
-    voice_training.train(network, utterances, settings, work, report, watch, enough=enough)
+    run = TrainingRun(work, partial(append, work / "losses.jsonl"), stage_watch("train"), should_stop=enough)
+    voice_training.train(network, utterances, settings, run)
 
 
 def _fit_full(
@@ -149,14 +149,15 @@ def _fit_full(
     enough: Callable[[Any, int], bool],
 ) -> None:
     from models.conversion.training import full_size, full_size_voice
+    from models.conversion.training.run import TrainingRun
 
-    generator, judge = full_size_voice.fresh(config, settings.seed)
+    generator, discriminators = full_size_voice.init_networks(config, settings.seed)
     if not (work / "checkpoint.pt").is_file():
         if start_from is not None:
-            full_size_voice.start_from(generator, judge, start_from)
+            full_size_voice.load_base_pair(generator, discriminators, start_from)
         enough(generator, 0)
-    watch, report = stage_watch("train"), partial(append, work / "losses.jsonl")
-    full_size.train(generator, judge, utterances, config, settings, work, report, watch, device, enough)
+    run = TrainingRun(work, partial(append, work / "losses.jsonl"), stage_watch("train"), device, enough)
+    full_size.train(generator, discriminators, utterances, config, settings, run)
 
 
 def framing_of(settings: Training) -> Framing:
@@ -207,12 +208,12 @@ def main() -> None:
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
     given = vars(parser.parse_args())
     settings = VoiceTraining(**{field.name: given[field.name] for field in fields(VoiceTraining)})
-    sifting = SiftSettings(denoise=given["denoise"])
+    sifting = SelectionSettings(denoise=given["denoise"])
     material = MaterialSettings(sift=sifting, **{name: given[name] for name in simple})
     name, recordings, work = given["name"], given["recordings"], given["work"]
     train_voice(name, recordings, work, settings, material, given["encoder"], given["start_from"])
 
 
 if __name__ == "__main__":
-    keep_freed()
+    keep_freed_memory()
     main()

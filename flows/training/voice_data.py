@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import task
 
-from models.conversion.training.recordings import DEFAULT, Sifted, SiftSettings
+from models.conversion.training.recordings import DEFAULT, Selection
+from models.conversion.training.settings import SelectionSettings
 from models.core.errors import BadInput
 from models.core.progress import Watch
 from tasks.runs.progress import stage_watch
@@ -37,7 +38,7 @@ class MaterialSettings:
     perturbed: int = 2
     held_out: int = 2
     most_s: float = 900.0
-    sift: SiftSettings = DEFAULT
+    sift: SelectionSettings = DEFAULT
 
 
 MATERIAL = MaterialSettings()
@@ -57,7 +58,7 @@ SMALL = Framing(22_050, 256)
 @task
 def gather(recordings: Path, work: Path, material: MaterialSettings, seed: int, rate: int) -> Path:
     """Sift the recordings at a rate and make `sung` sung versions of each piece; done once a work folder."""
-    from models.conversion.training.recordings import sift
+    from models.conversion.training.recordings import select_segments
 
     watch = stage_watch("gather")
     paths = sorted(p for p in recordings.rglob("*") if p.suffix.lower() in RECORDINGS)
@@ -69,7 +70,7 @@ def gather(recordings: Path, work: Path, material: MaterialSettings, seed: int, 
         if sifted(work).get("rate", SMALL.rate) != rate:
             raise BadInput(f"{work} was begun for a voice of another size; delete it to begin anew.")
         return work / "audio"
-    found = sift(
+    found = select_segments(
         [(str(p.relative_to(recordings)), partial(_mono, p)) for p in paths], rate, material.sift, watch.span(0, 0.4)
     )
     if found.kept_s < LEAST_S:
@@ -79,42 +80,43 @@ def gather(recordings: Path, work: Path, material: MaterialSettings, seed: int, 
     return work / "audio"
 
 
-def _keep(found: Sifted, folder: Path, material: MaterialSettings, seed: int, rate: int, watch: Watch) -> None:
+def _keep(found: Selection, folder: Path, material: MaterialSettings, seed: int, rate: int, watch: Watch) -> None:
     """Write the pieces that are used, with their sung versions, and those held out."""
     import numpy as np
 
-    from models.conversion.training.voice_dataset import sung_version
+    from models.conversion.training.voice_dataset import singing_version
 
     folder.mkdir(parents=True, exist_ok=True)
     rng, used = np.random.default_rng(seed), 0.0
-    for place, index in enumerate(rng.permutation(len(found.pieces))):
-        audio = found.pieces[index].audio.samples[0]
-        watch.at(place / len(found.pieces))
+    for place, index in enumerate(rng.permutation(len(found.segments))):
+        audio = found.segments[index].audio.samples[0]
+        watch.at(place / len(found.segments))
         held = place < material.held_out
         if used > material.most_s and not held:
             break
         used += 0.0 if held else len(audio) / rate
         np.save(folder / f"{'held' if held else 'piece'}-{index:04d}.0.npy", audio)
         for version in range(1, 1 if held else material.sung + 1):
-            sung = sung_version(audio, rate, np.random.default_rng([seed, int(index), version]))
+            sung = singing_version(audio, rate, np.random.default_rng([seed, int(index), version]))
             np.save(folder / f"piece-{index:04d}.{version}.npy", sung)
 
 
-def _describe(found: Sifted, path: Path, rate: int) -> None:
+def _describe(found: Selection, path: Path, rate: int) -> None:
     """Write what `sifted` reads."""
     import numpy as np
 
-    from models.conversion.ltas_eq import spectrum
+    from models.conversion.ltas_eq import long_term_average_spectrum
 
-    colour = np.mean([spectrum(piece.audio.samples[0], rate) for piece in found.pieces], axis=0)
-    told = {"account": _account(found), "kept_s": found.kept_s, "dropped_s": found.dropped_s, "rate": rate}
+    colour = np.mean([long_term_average_spectrum(piece.audio.samples[0], rate) for piece in found.segments], axis=0)
+    told = {"account": _account(found), "kept_s": found.kept_s, "dropped_s": found.rejected_s, "rate": rate}
     path.write_text(json.dumps({**told, "speaker": found.speaker.tolist(), "spectrum": colour.tolist()}))
 
 
 def _mono(path: Path) -> "Wave":
     import numpy as np
 
-    from models.audio.decode import IngestSettings, decode
+    from models.audio.decode import decode
+    from models.audio.settings import IngestSettings
     from models.core.types import Wave
 
     blocks = decode(path, IngestSettings(max_seconds=6 * 3600.0, min_seconds=0.1, silence_dbfs=-90.0))
@@ -127,8 +129,8 @@ def sifted(work: Path) -> dict[str, Any]:
     return found
 
 
-def _account(found: Sifted) -> str:
-    left_out = ", ".join(f"{seconds:.0f} s {reason}" for reason, seconds in sorted(found.dropped_s.items()))
+def _account(found: Selection) -> str:
+    left_out = ", ".join(f"{seconds:.0f} s {reason}" for reason, seconds in sorted(found.rejected_s.items()))
     account = f"{found.kept_s:.0f} s are kept; left out: {left_out or 'nothing'}."
     if not found.unusable:
         return account

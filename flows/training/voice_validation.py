@@ -12,8 +12,8 @@ from models.core.registry import SHIPPED, find
 from tasks.runs.training_page import show_check, show_curves
 
 if TYPE_CHECKING:
-    from models.conversion.evaluation.checkpoint import Examiner
-    from models.conversion.evaluation.voice import Ear
+    from models.conversion.evaluation.checkpoint import VoiceValidator
+    from models.conversion.evaluation.voice import PhoneClassifier
     from models.conversion.voices.registry import Card
 
 ENCODER = "hubert-small"
@@ -59,14 +59,14 @@ def examinations(
             k: v.detach().cpu() for k, v in network.state_dict().items() if not k.startswith(so_vits_network.UNUSED)
         }
         with torch.no_grad():
-            verdict = examiner.examine(state)
+            verdict = examiner.validate(state)
         write_wav(verdict.sample, sample := work / "samples" / f"{step:06d}.wav")
         before = max((row["score"] for row in rows if row["step"]), default=-np.inf)
         if step and verdict.score > before:
             part = work / "voice" / "model.part"
             save_file({k: v.half().contiguous() for k, v in state.items()}, part)
             part.replace(work / "voice" / "model.safetensors")
-        row = {"step": step, "score": verdict.score, **verdict.figures}
+        row = {"step": step, "score": verdict.score, **verdict.metrics}
         append(work / "examined.jsonl", row)
         show_check(card.title, step, row, sample)
         return no_better([*rows, row])
@@ -74,29 +74,29 @@ def examinations(
     return enough
 
 
-def _examiner(work: Path, config: dict[str, Any], card: "Card", encoder: Path, device: str) -> "Examiner":
+def _examiner(work: Path, config: dict[str, Any], card: "Card", encoder: Path, device: str) -> "VoiceValidator":
     """What sings the example song and the pieces held out, and measures them."""
     import numpy as np
 
     from models.conversion.content import load_encoder
-    from models.conversion.evaluation.checkpoint import Examiner
-    from models.conversion.evaluation.voice import SungClip, example_clip
+    from models.conversion.evaluation.checkpoint import VoiceValidator
+    from models.conversion.evaluation.voice import EvaluationClip, example_clip
     from models.core.types import Wave
 
     rate = int(config["data"]["sampling_rate"])
-    held = [SungClip(p.stem, Wave(np.load(p)[None], rate)) for p in sorted((work / "audio").glob("held-*.npy"))]
-    target = np.asarray(card.likeness, np.float32)
+    held = [EvaluationClip(p.stem, Wave(np.load(p)[None], rate)) for p in sorted((work / "audio").glob("held-*.npy"))]
+    target = np.asarray(card.speaker_embedding, np.float32)
     clips = [example_clip(8.0), *held]
-    return Examiner(config, card, load_encoder(encoder, device), _ear(encoder), clips, target, device)
+    return VoiceValidator(config, card, load_encoder(encoder, device), _ear(encoder), clips, target, device)
 
 
-def _ear(encoder: Path) -> "Ear":
+def _ear(encoder: Path) -> "PhoneClassifier":
     """What tells words apart: the encoder where it was taught phones, otherwise the shipped one, which was."""
     from models.conversion.content import load_encoder
-    from models.conversion.evaluation.voice import Ear
+    from models.conversion.evaluation.voice import PhoneClassifier
 
     taught = encoder if (encoder / "phones.safetensors").is_file() else shipped_encoder()
-    return Ear.load(taught, load_encoder(taught, "cpu"))
+    return PhoneClassifier.load(taught, load_encoder(taught, "cpu"))
 
 
 def shipped_encoder() -> Path:

@@ -1,9 +1,9 @@
-"""From samples to files: WAV and FLAC of 24 bit, and MP3 with tags and cover.
+"""Encoding: 24-bit WAV and FLAC, and MP3 with tags and cover.
 
-A file appears under its name whole or not at all: it is written beside its place, synced to the disk and renamed.
-Samples are rounded to 24 bit without dither: float32 has a mantissa of 24 bits itself, so rounding adds at most half
-of 2^-23 (-144 dBFS, under the noise of any converter), silence stays silence, and what is written decodes to the very
-same samples. The MP3 encoder gets 16 bit, rounded likewise: what that loses at -98 dBFS is far below what it discards.
+Files are written atomically: to a temporary file beside the target, fsynced and renamed. Samples are rounded to 24 bit
+without dither: float32 has a mantissa of 24 bits itself, so rounding adds at most half of 2^-23 (-144 dBFS, under the
+noise of any converter), silence stays silence, and the file decodes to the same samples. The MP3 encoder gets 16 bit;
+its quantization noise of -98 dBFS is far below what the encoder discards.
 """
 
 import os
@@ -18,22 +18,22 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from models.audio.decode import Tags
-from models.audio.mp3_process import Mp3Order, encoded
+from models.audio.mp3_process import Mp3Job, encode_mp3
+from models.audio.tags import Tags
 from models.core.errors import BadInput
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Samples, Source
 
 _BLOCK = 1 << 16
-_MOST_WAV_BYTES = (1 << 32) - (1 << 16)
+_MAX_WAV_BYTES = (1 << 32) - (1 << 16)
 
 
 def write_wav(source: Source, path: Path, watch: Watch = UNWATCHED, comment: str = "") -> None:
     """Write 24-bit PCM WAV (RF64 from 4 GB on), with a comment in its tags; equal samples give equal bytes.
 
-    Samples over full scale are clipped. Raises `BadInput` where the file cannot be written, and leaves nothing then.
+    Samples over full scale are clipped. Raises `BadInput`, and leaves no file, if it cannot be written.
     """
-    large = source.frames * source.channels * 3 > _MOST_WAV_BYTES
+    large = source.frames * source.channels * 3 > _MAX_WAV_BYTES
     _write_24_bit(source, path, "RF64" if large else "WAV", watch, comment)
 
 
@@ -45,18 +45,18 @@ def write_flac(source: Source, path: Path, watch: Watch = UNWATCHED, comment: st
 def write_mp3(source: Source, path: Path, tags: Tags, comment: str = "", watch: Watch = UNWATCHED) -> None:
     """Write MP3 of 320 kbit/s with the song's tags and cover, its title marked " (remix)", `comment` before its own.
 
-    Memory does not grow with length: pydub, which encodes, runs in a process of its own and is given the samples as a
-    map of a scratch file. Raises `BadInput` as `write_wav` does.
+    Memory does not grow with length: pydub, which encodes, runs in a subprocess and gets the samples as a memory map of
+    a scratch file. Raises `BadInput` as `write_wav` does.
     """
-    with _appearing(path) as part, _scratch_folder(path) as folder:
+    with _atomic_file(path) as part, _scratch_folder(path) as folder:
         with open(folder / "samples", "wb") as file:
             for block in _blocks(source, watch.span(0.0, 0.3)):
-                file.write(_integers(block, 16).T.astype("<i2").tobytes())
+                file.write(_quantize(block, 16).T.astype("<i2").tobytes())
         cover = None
         if tags.cover:
             cover = folder / ("cover.png" if tags.cover.startswith(b"\x89PNG") else "cover.jpg")
             cover.write_bytes(tags.cover)
-        order = Mp3Order(
+        job = Mp3Job(
             samples=str(folder / "samples"),
             mp3=str(part),
             cover=str(cover) if cover else None,
@@ -64,7 +64,7 @@ def write_mp3(source: Source, path: Path, tags: Tags, comment: str = "", watch: 
             channels=source.channels,
             tags=_remix_tags(tags, comment),
         )
-        encoded(order, folder, watch.span(0.3, 1.0))
+        encode_mp3(job, folder, watch.span(0.3, 1.0))
 
 
 def _remix_tags(tags: Tags, comment: str) -> dict[str, str]:
@@ -80,21 +80,21 @@ def _remix_tags(tags: Tags, comment: str) -> dict[str, str]:
 
 
 def _write_24_bit(source: Source, path: Path, kind: str, watch: Watch, comment: str) -> None:
-    with _appearing(path) as part, open(part, "r+b", buffering=0) as raw:
-        file = _Remembering(raw)
+    with _atomic_file(path) as part, open(part, "r+b", buffering=0) as raw:
+        file = _ErrorRecordingFile(raw)
         try:
             with soundfile.SoundFile(file, "w", source.sample_rate, source.channels, "PCM_24", format=kind) as sound:
                 if comment:
                     sound.comment = comment
                 for block in _blocks(source, watch):
-                    sound.write((_integers(block, 24) << 8).T)
+                    sound.write((_quantize(block, 24) << 8).T)
         finally:
             if file.error:
                 raise file.error
 
 
 def _blocks(source: Source, watch: Watch) -> Iterator[Samples]:
-    """The whole source in order, shape (channels, n); an error in reading it is no error in writing."""
+    """The source in blocks of shape (channels, n); its read errors become `RuntimeError`, not write errors."""
     for start in range(0, source.frames, _BLOCK):
         watch.at(start / source.frames)
         try:
@@ -104,8 +104,8 @@ def _blocks(source: Source, watch: Watch) -> Iterator[Samples]:
     watch.at(1.0)
 
 
-def _integers(block: Samples, bits: int) -> NDArray[np.int32]:
-    """Rounded to integers of so many bits and clipped at full scale. Shape: unchanged."""
+def _quantize(block: Samples, bits: int) -> NDArray[np.int32]:
+    """Samples rounded to integers of `bits` bits and clipped at full scale. Shape: unchanged."""
     if not np.isfinite(block).all():
         raise ValueError("samples that are not numbers cannot be written")
     full = float(1 << (bits - 1))
@@ -113,8 +113,8 @@ def _integers(block: Samples, bits: int) -> NDArray[np.int32]:
     return rounded.astype(np.int32)
 
 
-class _Remembering:
-    """A file for libsndfile, whose callbacks cannot raise: the first error is kept and told afterwards."""
+class _ErrorRecordingFile:
+    """A file for libsndfile, whose callbacks cannot raise: the first error is kept in `error`."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
@@ -132,8 +132,8 @@ class _Remembering:
 
 
 @contextmanager
-def _appearing(path: Path) -> Iterator[Path]:
-    """An empty file beside `path` that takes its name once the block is done, and is gone where it fails."""
+def _atomic_file(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` that replaces it when the block ends, and is removed if the block fails."""
     part = path.parent / f".{secrets.token_hex(8)}.part"
     try:
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
@@ -158,7 +158,7 @@ def _sync(path: Path) -> None:
 
 @contextmanager
 def _scratch_folder(path: Path) -> Iterator[Path]:
-    """An empty folder beside `path`, gone with all it holds once the block is left."""
+    """A temporary folder beside `path`, removed when the block ends."""
     folder = path.parent / f".{secrets.token_hex(8)}.scratch"
     folder.mkdir(mode=0o700)
     try:
@@ -168,6 +168,6 @@ def _scratch_folder(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(content: bytes, path: Path) -> None:
-    """Write a file whole or not at all; raises `BadInput` where it cannot be written."""
-    with _appearing(path) as part:
+    """Write a file atomically; raises `BadInput` if it cannot be written."""
+    with _atomic_file(path) as part:
         part.write_bytes(content)

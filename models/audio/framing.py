@@ -1,15 +1,15 @@
-"""A source as one channel, block by block, however long it is: at another rate, as windows, spectra or levels."""
+"""Streaming analysis of a source in mono: resampled blocks, overlapping frames, magnitude spectrograms, levels."""
 
 from collections.abc import Iterator
 
 import numpy as np
 import soxr
-from numpy.typing import NDArray
 
+from models.core.dtypes import DoubleArray, FloatArray
 from models.core.types import Source
 
-Mono = NDArray[np.float32]
-"""One channel of audio, shape (frames,)."""
+Mono = FloatArray
+"""Mono audio, shape (frames,)."""
 
 
 def mono_blocks(source: Source, sample_rate: int, block_s: float = 10.0) -> Iterator[Mono]:
@@ -29,25 +29,24 @@ def mono_blocks(source: Source, sample_rate: int, block_s: float = 10.0) -> Iter
             yield block
 
 
-def overlapping(blocks: Iterator[Mono], length: int, hop: int, lead: int = 0) -> Iterator[Mono]:
-    """Windows of `length` frames every `hop` frames, the first one starting `lead` frames before the audio.
+def frame_windows(blocks: Iterator[Mono], length: int, hop: int, lead: int = 0) -> Iterator[Mono]:
+    """Frames of `length` samples every `hop` samples, the first starting `lead` samples before the audio.
 
-    What lies outside the audio is zero; the last window is the last that starts inside the audio (or before it).
-    Yields arrays that may be kept: each is its own copy.
+    Zero-padded outside the audio; the last frame is the last that starts before its end. Yields copies.
     """
-    held = np.zeros(lead, np.float32)
+    buffer = np.zeros(lead, np.float32)
     for block in blocks:
-        held = np.concatenate([held, block])
-        count = max((len(held) - length) // hop + 1, 0)
+        buffer = np.concatenate([buffer, block])
+        count = max((len(buffer) - length) // hop + 1, 0)
         for i in range(count):
-            yield held[i * hop : i * hop + length].copy()
-        held = held[count * hop :]
-    while len(held):
-        yield np.pad(held[:length], (0, max(length - len(held), 0)))
-        held = held[hop:]
+            yield buffer[i * hop : i * hop + length].copy()
+        buffer = buffer[count * hop :]
+    while len(buffer):
+        yield np.pad(buffer[:length], (0, max(length - len(buffer), 0)))
+        buffer = buffer[hop:]
 
 
-def magnitudes(source: Source, sample_rate: int, window: int, hop: int) -> Iterator[NDArray[np.float32]]:
+def magnitudes(source: Source, sample_rate: int, window: int, hop: int) -> Iterator[FloatArray]:
     """The magnitude spectrogram of a source at `sample_rate`, block by block. Shape: (frames, window // 2 + 1).
 
     Frame i is centred at sample i * hop (Hann window; a full-scale sine has magnitude 1); there are
@@ -56,23 +55,23 @@ def magnitudes(source: Source, sample_rate: int, window: int, hop: int) -> Itera
     taper = np.hanning(window + 1)[:-1].astype(np.float32)
     taper /= taper.sum() / 2
     group = 512
-    held = np.zeros(window // 2, np.float32)
+    buffer = np.zeros(window // 2, np.float32)
 
-    def spectra(samples: Mono, count: int) -> NDArray[np.float32]:
+    def spectra(samples: Mono, count: int) -> FloatArray:
         rows = np.lib.stride_tricks.sliding_window_view(samples, window)[: count * hop : hop]
         return np.abs(np.fft.rfft(rows * taper, axis=1)).astype(np.float32)
 
     for block in mono_blocks(source, sample_rate):
-        held = np.concatenate([held, block])
-        while (count := min((len(held) - window) // hop + 1, group)) > 0:
-            yield spectra(held, count)
-            held = held[count * hop :]
-    rest = max(len(held) - window // 2, 0) // hop + 1
-    yield spectra(np.pad(held, (0, window + rest * hop - len(held))), rest)
+        buffer = np.concatenate([buffer, block])
+        while (count := min((len(buffer) - window) // hop + 1, group)) > 0:
+            yield spectra(buffer, count)
+            buffer = buffer[count * hop :]
+    rest = max(len(buffer) - window // 2, 0) // hop + 1
+    yield spectra(np.pad(buffer, (0, window + rest * hop - len(buffer))), rest)
 
 
-def levels_db(source: Source, hop_s: float, frames: int) -> NDArray[np.float64]:
-    """The level around each multiple of `hop_s` seconds, over one hop, in dBFS (-120 for silence). Shape: (frames,)."""
+def levels_db(source: Source, hop_s: float, frames: int) -> DoubleArray:
+    """RMS level of each hop centred at a multiple of `hop_s`, in dBFS (-120 for silence). Shape: (frames,)."""
     level = np.zeros(frames)
     step = max(int(10 / hop_s), 1)
     for first in range(0, frames, step):
@@ -85,5 +84,5 @@ def levels_db(source: Source, hop_s: float, frames: int) -> NDArray[np.float64]:
 
 
 def velocity(level_db: float, loud_db: float) -> int:
-    """The MIDI velocity of a sound whose stem is `loud_db` at its loud moments: 100 there, in proportion below."""
+    """MIDI velocity proportional to amplitude: 100 at `loud_db`, the stem's loud level; clipped to 8-127."""
     return int(np.clip(round(100 * 10 ** ((level_db - loud_db) / 20)), 8, 127))

@@ -1,4 +1,4 @@
-"""How loud a listener finds it, and how high its peaks really are: ITU-R BS.1770-4, streaming.
+"""Integrated loudness and true peak by ITU-R BS.1770-4, streaming.
 
 Loudness is the K-weighted power of 400 ms blocks (a new one every 100 ms), gated at -70 LUFS and then 10 LU below the
 mean of what passed. True peak is the highest value of the signal oversampled to at least 176.4 kHz.
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import firwin, sosfilt
 
+from models.core.dtypes import DoubleArray, FloatArray
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Samples, Source
 
@@ -20,7 +20,7 @@ BLOCK = 1 << 16
 SILENCE_LUFS = -70.0
 OFFSET_LUFS = -0.691
 PEAK_REACH = 16
-"""Samples to either side that the oversampling filter looks at."""
+"""Half width of the oversampling filter, in samples."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Loudness:
 
 
 def measure(source: Source, watch: Watch = UNWATCHED) -> Loudness:
-    """What a meter says of a whole source, read block by block."""
+    """Loudness and true peak of a source, read block by block."""
     meter = LoudnessMeter(source.sample_rate, source.channels)
     for block in blocks_of(source, watch):
         meter.add(block)
@@ -47,9 +47,9 @@ def blocks_of(source: Source, watch: Watch = UNWATCHED) -> Iterator[Samples]:
 
 
 class LoudnessMeter:
-    """A meter that is fed consecutive blocks of shape (channels, frames) and can be read at any time.
+    """A streaming meter: `add` consecutive blocks of shape (channels, frames), read with `reading` at any time.
 
-    Of what it heard it keeps one number for every 100 ms. Channels are L, R, C, LFE, Ls, Rs where there are six.
+    It stores one power value for every 100 ms. Six channels are L, R, C, LFE, Ls, Rs.
     """
 
     def __init__(self, sample_rate: int, channels: int) -> None:
@@ -65,7 +65,7 @@ class LoudnessMeter:
         self._peak = max(self._peak, float(true_peaks(joined, self._sample_rate).max(initial=0.0)))
 
     def reading(self) -> Loudness:
-        """Loudness and true peak of all that was added so far."""
+        """Loudness and true peak of all blocks so far."""
         silence = np.zeros((self._tail.shape[0], PEAK_REACH), np.float32)
         rest = np.concatenate([self._tail, silence], axis=1)
         peak = max(self._peak, float(true_peaks(rest, self._sample_rate).max()))
@@ -78,13 +78,13 @@ class PowerCurve:
     It is K-weighted, or weighted by the filter `sections` (second-order sections).
     """
 
-    def __init__(self, sample_rate: int, channels: int, step: int, sections: NDArray[np.float64] | None = None) -> None:
+    def __init__(self, sample_rate: int, channels: int, step: int, sections: DoubleArray | None = None) -> None:
         self._step = step
         self._filter = k_weighting(sample_rate) if sections is None else sections
         self._state = np.zeros((len(self._filter), channels, 2))
         self._weights = np.array([1.0, 1.0, 1.0, 0.0, 1.41, 1.41])[:channels, None]
         self._rest = np.zeros(0)
-        self._powers: list[NDArray[np.float64]] = []
+        self._powers: list[DoubleArray] = []
 
     def add(self, block: Samples) -> None:
         weighted, self._state = sosfilt(self._filter, block.astype(np.float64), axis=1, zi=self._state)
@@ -93,22 +93,22 @@ class PowerCurve:
         self._powers.append(power[: whole * self._step].reshape(whole, self._step).mean(axis=1))
         self._rest = power[whole * self._step :]
 
-    def powers(self) -> NDArray[np.float64]:
-        """One mean square a step; a last, incomplete step is as if silence followed."""
+    def powers(self) -> DoubleArray:
+        """The mean square of each step; the last, incomplete one is zero-padded."""
         last = [self._rest.sum(keepdims=True) / self._step] if len(self._rest) else []
         return np.concatenate([np.zeros(0), *self._powers, *last])
 
 
-def gated_loudness(powers: NDArray[np.float64]) -> float:
-    """Integrated loudness in LUFS from the mean squares of consecutive steps of 100 ms; -70 when nothing passes."""
+def gated_loudness(powers: DoubleArray) -> float:
+    """Integrated loudness in LUFS from mean squares of consecutive 100 ms steps; -70 if no block passes the gate."""
     blocks = np.convolve(powers, np.full(4, 0.25), "valid") if len(powers) >= 4 else powers
-    heard = blocks[lufs(blocks) > SILENCE_LUFS]
-    if not len(heard):
+    ungated = blocks[lufs(blocks) > SILENCE_LUFS]
+    if not len(ungated):
         return SILENCE_LUFS
-    return float(lufs(heard[lufs(heard) > lufs(heard.mean()) - 10].mean()))
+    return float(lufs(ungated[lufs(ungated) > lufs(ungated.mean()) - 10].mean()))
 
 
-def lufs(power: NDArray[np.float64] | np.float64 | float) -> NDArray[np.float64]:
+def lufs(power: DoubleArray | np.float64 | float) -> DoubleArray:
     """K-weighted mean square as LUFS.
 
     >>> round(float(lufs(1.0)), 3)
@@ -117,7 +117,7 @@ def lufs(power: NDArray[np.float64] | np.float64 | float) -> NDArray[np.float64]
     return np.asarray(OFFSET_LUFS + 10 * np.log10(np.maximum(power, 1e-12)))
 
 
-def k_weighting(sample_rate: int) -> NDArray[np.float64]:
+def k_weighting(sample_rate: int) -> DoubleArray:
     """The standard's two filters for any rate as second-order sections: a shelf of 4 dB, then a high-pass at 38 Hz.
 
     The standard tabulates them at 48 kHz; the analogue prototypes behind the table are those of De Man (2014).
@@ -134,16 +134,16 @@ def k_weighting(sample_rate: int) -> NDArray[np.float64]:
 
 
 def oversampling(sample_rate: int) -> int:
-    """How many times to oversample so that peaks between samples are seen: 4 at 48 kHz, less for higher rates."""
+    """The oversampling factor of the true-peak meter: 4 at 48 kHz, less for higher rates."""
     return max(1, min(4, -(-176400 // sample_rate)))
 
 
-def true_peaks(samples: Samples, sample_rate: int) -> NDArray[np.float32]:
+def true_peaks(samples: Samples, sample_rate: int) -> FloatArray:
     """The highest absolute value of any channel near each inner sample: on it or within one sample before or after.
 
     `samples` has 16 frames (`PEAK_REACH`) more at either end than the result. Shape: (frames - 32,).
     """
-    peaks: NDArray[np.float32] = np.abs(samples).max(axis=0)[PEAK_REACH:-PEAK_REACH]
+    peaks: FloatArray = np.abs(samples).max(axis=0)[PEAK_REACH:-PEAK_REACH]
     factor = oversampling(sample_rate)
     size = next_fast_len(samples.shape[1] + 2 * PEAK_REACH, real=True)
     spectrum = rfft(samples, size)
@@ -155,7 +155,7 @@ def true_peaks(samples: Samples, sample_rate: int) -> NDArray[np.float32]:
 
 
 @cache
-def _interpolator(factor: int) -> NDArray[np.float32]:
-    """A windowed sinc that leaves the samples as they are. Shape: (32 * factor + 1,)."""
+def _interpolator(factor: int) -> FloatArray:
+    """A Kaiser-windowed sinc interpolation filter. Shape: (32 * factor + 1,)."""
     taps = firwin(2 * PEAK_REACH * factor + 1, 1 / factor, window=("kaiser", 7.0)) * factor
     return np.asarray(taps, np.float32)

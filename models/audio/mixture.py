@@ -1,4 +1,4 @@
-"""Several sources heard as one."""
+"""The sum of several sources as one source."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from models.core.types import Samples, Source
 
 
 @dataclass(frozen=True)
-class Placed:
-    """A source, its first frame at frame `start` of the whole, `gain` times as loud (linear)."""
+class MixturePart:
+    """A source that starts at frame `start` of the mixture, with a linear `gain`."""
 
     source: Source
     start: int = 0
@@ -18,10 +18,10 @@ class Placed:
 
 
 @dataclass(frozen=True)
-class Summed:
-    """The sum of stereo or mono sources of one rate, read block by block; a mono source is heard on both channels."""
+class Mixture:
+    """The sum of stereo or mono sources of one rate, read block by block; mono goes to both channels."""
 
-    parts: Sequence[Placed]
+    parts: Sequence[MixturePart]
 
     @property
     def sample_rate(self) -> int:

@@ -1,15 +1,16 @@
-"""A small room made of noise: an impulse response with early reflections and a tail that darkens as it dies."""
+"""A synthetic room impulse response: early reflections and band-wise decaying noise."""
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.signal import butter, sosfilt
 
+from models.core.dtypes import FloatArray
 
-def room(seconds: float, sample_rate: int, seed: int, predelay_s: float = 0.012) -> NDArray[np.float32]:
+
+def room_impulse_response(seconds: float, sample_rate: int, seed: int, predelay_s: float = 0.012) -> FloatArray:
     """A stereo impulse response with unit energy in each channel.
 
-    The tail is Gaussian noise in three bands whose level falls by 60 dB within `seconds` (the low one), 0.8 and 0.5 of
-    that (Moorer 1979). Shape: (2, frames).
+    The tail is Gaussian noise in three bands with reverberation times (RT60) of `seconds`, 0.8 and 0.5 times that
+    (Moorer 1979). Shape: (2, frames).
     """
     rng = np.random.default_rng([seed, 7])
     delay = round(predelay_s * sample_rate)

@@ -1,19 +1,19 @@
-"""What an audio file says of its song: title, artist, the other tags and the cover."""
+"""Metadata of an audio file: title, artist, other tags and cover."""
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.audio.ffmpeg import opened, reading
+from models.audio.ffmpeg import open_audio, run_ffmpeg
 
-_MOST_TAG_BYTES, _MOST_COVER_BYTES = 1 << 20, 10_000_000
+_MAX_TAG_BYTES, _MAX_COVER_BYTES = 1 << 20, 10_000_000
 _PICTURES = ("-codec_whitelist", "mjpeg,png", "-max_pixels", "50000000")
 _NOT_TAGS = {"encoder", "major_brand", "minor_version", "compatible_brands", "handler_name", "vendor_id", "language"}
 
 
 @dataclass(frozen=True)
 class Tags:
-    """What a file says of its song; `fields` are all its other tags, by ffmpeg's names ("album", "date", "comment").
+    """A file's metadata; `fields` are all other tags, by ffmpeg's names ("album", "date", "comment").
 
     `cover` is a JPEG or PNG picture's bytes. `artist` may be empty, `title` never is.
     """
@@ -35,27 +35,27 @@ class Tags:
 
 
 def read_tags(path: Path) -> Tags:
-    """The tags of an audio file; a file without a title is named by its stem.
+    """The tags of an audio file; the title defaults to the file name's stem.
 
-    Raises `BadInput` for what is no whole audio file. Kept are at most 64 fields of 1,000 characters, and a picture of
-    at most 10 MB and 50 megapixels that can be decoded.
+    Raises `BadInput` for a file that is not audio or truncated. At most 64 fields of 1,000 characters are read, and a
+    decodable cover of at most 10 MB and 50 megapixels.
     """
     metadata = ["-map", "0:a:0", "-map_chapters", "-1", "-c", "copy", "-f", "ffmetadata"]
     picture = ["-map", "0:v:0", "-frames:v", "1", "-f", "null", "-"]  # can it be decoded?
     picture += ["-map", "0:v:0", "-frames:v", "1", "-c", "copy", "-f", "data"]
-    with opened(path) as source:
-        with reading(source, ["-codec_whitelist", source.container.decoders], metadata) as ffmpeg:
-            found = _fields(_text(ffmpeg.output.read(_MOST_TAG_BYTES)))
-        with reading(source, ["-xerror", *_PICTURES], picture) as ffmpeg:
-            cover = ffmpeg.output.read(_MOST_COVER_BYTES + 1)
-            kept = len(cover) <= _MOST_COVER_BYTES and ffmpeg.failure() is None
-    kept = kept and cover.startswith((b"\xff\xd8\xff", b"\x89PNG"))
-    title, artist = found.pop("title", "") or path.stem, found.pop("artist", "")
-    return Tags(title, artist, tuple(found.items()), cover if kept else None)
+    with open_audio(path) as source:
+        with run_ffmpeg(source, ["-codec_whitelist", source.container.decoders], metadata) as ffmpeg:
+            fields = _fields(_text(ffmpeg.output.read(_MAX_TAG_BYTES)))
+        with run_ffmpeg(source, ["-xerror", *_PICTURES], picture) as ffmpeg:
+            cover = ffmpeg.output.read(_MAX_COVER_BYTES + 1)
+            cover_ok = len(cover) <= _MAX_COVER_BYTES and ffmpeg.failure() is None
+    cover_ok = cover_ok and cover.startswith((b"\xff\xd8\xff", b"\x89PNG"))
+    title, artist = fields.pop("title", "") or path.stem, fields.pop("artist", "")
+    return Tags(title, artist, tuple(fields.items()), cover if cover_ok else None)
 
 
 def _text(data: bytes) -> str:
-    """Tags are UTF-8, or Windows-1252 in old files."""
+    """Decode tags as UTF-8, or as Windows-1252 if they are not."""
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
@@ -63,16 +63,16 @@ def _text(data: bytes) -> str:
 
 
 def _fields(text: str) -> dict[str, str]:
-    """Tags from ffmpeg's metadata format, the file's own before its streams'; what names the encoder is left out.
+    """Tags from ffmpeg's metadata format, the file's own before its streams', without the encoder's.
 
     >>> _fields(";FFMETADATA1\\ntitle=a \\\\= b\\nencoder=x\\n[STREAM]\\nTITLE=c\\nartist=d\\n")
     {'title': 'a = b', 'artist': 'd'}
     """
-    found: dict[str, str] = {}
+    fields: dict[str, str] = {}
     for pair in re.finditer(r"^((?:\\.|[^\\=\n])+)=((?:\\.|[^\\\n])*)", text, re.MULTILINE | re.DOTALL):
         name, value = (re.sub(r"\\(.)", r"\1", part, flags=re.DOTALL) for part in pair.groups())
         name, value = name.lower(), "".join(c if c.isprintable() else " " for c in value)
         value = " ".join(value.split())[:1000]
-        if value and name not in _NOT_TAGS and name not in found and len(found) < 64:
-            found[name] = value
-    return found
+        if value and name not in _NOT_TAGS and name not in fields and len(fields) < 64:
+            fields[name] = value
+    return fields

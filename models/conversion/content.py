@@ -1,4 +1,4 @@
-"""What is sung, without who sings it: a HuBERT network's hidden states, 50 a second, aligned to the audio.
+"""Content features: a HuBERT encoder's hidden states, 50 a second, aligned to the audio.
 
 Our own small encoder and ContentVec are both plain transformers `HubertModel` folders (config.json and safetensors).
 Hsu et al., "HuBERT", 2021; Qian et al., "ContentVec", 2022.
@@ -15,21 +15,21 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from models.conversion import torchaudio_shim as _torchaudio_on_cpu  # noqa: F401  (before transformers)
-from models.core.device import placed
+from models.core.device import to_device
 from models.core.errors import BadInput
 
 from transformers import HubertConfig, HubertModel  # isort: skip
 
 Encoder = HubertModel
-"""A content encoder; import it from here, where torchaudio is seen to first."""
+"""A content encoder; import it from here, after the torchaudio shim."""
 CONTENT_RATE = 16_000
-"""The rate of the audio a content encoder hears, in hertz."""
+"""Sample rate of a content encoder's input, in hertz."""
 PROJECTED_LAYER = 9
-"""After which layer voices of so-vits-svc 4.0 take the content, through the projection ContentVec was taught by."""
+"""The layer whose output voices of so-vits-svc 4.0 take, through ContentVec's `final_proj`."""
 
 
 def small_config() -> HubertConfig:
-    """The encoder trained here: 1.0 M parameters, 4 layers of 128, 50 frames a second."""
+    """Configuration of the encoder trained here: 1.0 M parameters, 4 layers of width 128, 50 frames a second."""
     return HubertConfig(
         hidden_size=128,
         num_hidden_layers=4,
@@ -53,15 +53,15 @@ def small_config() -> HubertConfig:
 
 
 def debug_config() -> HubertConfig:
-    """The same network at a size for tests."""
+    """The same architecture at a size for tests."""
     small = small_config()
     small.hidden_size, small.num_hidden_layers, small.intermediate_size = 16, 1, 32
     small.conv_dim, small.num_attention_heads, small.num_conv_pos_embedding_groups = (16, 16, 16), 2, 4
     return small
 
 
-def fresh_encoder(config: HubertConfig, seed: int) -> HubertModel:
-    """An untrained encoder whose first layer is a bank of Gabor filters on the mel scale, cosine and sine."""
+def init_encoder(config: HubertConfig, seed: int) -> HubertModel:
+    """An untrained encoder whose first layer is a frozen bank of Gabor filters on the mel scale, cosine and sine."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder = HubertModel(config)
@@ -77,7 +77,7 @@ def fresh_encoder(config: HubertConfig, seed: int) -> HubertModel:
 def gabor_filters(bands: int, size: int) -> Tensor:
     """Hann-windowed cosines and sines, from 80 Hz to 7.6 kHz evenly on the mel scale. Shape: (2 * bands, size).
 
-    They rise by 6 dB an octave, as speech falls.
+    Their gain rises by 6 dB an octave, against the slope of speech.
     """
     mel = np.linspace(2595 * np.log10(1 + 80 / 700), 2595 * np.log10(1 + 7600 / 700), bands)
     hz = 700 * (10 ** (mel / 2595) - 1)
@@ -89,39 +89,39 @@ def gabor_filters(bands: int, size: int) -> Tensor:
 def load_encoder(folder: Path, device: str) -> HubertModel:
     """The encoder in a folder of config.json and model.safetensors, ready for inference, in float32.
 
-    Without a config.json it is of HuBERT's base size, as ContentVec is. It has a `final_proj` where its weights have
-    one. Raises `BadInput` where files lack or misfit.
+    Without a config.json it has HuBERT's base size, as ContentVec has. It has a `final_proj` if its weights have one.
+    Raises `BadInput` for missing files and weights that do not fit.
     """
     path, config = folder / "model.safetensors", folder / "config.json"
     if not path.is_file():
         raise BadInput(f"There is no content encoder in {folder} (model.safetensors is missing).")
     encoder = HubertModel(HubertConfig(**json.loads(config.read_text())) if config.is_file() else HubertConfig())
     try:
-        state = _renamed(load_file(path))
+        state = _map_keys(load_file(path))
         if (weight := state.get("final_proj.weight")) is not None:
             bias = "final_proj.bias" in state
             encoder.final_proj = nn.Linear(encoder.config.hidden_size, len(weight), bias=bias)
         encoder.load_state_dict(state)
     except (SafetensorError, RuntimeError) as error:
         raise BadInput(f"The content encoder in {folder} cannot be loaded: {str(error).splitlines()[0]}") from error
-    return placed(encoder, device)
+    return to_device(encoder, device)
 
 
-def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights under the names that transformers has now; the labels that ContentVec was trained with are dropped."""
+def _map_keys(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights under the current names of transformers, without ContentVec's label embeddings."""
     names = {"conv.weight_g": "conv.parametrizations.weight.original0"}
     names |= {"conv.weight_v": "conv.parametrizations.weight.original1"}
-    found = {}
+    mapped = {}
     for name, tensor in state.items():
         for old, new in names.items():
             name = name.replace(old, new)
         if not name.startswith("label_embs_concat"):
-            found[name.removeprefix("hubert.")] = tensor.float()
-    return found
+            mapped[name.removeprefix("hubert.")] = tensor.float()
+    return mapped
 
 
 def frame_geometry(config: HubertConfig) -> tuple[int, int]:
-    """How many samples a frame spans and how many lie between frames, at `CONTENT_RATE`."""
+    """Receptive field and hop of a frame in samples at `CONTENT_RATE`."""
     span, step = 1, 1
     for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
         span += (kernel - 1) * step
@@ -129,8 +129,8 @@ def frame_geometry(config: HubertConfig) -> tuple[int, int]:
     return span, step
 
 
-def content_width(encoder: HubertModel, projected: bool = False) -> int:
-    """Numbers a frame of `content`; raises `BadInput` where the encoder has no projection that is asked for."""
+def content_size(encoder: HubertModel, projected: bool = False) -> int:
+    """Dimension of `content`; raises `BadInput` if `projected` and the encoder has no projection."""
     if not projected:
         return int(encoder.config.hidden_size)
     if not hasattr(encoder, "final_proj") or encoder.config.num_hidden_layers < PROJECTED_LAYER:
@@ -141,19 +141,19 @@ def content_width(encoder: HubertModel, projected: bool = False) -> int:
 def content(encoder: HubertModel, audio: Tensor, projected: bool = False) -> Tensor:
     """Hidden states of mono audio at `CONTENT_RATE`, frame i centred at (i + 0.5) * step samples.
 
-    They are the last layer's, or where `projected`, those of `PROJECTED_LAYER` through `final_proj`.
-    Shape: (batch, samples) -> (batch, samples // step, d); the audio is padded with zeros, so that nothing is late.
+    They are the last layer's, or if `projected`, those of `PROJECTED_LAYER` through `final_proj`.
+    Shape: (batch, samples) -> (batch, samples // step, d); the audio is padded with zeros to centre the frames.
     """
     span, step = frame_geometry(encoder.config)
     margin = (span - step) // 2
-    heard = encoder(torch.nn.functional.pad(audio, (margin, span - step - margin)), output_hidden_states=projected)
-    states: Tensor = heard.last_hidden_state
+    output = encoder(torch.nn.functional.pad(audio, (margin, span - step - margin)), output_hidden_states=projected)
+    states: Tensor = output.last_hidden_state
     if projected:
-        states = cast(nn.Linear, encoder.final_proj)(heard.hidden_states[PROJECTED_LAYER])
+        states = cast(nn.Linear, encoder.final_proj)(output.hidden_states[PROJECTED_LAYER])
     return states  # (B, T, d)
 
 
-def content_at(states: Tensor, times_s: Tensor, step: int) -> Tensor:
+def interpolate_content(states: Tensor, times_s: Tensor, step: int) -> Tensor:
     """Hidden states at other times, in seconds, by linear interpolation. Shape: (T, d) -> (times, d)."""
     position = (times_s * CONTENT_RATE / step - 0.5).clamp(0, len(states) - 1)
     low = position.floor().long().clamp(max=max(len(states) - 2, 0))

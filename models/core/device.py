@@ -1,4 +1,4 @@
-"""Networks on a GPU: whether torch can compute on the one that is there, and float32 that is float32 on it."""
+"""CUDA devices: whether torch can use one, and networks moved to it in true float32."""
 
 import re
 from typing import TYPE_CHECKING, TypeVar
@@ -9,22 +9,24 @@ if TYPE_CHECKING:
 Network = TypeVar("Network", bound="torch.nn.Module")
 
 
-def usable() -> bool:
-    """Whether there is a CUDA device that this build of torch holds machine code for.
+def cuda_usable() -> bool:
+    """Whether there is a CUDA device that this build of torch has kernels for.
 
-    torch calls a card available for which it has none, and then fails at the first operation.
+    `torch.cuda.is_available` is true without kernels, too; the first operation then fails.
     """
     import torch
 
     if not torch.cuda.is_available():
         return False
-    return bool(torch.version.hip) or runs(torch.cuda.get_arch_list(), torch.cuda.get_device_capability())
+    return bool(torch.version.hip) or supports_capability(
+        torch.cuda.get_arch_list(), torch.cuda.get_device_capability()
+    )
 
 
-def runs(built_for: list[str], capability: tuple[int, int]) -> bool:
-    """Whether a card of this compute capability runs code that was built for these architectures.
+def supports_capability(built_for: list[str], capability: tuple[int, int]) -> bool:
+    """Whether a GPU of this compute capability runs code built for these architectures.
 
-    Machine code (sm) runs on its own generation from its revision on, intermediate code (compute) on all later cards.
+    Machine code (sm) runs on its own major version from its minor version on, PTX (compute) on all later GPUs.
 
     >>> runs(["sm_75", "sm_86"], (8, 9)), runs(["sm_75", "sm_86"], (6, 1)), runs(["compute_90"], (12, 0))
     (True, False, True)
@@ -37,11 +39,11 @@ def runs(built_for: list[str], capability: tuple[int, int]) -> bool:
     return False
 
 
-def placed(network: Network, device: str) -> Network:
-    """The network on a device ("cpu", "cuda"), ready to infer.
+def to_device(network: Network, device: str) -> Network:
+    """The network on a device ("cpu", "cuda") in eval mode.
 
-    On a GPU torch rounds what convolutions are given to 10 bits unless told otherwise, and takes algorithms whose sums
-    vary from run to run; both are switched off for this process, since a result is kept under its stated precision.
+    On a GPU, TF32 convolutions and nondeterministic algorithms are switched off for this process, since results are
+    cached under their stated precision.
     """
     if device.startswith("cuda"):
         import torch

@@ -1,4 +1,4 @@
-"""What this installation consists of and what it can use, found out in about a second, without loading a network."""
+"""Diagnosis of an installation: packages, ffmpeg, device, memory, disk and weights, in about a second."""
 
 import ctypes
 import importlib.util
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from models.core import registry
-from models.core.device import usable
+from models.core.device import cuda_usable
 from models.core.errors import BadInput
 from models.core.writable import check_writable
 
@@ -27,15 +27,15 @@ _ENGINES = (
     "numpy", "soundfile", "soxr",
 )  # fmt: skip
 _MEMORY_WANTED, _DISK_WANTED = 4e9, 5e9
-_PATIENCE_S = 10.0
+_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
 class Fact:
-    """One line of a diagnosis: what was looked at, what was found, and what to do where that is not "ok"."""
+    """One line of a diagnosis: the name of a check, its result, and advice where the state is not "ok"."""
 
     name: str
-    found: str
+    result: str
     state: State = "ok"
     advice: str = ""
 
@@ -43,8 +43,8 @@ class Fact:
 def diagnose(with_torch: bool = False) -> tuple[Fact, ...]:
     """The facts on Python and packages, ffmpeg, device, threads, memory, disk and weights, in that order.
 
-    `with_torch` also imports torch (seconds) and says what it finds itself. Nothing here raises: what cannot be found
-    out is a fact of state "fault".
+    `with_torch` also imports torch (seconds) and reports its device. Nothing here raises: a failed check is a fact of
+    state "fault".
     """
     parts: list[Callable[[], Iterator[Fact]]] = [_packages, _ffmpeg, _device, _threads, _memory, _disk, _weights]
     if with_torch:
@@ -57,19 +57,19 @@ def _packages() -> Iterator[Fact]:
     pins = _pins()
     for name in _ENGINES:
         try:
-            found = metadata.version(name)
+            version = metadata.version(name)
         except metadata.PackageNotFoundError:
             yield Fact(name, "missing", "fault", "install anew: make setup")
             continue
         pinned = pins.get(name, "")
-        if pinned and found.partition("+")[0] != pinned:
-            yield Fact(name, found, "note", f"tested with {pinned}; to get it: make setup")
+        if pinned and version.partition("+")[0] != pinned:
+            yield Fact(name, version, "note", f"tested with {pinned}; to get it: make setup")
         else:
-            yield Fact(name, found)
+            yield Fact(name, version)
 
 
 def _pins() -> dict[str, str]:
-    """The versions that this project was tested with, by package."""
+    """The pinned versions of this project's requirements, by package."""
     try:
         wanted = metadata.requires(_PROJECT) or []
     except metadata.PackageNotFoundError:
@@ -78,23 +78,25 @@ def _pins() -> dict[str, str]:
 
 
 def _ffmpeg() -> Iterator[Fact]:
-    from models.audio.ffmpeg import program
+    import imageio_ffmpeg
 
     try:
-        said = subprocess.run([program(), "-version"], capture_output=True, text=True, timeout=_PATIENCE_S).stdout
-        yield Fact("ffmpeg", " ".join(said.split()[2:3]) or "it does not answer", "ok" if said else "fault")
+        output = subprocess.run(
+            [imageio_ffmpeg.get_ffmpeg_exe(), "-version"], capture_output=True, text=True, timeout=_TIMEOUT_S
+        ).stdout
+        yield Fact("ffmpeg", " ".join(output.split()[2:3]) or "it does not answer", "ok" if output else "fault")
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:
         yield Fact("ffmpeg", f"cannot be run ({error})", "fault", "install imageio-ffmpeg anew: make setup")
 
 
 def _device() -> Iterator[Fact]:
-    """The GPU by its driver, and whether torch was built for one, by its version file."""
+    """The GPU by its driver, and torch's CUDA version by its version file."""
     cards, driver, built_for = _cuda_devices(), _driver_cuda_version(), _torch_cuda_version()
     if not cards:
         yield Fact("device", "cpu")
     elif built_for and int(driver.partition(".")[0] or 0) < int(built_for.partition(".")[0]):
-        found = f"cpu, though there is {', '.join(cards)}"
-        yield Fact("device", found, "note", f"its driver knows CUDA {driver}, this torch needs {built_for}: renew it")
+        result = f"cpu, though there is {', '.join(cards)}"
+        yield Fact("device", result, "note", f"its driver knows CUDA {driver}, this torch needs {built_for}: renew it")
     elif built_for:
         yield Fact("device", f"cuda {built_for}: {', '.join(cards)}")
     else:
@@ -102,17 +104,17 @@ def _device() -> Iterator[Fact]:
 
 
 def _torch_cuda_version() -> str:
-    """Which CUDA the installed torch was built for; empty for a CPU build."""
+    """The CUDA version of the installed torch; empty for a CPU build."""
     spec = importlib.util.find_spec("torch")
     if spec is None or spec.origin is None:
         return ""
     version = Path(spec.origin).with_name("version.py")
-    found = re.search(r"^cuda\b.*= '([\d.]+)'", version.read_text() if version.is_file() else "", re.MULTILINE)
-    return found.group(1) if found else ""
+    match = re.search(r"^cuda\b.*= '([\d.]+)'", version.read_text() if version.is_file() else "", re.MULTILINE)
+    return match.group(1) if match else ""
 
 
 def _cuda_devices() -> list[str]:
-    """Names of the CUDA devices that NVIDIA's driver shows."""
+    """Names of the CUDA devices, by NVIDIA's driver."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -128,7 +130,7 @@ def _cuda_devices() -> list[str]:
 
 
 def _driver_cuda_version() -> str:
-    """The newest CUDA that NVIDIA's driver knows; empty where there is no driver."""
+    """The newest CUDA version that NVIDIA's driver supports; empty without a driver."""
     version = ctypes.c_int(0)
     with suppress(OSError):
         ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(version))
@@ -142,17 +144,17 @@ def _threads() -> Iterator[Fact]:
 
 
 def _memory() -> Iterator[Fact]:
-    """Memory that can still be had, in this container where it has a limit."""
+    """Available memory, within the container's limit."""
     meminfo = dict(re.findall(r"^(\w+): +(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE))
     free, total = (int(meminfo[key]) * 1024 for key in ("MemAvailable", "MemTotal"))
     limit, used = (_number(Path("/sys/fs/cgroup") / name) for name in ("memory.max", "memory.current"))
     if limit is not None and used is not None and limit < total:
         free, total = min(free, limit - used), limit
-    found = f"{free / 1e9:.1f} of {total / 1e9:.1f} GB free"
+    result = f"{free / 1e9:.1f} of {total / 1e9:.1f} GB free"
     if free < _MEMORY_WANTED:
-        yield Fact("memory", found, "note", f"a remix may take {_MEMORY_WANTED / 1e9:.0f} GB")
+        yield Fact("memory", result, "note", f"a remix may take {_MEMORY_WANTED / 1e9:.0f} GB")
     else:
-        yield Fact("memory", found)
+        yield Fact("memory", result)
 
 
 def _number(path: Path) -> int | None:
@@ -166,16 +168,16 @@ def _disk() -> Iterator[Fact]:
     home = registry.home().absolute()
     there = next(folder for folder in (home, *home.parents) if folder.exists())
     free = shutil.disk_usage(there).free
-    found = f"{free / 1e9:.1f} GB free for {home}"
+    result = f"{free / 1e9:.1f} GB free for {home}"
     try:
         check_writable(home, str(home))
     except BadInput as reason:
         yield Fact("disk", str(reason), "fault", "set REMIX_HOME to a folder that can be written")
         return
     if free < _DISK_WANTED:
-        yield Fact("disk", found, "note", "make room (remix cache gc), or set REMIX_HOME to a folder with more")
+        yield Fact("disk", result, "note", "make room (remix cache gc), or set REMIX_HOME to a folder with more")
     else:
-        yield Fact("disk", found)
+        yield Fact("disk", result)
 
 
 def _weights() -> Iterator[Fact]:
@@ -195,5 +197,5 @@ def _weights() -> Iterator[Fact]:
 def _torch() -> Iterator[Fact]:
     import torch
 
-    found = torch.cuda.get_device_name() if usable() else "cpu"
-    yield Fact("torch computes on", f"{found}, {torch.get_num_threads()} threads")
+    device = torch.cuda.get_device_name() if cuda_usable() else "cpu"
+    yield Fact("torch computes on", f"{device}, {torch.get_num_threads()} threads")

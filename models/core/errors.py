@@ -1,4 +1,4 @@
-"""The one error whose message is meant for the person at the keyboard."""
+"""Errors: `BadInput`, whose message is for the user, and `Cancelled`."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -7,15 +7,15 @@ _MANY = 40
 
 
 class BadInput(Exception):
-    """Something the user gave cannot be used; the message is one clear sentence naming it and the reason."""
+    """Unusable input; the message is one sentence for the user that names it and the reason."""
 
 
 class Cancelled(Exception):
-    """The caller asked a long computation to stop; nothing of it was kept."""
+    """A long computation was cancelled by its caller; no result was stored."""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> BadInput:
-    """A `BadInput` for a name that is not known, with the nearest names that are, or all where they are few.
+    """A `BadInput` for an unknown name, with the nearest known names, or all if they are few.
 
     >>> print(unknown_name("voice", "lk", ["lj", "world"]))
     There is no voice named 'lk'; did you mean 'lj'? Known: lj, world.
@@ -28,5 +28,5 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> BadInput:
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
-    """Whether memory was too little, the machine's or a GPU's (torch itself is not imported for a name)."""
+    """Whether an error means too little memory, of the machine or a GPU (by name, without importing torch)."""
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"

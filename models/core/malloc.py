@@ -1,7 +1,7 @@
-"""What is freed of the memory: kept for the next tensors while a stage computes, given back to the system after it.
+"""glibc's allocator: freed memory is kept for the next tensors during a stage, and returned to the system after it.
 
-By itself glibc gives each large block back as soon as it is freed, and the kernel clears it anew for the next one. A
-network frees and asks for hundreds of megabytes a second; that takes it a sixth of its time on a CPU.
+By default glibc unmaps each large block when it is freed, and the kernel zeroes new pages for the next one. A network
+allocates hundreds of megabytes a second, of which that takes a sixth of the time on a CPU.
 """
 
 import ctypes
@@ -9,12 +9,12 @@ from functools import cache
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -2, -3, -8  # malloc.h
 _LARGEST = 1 << 30
-"""Blocks from this size on, in bytes, are mapped and given back one by one all the same."""
+"""Blocks from this size on, in bytes, are still mapped and unmapped one by one."""
 _MARGIN = 64 << 20
 
 
-def keep_freed() -> None:
-    """From now on this process keeps what it frees until `give_back`; to be called before it starts threads.
+def keep_freed_memory() -> None:
+    """From now on this process keeps what it frees until `release_freed_memory`; to be called before it starts threads.
 
     Threads share one heap then, since those of their own hold no large blocks. Without glibc nothing happens.
     """
@@ -25,8 +25,8 @@ def keep_freed() -> None:
             libc.mallopt(name, value)
 
 
-def give_back() -> None:
-    """Give the system all that is freed, wherever it lies in the heap."""
+def release_freed_memory() -> None:
+    """Return freed memory to the system (`malloc_trim`)."""
     libc = _glibc()
     if libc is not None:
         libc.malloc_trim(0)

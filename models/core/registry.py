@@ -1,7 +1,7 @@
-"""Which weights there are, and loading them only when they are what the manifest says.
+"""The registry of weights, `weights/manifest.toml`: every file with its SHA-256, size, licence and source.
 
-`weights/manifest.toml` names every file with its SHA-256, size, licence and source. A file is hashed before anything in
-it is read; tensors come from safetensors, or from a checkpoint that is read with `weights_only=True`.
+A file is hashed before anything in it is read; tensors come from safetensors, or from a checkpoint that is read with
+`weights_only=True`.
 """
 
 import hashlib
@@ -18,9 +18,9 @@ SHIPPED = Path(__file__).resolve().parent.parent.parent / "weights"
 
 @dataclass(frozen=True)
 class Weights:
-    """One entry of the manifest: `kind` is what it can serve as, `file` lies in its folder, `url` may be empty.
+    """One entry of the manifest: `kind` is its use, `file` its path in the weights folder, `url` is empty if shipped.
 
-    `bytes` is 0 where the publisher names a SHA-256 and no exact size.
+    `bytes` is 0 where the publisher states a SHA-256 but no exact size.
     """
 
     name: str
@@ -39,17 +39,17 @@ class Weights:
 
     @property
     def path(self) -> Path:
-        """Where the file lies, or would lie once fetched."""
+        """The path of the file, fetched or not."""
         return (SHIPPED if self.shipped else fetched_folder()) / self.file
 
 
 def home() -> Path:
-    """Where everything made at run time lives: `$REMIX_HOME`, by default the project's `.remix`."""
+    """The folder of everything made at run time: `$REMIX_HOME`, by default the project's `.remix`."""
     return Path(os.environ.get("REMIX_HOME") or SHIPPED.parent / ".remix")
 
 
 def fetched_folder() -> Path:
-    """Where fetched weights are kept."""
+    """The folder of fetched weights."""
     return home() / "weights"
 
 
@@ -69,7 +69,7 @@ def find(kind: str, name: str) -> Weights:
 
 
 def verified(weights: Weights) -> Path:
-    """The path of a weights file whose bytes are what the manifest says; raises `BadInput` otherwise."""
+    """The path of a weights file that matches its SHA-256; raises `BadInput` for a missing or different one."""
     path = weights.path
     if not path.is_file() and weights.shipped:
         raise BadInput(f"The weights file {path}, which comes with the project, is missing; check it out again.")
@@ -86,7 +86,7 @@ def verified(weights: Weights) -> Path:
 
 
 def file_digest(path: Path) -> str:
-    """The SHA-256 of a file, in hex; remembered until its size or time of change differs."""
+    """The SHA-256 of a file, in hex; cached until its size or modification time changes."""
     stat = path.stat()
     return _digest(str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino)
 

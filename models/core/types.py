@@ -1,4 +1,4 @@
-"""What flows between the stages: small frozen records. Notes travel by value, audio by reference."""
+"""Records that flow between the stages: small and frozen. Notes travel by value, audio by reference."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,7 +20,7 @@ class Source(Protocol):
     @property
     def frames(self) -> int: ...
     def read(self, start: int, stop: int) -> Samples:
-        """Frames [start, stop), shape (channels, stop - start); what lies outside the audio is zero."""
+        """Frames [start, stop), zero-padded outside the audio. Shape: (channels, stop - start)."""
         ...
 
 
@@ -71,7 +71,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Song:
-    """A song as it came in: its title, and its sound in the store."""
+    """An ingested song: its title and its audio in the store."""
 
     title: str
     audio: Clip
@@ -79,7 +79,7 @@ class Song:
 
 @dataclass(frozen=True)
 class Part:
-    """One instrument of a stem, such as "guitar", by a separator that tells them apart."""
+    """One instrument of the stem `other`, such as "guitar", from a separator with more than four sources."""
 
     name: str
     audio: Clip
@@ -87,9 +87,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Stems:
-    """A song taken apart; all clips have equal length and rate, and the four stems sum to the song nearly.
+    """Separated stems; all clips have equal length and rate, and the four stems sum to the song approximately.
 
-    `parts` is what `other` is made of, and sums to it, where the separator tells its instruments apart.
+    `parts` are the instruments that sum to `other`, if the separator has them.
     """
 
     drums: Clip
@@ -101,7 +101,7 @@ class Stems:
 
 @dataclass(frozen=True)
 class Voices:
-    """Vocals taken apart: who sings in front, who behind, and the room and echo around the lead. They sum to them."""
+    """Vocals split into lead, backing, and the lead's reverberation; they sum to the vocals."""
 
     lead_vocals: Clip
     backing_vocals: Clip
@@ -110,9 +110,9 @@ class Voices:
 
 @dataclass(frozen=True)
 class Contour:
-    """A pitch track as it is kept: `hz` each `hop_s` seconds from 0, 0 where unvoiced.
+    """A stored F0 track: `hz` each `hop_s` seconds from 0, 0 where unvoiced.
 
-    `sung_s` is how long it is more than residue of a separation, in seconds.
+    `sung_s` is the voiced duration above the level of separation residue, in seconds.
     """
 
     hz: tuple[float, ...]
@@ -122,7 +122,7 @@ class Contour:
 
 @dataclass(frozen=True)
 class Grid:
-    """The song's time and harmony.
+    """Beats, metre, key and chords of a song.
 
     `beats_s` and `downbeats_s` are increasing times in seconds (every downbeat is also a beat); `tempo_bpm` is the
     median tempo; `metre` the beats in a bar; `key` such as "C:maj" or "A:min"; `chords` holds one label a beat in
@@ -159,7 +159,7 @@ class Track:
 
 @dataclass(frozen=True)
 class Score:
-    """Music written down: its tracks, in seconds from the start of the song."""
+    """A score: its tracks, with times in seconds from the start of the song."""
 
     tracks: tuple[Track, ...]
 
@@ -175,7 +175,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Continuation:
-    """What was played on after the song: the new notes alone, the grid carried on under them, and where they lie."""
+    """A continuation of the song: the generated notes alone, the extended grid, and its start and end in seconds."""
 
     score: Score
     grid: Grid
@@ -194,7 +194,7 @@ class Take:
 
 @dataclass(frozen=True)
 class Mix:
-    """The finished track with what a meter says of it: integrated loudness (LUFS) and true peak (dBTP).
+    """The finished track with its integrated loudness (LUFS) and true peak (dBTP).
 
     `target_reached` is False where the loudness asked for would have taken more limiting than the settings allow.
     """
@@ -207,10 +207,10 @@ class Mix:
 
 @dataclass(frozen=True)
 class Band:
-    """What plays in the remix.
+    """The band of the remix.
 
-    `generated` is all that the transformer wrote: the band for the song's own bars, if it wrote one, and what it
-    played on after them (`continuation`, which says where that lies); `takes` are where the band sounds.
+    `generated` are all notes of the transformer: the accompaniment of the song's own bars, if generated, and the
+    `continuation` after them; `takes` are the rendered audio of the band and its placement.
     """
 
     generated: Score
@@ -220,7 +220,7 @@ class Band:
 
 @dataclass(frozen=True)
 class Remixed:
-    """Everything that became of a song, for the report; `new_pitch` follows `lead`, the voice that sings in the mix."""
+    """All results of a remix, for the report; `new_pitch` is the F0 track of `lead`, the converted voice."""
 
     audio: Clip
     stems: Stems

@@ -1,19 +1,19 @@
-"""The ranges that settings keep to, checked as soon as a record of them is made."""
+"""Range checks of settings, called from `__post_init__`."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from models.core.errors import BadInput
 
-MOST_SEED = 2**42
-"""The largest seed: generators take 63 bits, and trainings multiply it by a million and add the number of the step."""
+MAX_SEED = 2**42
+"""The largest seed: generators take 63 bits, and trainings use seed * 1,000,003 + step."""
 
 
 def check_ranges(settings: Any, **ranges: tuple[float, float]) -> None:
     """Raise `BadInput` for a setting outside its range, both ends included; of a tuple each number is checked.
 
-    >>> from models.mixing.settings import MasterSettings
-    >>> MasterSettings(release_s=0)
+    >>> from types import SimpleNamespace
+    >>> check_ranges(SimpleNamespace(release_s=0), release_s=(0.001, 10))
     Traceback (most recent call last):
     models.core.errors.BadInput: The setting release_s is 0; it must lie between 0.001 and 10.
     """

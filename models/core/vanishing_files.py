@@ -1,4 +1,4 @@
-"""Files that other processes write and remove while one looks at them."""
+"""File metadata where other processes may remove the files meanwhile."""
 
 import contextlib
 import os
@@ -6,18 +6,18 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 
-def stat_of(path: Path) -> os.stat_result | None:
-    """What the file system says of a file, or None where it is not there, or no longer."""
+def stat_or_none(path: Path) -> os.stat_result | None:
+    """A file's `stat`, or None if it does not exist."""
     with contextlib.suppress(FileNotFoundError):
         return path.stat()
     return None
 
 
-def present(paths: Iterable[Path]) -> Iterator[tuple[Path, os.stat_result]]:
-    """Those of the files that are still there, each with what the file system says of it."""
-    return ((path, stat) for path in paths if (stat := stat_of(path)))
+def existing(paths: Iterable[Path]) -> Iterator[tuple[Path, os.stat_result]]:
+    """The files that exist, each with its `stat`."""
+    return ((path, stat) for path in paths if (stat := stat_or_none(path)))
 
 
-def bytes_of(paths: Iterable[Path]) -> int:
-    """How many bytes those of the files hold that are still there."""
-    return sum(stat.st_size for _, stat in present(paths))
+def total_bytes(paths: Iterable[Path]) -> int:
+    """The size of the files that exist, in bytes."""
+    return sum(stat.st_size for _, stat in existing(paths))

@@ -1,4 +1,4 @@
-"""Whether what is to be written can be, asked before minutes of work."""
+"""Checks that outputs can be written, before minutes of work."""
 
 import os
 from collections.abc import Iterator
@@ -11,25 +11,25 @@ from models.core.errors import BadInput
 
 
 def check_writable(folder: Path, named: str) -> None:
-    """Raise `BadInput` now, not after minutes of work, if nothing can be written below a folder.
+    """Raise `BadInput` if nothing can be written below a folder.
 
-    Where it is not there yet that is asked of the place where it would be made.
+    For a folder that does not exist, its nearest existing parent is checked.
     """
-    with _told(named):
-        there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
-        TemporaryFile(dir=there).close()
+    with _as_bad_input(named):
+        existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+        TemporaryFile(dir=existing).close()
 
 
 def check_file_writable(out: Path) -> None:
-    """Raise `BadInput` now, not after minutes of work, if a file cannot be written."""
-    with _told(str(out)):
+    """Raise `BadInput` if a file cannot be written."""
+    with _as_bad_input(str(out)):
         if out.is_dir():
             raise IsADirectoryError(EISDIR, "")
         TemporaryFile(dir=out.parent).close()
 
 
 @contextmanager
-def _told(named: str) -> Iterator[None]:
+def _as_bad_input(named: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.core.device import placed
+from models.core.device import to_device
 from models.core.dtypes import IntArray
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Grid, Score, Track
@@ -55,7 +55,7 @@ def extend(score: Score, grid: Grid, start_s: float, bars: int, sampler: Sampler
     families = sampler.settings.families(playing or [FAMILIES.index(name) for name in DEFAULT_BAND])
     piece = quantized.piece if playing else repeat_chords(quantized.piece, first)
     piece, gap = drop_silent_bars(piece, first)
-    network, rng = placed(sampler.network, sampler.device), np.random.default_rng(sampler.seed)
+    network, rng = to_device(sampler.network, sampler.device), np.random.default_rng(sampler.seed)
     missing = [family for family in families if family not in playing] if playing else []
     params = sampler.settings.sampling
     if missing:
@@ -98,7 +98,7 @@ def accompany(melody: Track | None, grid: Grid, end_s: float, sampler: Sampler, 
     if not families or end_s <= 0:
         return EMPTY_SCORE
     request = Request(piece, 0, piece.bars, families, given, chords=len(piece.chords) > 0)
-    network, rng = placed(sampler.network, sampler.device), np.random.default_rng(sampler.seed)
+    network, rng = to_device(sampler.network, sampler.device), np.random.default_rng(sampler.seed)
     rows = _generate(network, request, sampler.settings.sampling, rng, sampler.watch)
     return dequantize(rows, quantized, grid, keep, 0.0, end_s)
 

@@ -21,7 +21,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from models.core.device import placed
+from models.core.device import to_device
 from models.core.errors import BadInput
 from models.generation import tokenizer
 
@@ -266,4 +266,4 @@ def load(path: Path, device: str = "cpu") -> MusicTransformer:
         network.load_state_dict({name: value.float() for name, value in load_file(path).items()})
     except (KeyError, TypeError, RuntimeError, ValueError) as error:
         raise BadInput(f"{path} does not hold a music transformer this version can load: {error}") from error
-    return placed(network, device)
+    return to_device(network, device)

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.signal import butter
 
 from models.audio.loudness import BLOCK, PowerCurve
-from models.audio.reverb import room
+from models.audio.reverb import room_impulse_response
 from models.core.dtypes import DoubleArray, FloatArray
 from models.core.errors import BadInput
 from models.core.progress import UNWATCHED, Watch
@@ -172,7 +172,7 @@ class _MixRenderer:
     def render(self, watch: Watch) -> Iterator[Buses]:
         """Every block of both buses."""
         s, rate = self.settings, self.sample_rate
-        response = room(s.room_s, rate, 0, s.room_predelay_s)
+        response = room_impulse_response(s.room_s, rate, 0, s.room_predelay_s)
         reverbs = [
             ConvolutionReverb(response, send) if send > OFF_DB else None
             for send in (s.voice_send_db, s.backing_send_db)

@@ -6,7 +6,7 @@ from itertools import zip_longest
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
-from models.audio.framing import Mono, mono_blocks, overlapping
+from models.audio.framing import Mono, frame_windows, mono_blocks
 from models.core.dtypes import DoubleArray, FloatArray
 from models.core.progress import Watch
 from models.core.types import Source
@@ -82,8 +82,8 @@ def cross_correlation(song: Source, remix: Source, watch: Watch) -> tuple[Double
     size = block + 2 * max_lag
     product = np.zeros(size // 2 + 1, np.complex128)
     energies = np.zeros(2)
-    x_blocks = overlapping(mono_blocks(song, CORRELATION_RATE), block, block)
-    y_blocks = overlapping(mono_blocks(remix, CORRELATION_RATE), size, block, lead=max_lag)
+    x_blocks = frame_windows(mono_blocks(song, CORRELATION_RATE), block, block)
+    y_blocks = frame_windows(mono_blocks(remix, CORRELATION_RATE), size, block, lead=max_lag)
     length = max(song.frames / song.sample_rate, remix.frames / remix.sample_rate, 1e-9)
     for at, (x, y) in enumerate(zip_longest(x_blocks, y_blocks)):
         watch.at(at * 2 * LAG_S / length)
@@ -110,7 +110,7 @@ def spectrum(source: Source, name: str, watch: Watch) -> Curve:
     size = 4096
     taper = np.hanning(size)
     power, count = np.zeros(size // 2 + 1), 0
-    for frame in overlapping(mono_blocks(source, source.sample_rate), size, size):
+    for frame in frame_windows(mono_blocks(source, source.sample_rate), size, size):
         power += np.abs(np.fft.rfft(frame * taper)) ** 2
         count += 1
         if count % 256 == 0:
@@ -160,7 +160,7 @@ def onset_envelope(source: Source, watch: Watch) -> FloatArray:
     """Onset envelope, 200 values a second: spectral flux of log magnitudes less its local mean, half-wave rectified."""
     taper = np.hanning(_ONSET_WINDOW).astype(np.float32)
     block = 20 * CORRELATION_RATE
-    windows = overlapping(
+    windows = frame_windows(
         mono_blocks(source, CORRELATION_RATE), block + _ONSET_WINDOW, block, lead=_ONSET_WINDOW // 2 + _ONSET_HOP
     )
     parts = []
@@ -186,7 +186,7 @@ def clicks_s(source: Source, watch: Watch) -> DoubleArray:
     rate = source.sample_rate
     wide, near, block = int(0.005 * rate) // 2 * 2 + 1, 9, 20 * rate
     times_s: list[float] = []
-    windows = overlapping(mono_blocks(source, rate), block + 2 * wide, block, lead=wide)
+    windows = frame_windows(mono_blocks(source, rate), block + 2 * wide, block, lead=wide)
     for at, samples in enumerate(windows):
         watch.at(at * block / source.frames)
         bend = np.square(np.diff(samples.astype(np.float64), 2))
@@ -201,7 +201,7 @@ def clicks_s(source: Source, watch: Watch) -> DoubleArray:
 
 def _synchronous_blocks(sources: list[Source], rate: int, size: int) -> Iterator[list[Mono]]:
     """The sources, mono at `rate`, in equal blocks of `size` frames; shorter ones are padded with silence."""
-    streams = [overlapping(mono_blocks(source, rate), size, size) for source in sources]
+    streams = [frame_windows(mono_blocks(source, rate), size, size) for source in sources]
     for blocks in zip_longest(*streams, fillvalue=np.zeros(size, np.float32)):
         yield list(blocks)
 

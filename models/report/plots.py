@@ -9,7 +9,7 @@ import librosa
 import numpy as np
 from PIL import Image
 
-from models.audio.framing import mono_blocks, overlapping
+from models.audio.framing import frame_windows, mono_blocks
 from models.core.dtypes import ByteArray, DoubleArray, FloatArray
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Score, Source
@@ -69,7 +69,7 @@ def spectrogram(source: Source, columns: int = MAX_COLUMNS, bands: int = BANDS) 
     per_column = min(max(hop // (_SIZE // 2), 1), 4)
     taper, weights = np.hanning(_SIZE).astype(np.float32), mel_weights(bands)
     power = np.zeros((bands, columns), np.float32)
-    windows = overlapping(mono_blocks(source, _RATE), max(hop, _SIZE), hop)
+    windows = frame_windows(mono_blocks(source, _RATE), max(hop, _SIZE), hop)
     for column, samples in zip(range(columns), windows, strict=False):
         starts = np.linspace(0, len(samples) - _SIZE, per_column).astype(int)
         frames = np.stack([samples[start : start + _SIZE] for start in starts]) * taper

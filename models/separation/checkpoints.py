@@ -17,7 +17,7 @@ import yaml  # type: ignore[import-untyped]
 from safetensors import SafetensorError
 
 from models.core import registry
-from models.core.device import placed
+from models.core.device import to_device
 from models.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def load(path: Path, device: str = "cpu") -> "torch.nn.Module":
         raise BadInput(f"The network in {path} lacks {', '.join(missing)}, so it cannot separate.")
     network = network.float()
     _check_usable(path, network)
-    return placed(network, device)
+    return to_device(network, device)
 
 
 def save(network: "torch.nn.Module", path: Path) -> None:

@@ -7,7 +7,7 @@ the sum of the weights. Frames are yielded as soon as no later segment overlaps 
 from collections.abc import Iterator
 from typing import Any
 
-from models.core.device import placed
+from models.core.device import to_device
 from models.core.errors import BadInput
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Samples, Source
@@ -29,7 +29,7 @@ def split(
     _check(source, network)
     if resolved(settings.precision, device) != settings.precision:
         raise ValueError("the precision must be resolved before a stage is given it, since it is part of the key")
-    placed(network, device)
+    to_device(network, device)
     passes = plan_passes(network, settings, seed)
     total = sum(len(segment_starts(source, p, settings)) for p in passes)
     done = 0

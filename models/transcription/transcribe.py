@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from models.analysis.f0 import F0
-from models.audio.mixture import Placed, Summed
+from models.audio.mixture import Mixture, MixturePart
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Note, Score, Source, Track
 from models.transcription.basic_pitch.decode import decode_notes
@@ -28,7 +28,7 @@ def transcribe_song(
 
     Each pitched track carries the General MIDI program nearest to its stem in timbre.
     """
-    mix = Summed([Placed(source) for source in (drums, bass, *harmony.values(), lead)])
+    mix = Mixture([MixturePart(source) for source in (drums, bass, *harmony.values(), lead)])
     in_mix, in_bass, in_lead, *in_parts = _compute_all(
         [mix, bass, lead, *harmony.values()], settings.other, watch.span(0.0, 0.7)
     )

@@ -27,10 +27,10 @@ from prefect.transactions import IsolationLevel
 from prefect.utilities.annotations import opaque
 
 from models.core.errors import ran_out_of_memory
-from models.core.malloc import give_back
+from models.core.malloc import release_freed_memory
 from models.core.registry import home
 from models.core.types import Clip
-from models.core.vanishing_files import stat_of
+from models.core.vanishing_files import stat_or_none
 from tasks.cache import voice_results
 from tasks.cache.fingerprint import code_digest, digest_of, versions
 from tasks.cache.leases import Leases
@@ -82,7 +82,7 @@ def check_record(key: str) -> None:
 def forget_if_damaged(key: str) -> None:
     """Mark a kept result as used now, or remove it if it, or a clip it names, is damaged."""
     path, store = results_folder() / key, shared()
-    used_before = stat.st_mtime if (stat := stat_of(path)) else 0.0
+    used_before = stat.st_mtime if (stat := stat_or_none(path)) else 0.0
     if not used_before and not (store and store.pull(f"results/{key}", path)):
         return
     try:
@@ -265,7 +265,7 @@ def _timed(of: Stage[P, R]) -> Callable[P, R]:
         started = time.monotonic()
         inputs = signature(of.fn).bind(*args, **kwargs).arguments
         value: R = computed(of.name, of.fn, inputs, stage_watch) if of.resident else of.fn(*args, **kwargs)
-        give_back()
+        release_freed_memory()
         key, seconds = of.key(inputs), time.monotonic() - started
         _keep_seconds(key, seconds)
         voice_results.mark(key, inputs, clips_in(tuple(inputs.values())), clips_in(value))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.core.registry import home
-from models.core.vanishing_files import bytes_of, present, stat_of
+from models.core.vanishing_files import existing, stat_or_none, total_bytes
 from tasks.cache.caching import STAGES, check_record, clips_in, kept_record, results_folder
 from tasks.cache.in_use import oldest_start
 from tasks.cache.store import Damaged
@@ -40,7 +40,7 @@ def stats() -> CacheStats:
     for key in keys:
         name = key.partition("-")[0]
         by_stage[name] = by_stage.get(name, 0) + 1
-    return CacheStats(len(keys), len(blobs), bytes_of((*_records(), *blobs)), by_stage)
+    return CacheStats(len(keys), len(blobs), total_bytes((*_records(), *blobs)), by_stage)
 
 
 def damaged() -> tuple[str, ...]:
@@ -63,19 +63,19 @@ def collect(limit_bytes: int) -> Collected:
     under way has made or looked up is touched.
     """
     spared_from = oldest_start() or float("inf")
-    stats_by_path = dict(present((*_records(), *decoded_folder().glob("*.json"))))
+    stats_by_path = dict(existing((*_records(), *decoded_folder().glob("*.json"))))
     records = sorted(stats_by_path, key=lambda path: stats_by_path[path].st_mtime)
     named = {path: _clip_names(path) for path in records}
     uses = Counter(name for names in named.values() for name in names)
     blobs = {path.stem: path for path in _blobs()}
-    for path, stat in present(_failures()):
+    for path, stat in existing(_failures()):
         if stat.st_mtime < spared_from:
             path.unlink(missing_ok=True)
-    over = bytes_of((*records, *blobs.values())) - limit_bytes
+    over = total_bytes((*records, *blobs.values())) - limit_bytes
     gone: list[tuple[Path, int]] = []
 
     def removed(path: Path) -> bool:
-        stat = stat_of(path)
+        stat = stat_or_none(path)
         if stat and stat.st_mtime >= spared_from:
             return False
         if stat:

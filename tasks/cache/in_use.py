@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from models.core.registry import home
-from models.core.vanishing_files import present
+from models.core.vanishing_files import existing
 
 
 def _folder() -> Path:
@@ -95,7 +95,7 @@ def _lock(name: str) -> Path:
 def oldest_start() -> float | None:
     """When the oldest run under way began (seconds since the epoch), or None; marks of dead runs are removed."""
     starts = []
-    for path, stat in present(_folder().glob("*")):
+    for path, stat in existing(_folder().glob("*")):
         try:
             descriptor = os.open(path, os.O_RDWR)
         except FileNotFoundError:  # that run has ended meanwhile

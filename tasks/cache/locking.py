@@ -1,8 +1,8 @@
 """Locks for Prefect's transactions whose holder may die: the kernel's on one machine, leases where several share.
 
 Prefect's own FileSystemLockManager writes no expiry, so a killed process leaves its keys locked for ever. Here the lock
-is an open file under flock, which the kernel frees at its holder's death, or a lease (`tasks.cache.leases`). The moment a
-key is locked is also when its record is verified, before Prefect looks for it.
+is an open file under flock, which the kernel frees at its holder's death, or a lease (`tasks.cache.leases`). When a key
+is locked its record is verified as well, before Prefect looks for it.
 """
 
 import asyncio

@@ -20,9 +20,9 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 import tasks.stages.registry  # noqa: F401  # every stage by its name
-from models.core.device import usable
+from models.core.device import cuda_usable
 from models.core.errors import BadInput, Cancelled, ran_out_of_memory
-from models.core.malloc import give_back, keep_freed
+from models.core.malloc import keep_freed_memory, release_freed_memory
 from models.core.progress import Watch
 from models.core.registry import home
 from models.separation.batching import batched
@@ -68,17 +68,17 @@ class _Call:
         except BaseException as error:  # whatever it was: without an answer the run, and the engine's turn, would hang
             self.answer.set_exception(error)
         finally:
-            give_back()
+            release_freed_memory()
             _note(event="stage", stage=self.stage, asked=self.asked, started=started, ended=time.time())
 
 
 def serve_networks(socket: str, limit: str | None) -> None:
     """Listen until this process is ended; `limit` is the Prefect limit to hold while a network works."""
-    keep_freed()
+    keep_freed_memory()
     Path(socket).parent.mkdir(parents=True, exist_ok=True)
     Path(socket).unlink(missing_ok=True)
     NETWORKS.on_load.append(lambda name: _note(event="load", network=name))
-    if usable():
+    if cuda_usable():
         NETWORKS.prepared = _for_several
     calls: SimpleQueue[_Call] = SimpleQueue()
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()

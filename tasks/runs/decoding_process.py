@@ -10,7 +10,9 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from models.audio.decode import SAMPLE_RATE, IngestSettings, decode, read_tags
+from models.audio.decode import SAMPLE_RATE, decode
+from models.audio.settings import IngestSettings
+from models.audio.tags import read_tags
 from models.core.errors import BadInput
 from models.core.progress import Watch
 from tasks.cache.store import Store

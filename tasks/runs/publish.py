@@ -17,8 +17,8 @@ from typing import Any, cast
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from models.audio.decode import Tags, read_tags
 from models.audio.encode import write_bytes, write_flac, write_mp3, write_wav
+from models.audio.tags import Tags, read_tags
 from models.conversion.voices.registry import consent, find_voice
 from models.core.errors import BadInput
 from models.core.registry import file_digest

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from models.core.registry import home
-from models.core.vanishing_files import bytes_of, present
+from models.core.vanishing_files import existing, total_bytes
 from tasks.cache.in_use import alone
 from tasks.cache.remote_store import shared
 
@@ -55,7 +55,7 @@ def old_remixes(days: float) -> list[str]:
     """The runs whose finished remix, here or in the shared store, was made so many days ago or longer."""
     before, store = time.time() - days * 86400, shared()
     made: dict[str, float] = {}
-    for path, stat in present(remixes_folder().glob("*/*/manifest.json")):
+    for path, stat in existing(remixes_folder().glob("*/*/manifest.json")):
         made[path.parts[-3]] = max(made.get(path.parts[-3], 0.0), stat.st_mtime)
     for one in store.objects("remixes") if store else ():
         run_id = one.key.split("/")[1]
@@ -67,7 +67,7 @@ def remove_remix(run_id: str) -> int:
     """Remove what a run has left, here and in the shared store; returns its bytes. The run must be over."""
     folder, store = remixes_folder() / run_id, shared()
     there = store.objects(f"remixes/{run_id}") if store and is_run(run_id) else []
-    here = bytes_of(path for path in folder.rglob("*") if path.is_file())
+    here = total_bytes(path for path in folder.rglob("*") if path.is_file())
     for one in sorted(there, key=lambda one: manifests_last(one.key), reverse=True):
         if store:
             store.remove(one.key)

@@ -25,7 +25,7 @@ from models.core.errors import BadInput
 from models.core.progress import UNWATCHED, Watch
 from models.core.registry import file_digest, home
 from models.core.types import Clip, Song
-from models.core.vanishing_files import present
+from models.core.vanishing_files import existing
 from tasks.cache.remote_store import RemoteStore, shared
 from tasks.runs.progress import stage_watch
 from tasks.stages.ingest import once
@@ -81,7 +81,7 @@ def old_uploads(days: float) -> list[str]:
     """The digests of uploads that were neither handed in nor used for so many days, here or in the shared store."""
     before, store = time.time() - days * 86400, shared()
     used: dict[str, float] = {}
-    for path, stat in present(_folder().glob("*/*")):
+    for path, stat in existing(_folder().glob("*/*")):
         used[path.parent.name] = max(used.get(path.parent.name, 0.0), stat.st_mtime)
     for one in store.objects("uploads") if store else ():
         digest = one.key.split("/")[1]
@@ -93,7 +93,7 @@ def remove_upload(sha256: str) -> int:
     """Remove an upload, here and in the shared store; returns its bytes."""
     files, store = (path for path in (_folder() / sha256).glob("*") if path.is_file()), shared()
     there = store.objects(f"uploads/{sha256}") if store else []
-    size = max((*(stat.st_size for _, stat in present(files)), *(one.bytes for one in there)), default=0)
+    size = max((*(stat.st_size for _, stat in existing(files)), *(one.bytes for one in there)), default=0)
     shutil.rmtree(_folder() / sha256, ignore_errors=True)
     for one in there:
         if store:

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from models.conversion.convert import RevoiceSettings, engine_module, load_voice
 from models.conversion.convert import convert as converted
+from models.conversion.convert import engine_module, load_voice
+from models.conversion.settings import RevoiceSettings
 from models.conversion.voices.registry import consent, consent_digest, encoder_digest, find_voice, voice_digest
 from models.core.types import Clip
 from tasks.cache.caching import stage

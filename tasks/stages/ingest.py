@@ -22,7 +22,9 @@ def ingest(path: Path) -> Song:
 
     A file of bytes that were decoded before is not decoded again.
     """
-    from models.audio.decode import SAMPLE_RATE, IngestSettings, decode, read_tags
+    from models.audio.decode import SAMPLE_RATE, decode
+    from models.audio.settings import IngestSettings
+    from models.audio.tags import read_tags
 
     def decoded() -> Song:
         clip = Store().put(decode(path, IngestSettings(), stage_watch("ingest")), SAMPLE_RATE)
@@ -33,7 +35,7 @@ def ingest(path: Path) -> Song:
 
 def once(path: Path, decoded: Callable[[], Song]) -> Song:
     """The song in a file: as it was noted when its bytes were decoded before, else what `decoded()` makes of it."""
-    from models.audio.decode import read_tags
+    from models.audio.tags import read_tags
 
     note = note_of(path)
     clip = noted(note)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from models.analysis.f0 import F0
-from models.audio.mixture import Placed, Summed
-from models.conversion.metrics import embedding, likeness
+from models.audio.mixture import Mixture, MixturePart
+from models.conversion.metrics import speaker_embedding, speaker_similarity
 from models.conversion.voices.registry import card, find_voice, voice_digest
 from models.core.types import Clip, Contour, Remixed, Take
 from models.report.metrics import measure as measured
@@ -42,14 +42,14 @@ def measure(made: Remixed, voice: str = "") -> ReportData:
 
 def _likeness(made: Remixed, voice: str) -> tuple[Metric, ...]:
     """How much the new lead sounds like the voice it was given, where it is known how that sounds."""
-    target = np.array(card(find_voice(voice)).likeness if voice else (), np.float32)
+    target = np.array(card(find_voice(voice)).speaker_embedding if voice else (), np.float32)
     if not len(target):
         return ()
-    new, old = (embedding(Store().source(clip)) for clip in (made.lead, made.voices.lead_vocals))
-    alike = likeness(new, target)
+    new, old = (speaker_embedding(Store().source(clip)) for clip in (made.lead, made.voices.lead_vocals))
+    alike = speaker_similarity(new, target)
     meaning = (
         f"The cosine of speaker embeddings of the new voice and of {voice}; about 0.8 is the same speaker. "
-        f"To the old singer it is {likeness(new, old):.2f}."
+        f"To the old singer it is {speaker_similarity(new, old):.2f}."
     )
     return (Metric("Likeness to the voice", alike, "", rating(alike, 0.75, 0.65), meaning, "Voice"),)
 
@@ -73,7 +73,7 @@ def report_input(
         mix=store.source(made.mix.audio),
         stems={name: store.source(clip) for name, clip in _stems(made).items()},
         revoiced=store.source(made.lead) if sung else None,
-        backing=Summed([_placed(take) for take in made.band.takes]),
+        backing=Mixture([_placed(take) for take in made.band.takes]),
         score=made.score,
         extended=made.band.generated,
         grid=made.band.continuation.grid,
@@ -96,8 +96,8 @@ def _stems(made: Remixed) -> dict[str, Clip]:
     return {name: getattr(made.stems, name) for name in names} | vars(made.voices)
 
 
-def _placed(take: Take) -> Placed:
-    return Placed(
+def _placed(take: Take) -> MixturePart:
+    return MixturePart(
         Store().source(take.audio), round(take.start_s * take.audio.sample_rate), float(10 ** (take.gain_db / 20))
     )
 

@@ -9,7 +9,7 @@ from flows.options import RemixOptions
 from flows.parameters import checked
 from flows.stage_settings import StageSettings, all_settings, with_settings
 from models.core.errors import BadInput
-from models.core.validation import MOST_SEED
+from models.core.validation import MAX_SEED
 from models.synthesis.soundfont import shipped_soundfont
 
 
@@ -125,13 +125,13 @@ def test_the_largest_seed_has_room_for_what_is_made_of_it_and_a_larger_one_is_re
     from models.conversion.training.voice import draw
     from models.conversion.training.voice_dataset import Utterance
 
-    settings = VoiceTraining(seed=MOST_SEED, batch=1, context=24, window=16)
+    settings = VoiceTraining(seed=MAX_SEED, batch=1, context=24, window=16)
     piece = Utterance(np.zeros(30 * 256, np.float32), np.full(30, 220, np.float32), (torch.zeros(30, 4),))
     assert draw([piece], settings, 8, 10**6, 256)[0].noise.isfinite().all()
-    torch.Generator().manual_seed(MOST_SEED + 10**6)
+    torch.Generator().manual_seed(MAX_SEED + 10**6)
     for command in (["convert", "none.wav"], ["submit", "none.wav"], ["voices", "train", "ada", "none"]):
-        told = CliRunner().invoke(app, [*command, "--seed", str(MOST_SEED + 1)])
+        told = CliRunner().invoke(app, [*command, "--seed", str(MAX_SEED + 1)])
         assert told.exit_code == 2
         assert "--seed" in told.output
     with pytest.raises(BadInput, match="The option seed is"):
-        checked(RemixOptions, seed=MOST_SEED + 1)
+        checked(RemixOptions, seed=MAX_SEED + 1)

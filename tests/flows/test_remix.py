@@ -14,8 +14,8 @@ import pretty_midi
 import pytest
 import soundfile
 
-from models.audio.decode import Tags
 from models.audio.encode import write_flac, write_mp3, write_wav
+from models.audio.tags import Tags
 from models.conversion import DEFAULT_VOICE
 from models.core.types import Wave
 from models.synthesis.example_song import example_song

@@ -197,7 +197,7 @@ def test_a_full_disk_is_said_and_not_hidden(official, monkeypatch):
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("models.core.fetch.os.fsync", full)
+    monkeypatch.setattr("models.core.download.os.fsync", full)
     with pytest.raises(BadInput, match="no space"):
         usable("htdemucs")
 
@@ -269,7 +269,7 @@ def test_auto_goes_on_with_the_shipped_one_where_the_disk_is_full(official, monk
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("models.core.fetch.os.fsync", full)
+    monkeypatch.setattr("models.core.download.os.fsync", full)
     shipped_instead("no space")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from models.audio.ffmpeg import program
+from models.audio.ffmpeg import ffmpeg_binary
 from tests.support.lying_files import flac_bomb, length_lied, playlist, script
 
 KINDS = ("wav", "flac", "aiff", "mp3", "ogg", "opus", "m4a")
@@ -27,7 +27,7 @@ def chord(seconds: float, sample_rate: int = 44100, channels: int = 2) -> NDArra
 
 def ffmpeg(*arguments: str | Path) -> None:
     """Run ffmpeg, which must succeed."""
-    subprocess.run([program(), "-v", "error", "-y", "-nostdin", *map(str, arguments)], check=True)
+    subprocess.run([ffmpeg_binary(), "-v", "error", "-y", "-nostdin", *map(str, arguments)], check=True)
 
 
 def sound(path: Path, seconds: float = 2.0, sample_rate: int = 44100, channels: int = 2, subtype: str = "") -> Path:

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from models.analysis.chroma import NOTES
 from models.analysis.onset_features import BANDS
-from models.core.device import placed
+from models.core.device import to_device
 from models.core.errors import BadInput
 
 STEMS = 3
@@ -92,4 +92,4 @@ def load(path: Path, device: str = "cpu") -> BeatTracker:
         network.load_state_dict({name: value.float() for name, value in load_file(path).items()})
     except (OSError, SafetensorError, KeyError, TypeError, RuntimeError, ValueError) as error:
         raise BadInput(f"{path} does not hold a beat tracker this version can load: {error}") from error
-    return placed(network, device)
+    return to_device(network, device)

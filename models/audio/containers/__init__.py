@@ -1,22 +1,22 @@
-"""Recognising an audio file by its bytes, and whether all that its header promises is there.
+"""Identification of audio files by their bytes, and checks that they are complete.
 
-Decoders are lenient: they play what is left of a file that was cut. So each container's own structure is read here
-first, a few bytes at a time, and a file is refused with the reason before any decoder sees it.
+Decoders are lenient: they play the rest of a truncated file. So each container's structure is read here first, a few
+bytes at a time, and a bad file is refused with the reason before any decoder runs.
 """
 
 import struct
 from typing import BinaryIO
 
-from models.audio.containers.container import Container, Unfit
+from models.audio.containers.container import Container, UnusableFile
 from models.audio.containers.mp3 import first_frame, mp3
 from models.audio.containers.mp4 import mp4
 from models.audio.containers.riff import aiff, wav
 from models.audio.containers.xiph import flac, ogg
 
-__all__ = ["Container", "Unfit", "recognised"]
+__all__ = ["Container", "UnusableFile", "identify_container"]
 
 _ACCEPTED = "wav, flac, mp3, ogg, opus, m4a or aiff"
-_OTHER = (
+_OTHER_FORMATS = (
     (b"%PDF", "a PDF document"),
     (b"\x89PNG", "a picture"),
     (b"\xff\xd8\xff", "a picture"),
@@ -36,18 +36,18 @@ _OTHER = (
 )
 
 
-def recognised(file: BinaryIO, size: int) -> Container:
-    """What kind of audio file of `size` bytes this is; raises `Unfit` with the reason where it is none or not whole."""
+def identify_container(file: BinaryIO, size: int) -> Container:
+    """The container of a file of `size` bytes; raises `UnusableFile` for one that is not audio or not complete."""
     if size == 0:
-        raise Unfit("is empty")
+        raise UnusableFile("is empty")
     try:
-        return _recognised(file, size)
+        return _identify(file, size)
     except (struct.error, EOFError):
-        raise Unfit("is truncated: it ends within its header") from None
+        raise UnusableFile("is truncated: it ends within its header") from None
 
 
-def _recognised(file: BinaryIO, size: int) -> Container:
-    start = _after_id3(file)
+def _identify(file: BinaryIO, size: int) -> Container:
+    start = _skip_id3(file)
     file.seek(start)
     head = file.read(16)
     if not head:
@@ -62,16 +62,16 @@ def _recognised(file: BinaryIO, size: int) -> Container:
         return ogg(file, size)
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip"):
         return mp4(file, size)
-    for magic, what in _OTHER:
+    for magic, what in _OTHER_FORMATS:
         if head.startswith(magic):
-            raise Unfit(f"is {what}, which is not accepted; give a {_ACCEPTED} file")
+            raise UnusableFile(f"is {what}, which is not accepted; give a {_ACCEPTED} file")
     first = first_frame(file, start)
     if first is None:
-        raise Unfit(f"is not audio{_or_text(file)}; give a {_ACCEPTED} file")
+        raise UnusableFile(f"is not audio{_text_hint(file)}; give a {_ACCEPTED} file")
     return mp3(file, first, size)
 
 
-def _or_text(file: BinaryIO) -> str:
+def _text_hint(file: BinaryIO) -> str:
     file.seek(0)
     head = file.read(1024)
     printable = sum(byte >= 32 or byte in b"\t\r\n" for byte in head)
@@ -83,8 +83,8 @@ def _or_text(file: BinaryIO) -> str:
     return " but text" if printable == len(head) else ""
 
 
-def _after_id3(file: BinaryIO) -> int:
-    """Where the file begins behind its ID3v2 tags, in bytes."""
+def _skip_id3(file: BinaryIO) -> int:
+    """The offset after the file's ID3v2 tags, in bytes."""
     position = 0
     while True:
         file.seek(position)

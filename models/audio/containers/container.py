@@ -1,23 +1,23 @@
-"""What recognising a file found, or why it cannot be used."""
+"""An identified container, the error for an unusable file, and bounded reads."""
 
 from dataclasses import dataclass
 from typing import BinaryIO
 
-MOST_CHUNKS = 10_000
+MAX_CHUNKS = 10_000
 PCM = (
     "pcm_u8,pcm_s8,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,"
     "pcm_f32le,pcm_f32be,pcm_f64le,pcm_f64be,pcm_alaw,pcm_mulaw"
 )
-"""ffmpeg's decoders for samples that are not compressed."""
+"""ffmpeg's decoders of uncompressed samples."""
 
 
 @dataclass(frozen=True)
 class Container:
-    """An audio file that was recognised.
+    """An identified audio file.
 
-    Only `demuxer` of ffmpeg's may open it, and only its `decoders` may run. `seconds` is the length the header
-    promises (None: it promises none), and the audio may be shorter by `slack_s`. In a `strict` one every
-    frame has a checksum, and a single faulty frame condemns the file.
+    ffmpeg may use only `demuxer` and `decoders`. `seconds` is the length declared by the header, or None; the audio may
+    be shorter by `slack_s`. In a `strict` container every frame has a checksum, and one bad frame makes the file
+    unusable.
     """
 
     name: str
@@ -28,12 +28,12 @@ class Container:
     strict: bool
 
 
-class Unfit(Exception):
-    """Why a file cannot be used, as the rest of a sentence that begins with its name."""
+class UnusableFile(Exception):
+    """Why a file cannot be used; the message continues a sentence that begins with the file's name."""
 
 
-def exactly(file: BinaryIO, position: int, count: int) -> bytes:
-    """The `count` bytes at `position`; raises `EOFError` where there are fewer."""
+def read_exactly(file: BinaryIO, position: int, count: int) -> bytes:
+    """The `count` bytes at `position`; raises `EOFError` if there are fewer."""
     file.seek(position)
     data = file.read(count)
     if len(data) < count:

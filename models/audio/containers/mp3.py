@@ -1,4 +1,4 @@
-"""Counting the frames of an MPEG-1/2/2.5 layer III stream by their headers alone: is it MP3, how long, is it whole?
+"""MPEG-1/2/2.5 layer III: frames counted by their headers, to identify MP3, its length, and truncation.
 
 Source: ISO/IEC 11172-3, clause 2.4.1.3; the Xing/Info and LAME headers as their encoders write them.
 """
@@ -6,15 +6,15 @@ Source: ISO/IEC 11172-3, clause 2.4.1.3; the Xing/Info and LAME headers as their
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from models.audio.containers.container import Container, Unfit
+from models.audio.containers.container import Container, UnusableFile
 
 _BITRATES_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _BITRATES_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 _RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 _END_TAGS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"ID3", b"3DI")
 _SEARCH = 1 << 16
-_CHAIN = 4
-_MOST_FRAMES = 1_000_000
+_SEQUENCE = 4
+_MAX_FRAMES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,15 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Survey:
-    """What walking the headers found.
+class FrameScan:
+    """The result of scanning the frame headers.
 
-    `frames` that hold audio; `promised` frames by the Xing header, None without one; `cut` when the last frame is not
-    all there; `garbage` bytes between the frames that belong to none.
+    `frames` with audio; `declared` frames by the Xing header, None without one; `cut` if the last frame is incomplete;
+    `garbage` bytes between frames.
     """
 
     frames: int
-    promised: int | None
+    declared: int | None
     cut: bool
     garbage: int
     samples_per_frame: int
@@ -50,7 +50,7 @@ class Survey:
 
 
 def frame_header(four: bytes) -> Frame | None:
-    """The frame that these four bytes begin, or None where they begin none (free format counts as none)."""
+    """The frame of a four-byte header, or None for an invalid one (free format counts as invalid)."""
     if len(four) < 4 or four[0] != 0xFF or four[1] & 0xE6 != 0xE2:
         return None
     version, bitrate, rate = (four[1] >> 3) & 3, four[2] >> 4, (four[2] >> 2) & 3
@@ -64,40 +64,40 @@ def frame_header(four: bytes) -> Frame | None:
 
 
 def first_frame(file: BinaryIO, start: int) -> int | None:
-    """Where the first of four frames in a row begins within 64 KiB of `start`, or None where there are none."""
+    """The offset of the first of four consecutive frames within 64 KiB of `start`, or None."""
     file.seek(start)
     head = file.read(_SEARCH)
     at = head.find(b"\xff")
     while at >= 0:
-        if _chained(file, start + at):
+        if _starts_frame_sequence(file, start + at):
             return start + at
         at = head.find(b"\xff", at + 1)
     return None
 
 
-def survey(file: BinaryIO, start: int, size: int) -> Survey:
-    """Walk all frames from `start`, the first frame's place, to the end of the file of `size` bytes."""
+def scan_frames(file: BinaryIO, start: int, size: int) -> FrameScan:
+    """Scan all frames from `start`, the offset of the first, to the end of a file of `size` bytes."""
     first = _frame_at(file, start)
     assert first is not None
-    promised = _promised(file, start, first)
-    position = start + first.bytes if promised is not None else start
+    declared = _declared_frames(file, start, first)
+    position = start + first.bytes if declared is not None else start
     frames = garbage = 0
-    while position < size and frames < _MOST_FRAMES:
+    while position < size and frames < _MAX_FRAMES:
         frame = _frame_at(file, position)
         if frame is not None and frame.sample_rate == first.sample_rate:
             if position + frame.bytes > size:
-                return Survey(frames, promised, True, garbage, first.samples, first.sample_rate)
+                return FrameScan(frames, declared, True, garbage, first.samples, first.sample_rate)
             frames, position = frames + 1, position + frame.bytes
             continue
         file.seek(position)
         if file.read(16).startswith(_END_TAGS):
             break
-        found = first_frame(file, position)
-        garbage += (size if found is None else found) - position
-        if found is None:
+        following = first_frame(file, position)
+        garbage += (size if following is None else following) - position
+        if following is None:
             break
-        position = found
-    return Survey(frames, promised, False, garbage, first.samples, first.sample_rate)
+        position = following
+    return FrameScan(frames, declared, False, garbage, first.samples, first.sample_rate)
 
 
 def _frame_at(file: BinaryIO, position: int) -> Frame | None:
@@ -105,10 +105,10 @@ def _frame_at(file: BinaryIO, position: int) -> Frame | None:
     return frame_header(file.read(4))
 
 
-def _chained(file: BinaryIO, position: int) -> bool:
-    """Do four frames follow one another from here, all at one sample rate?"""
+def _starts_frame_sequence(file: BinaryIO, position: int) -> bool:
+    """Whether four consecutive frames of one sample rate start here."""
     rates = set()
-    for _ in range(_CHAIN):
+    for _ in range(_SEQUENCE):
         frame = _frame_at(file, position)
         if frame is None:
             return False
@@ -117,8 +117,8 @@ def _chained(file: BinaryIO, position: int) -> bool:
     return len(rates) == 1
 
 
-def _promised(file: BinaryIO, start: int, first: Frame) -> int | None:
-    """The number of frames a Xing, Info or VBRI header gives; such a header takes the place of a frame."""
+def _declared_frames(file: BinaryIO, start: int, first: Frame) -> int | None:
+    """The number of frames in a Xing, Info or VBRI header, which replaces the first frame; None without one."""
     file.seek(start)
     head = file.read(first.bytes)
     xing = head[first.side_bytes :]
@@ -131,13 +131,13 @@ def _promised(file: BinaryIO, start: int, first: Frame) -> int | None:
 
 
 def mp3(file: BinaryIO, first: int, size: int) -> Container:
-    """An MP3 file whose first frame is at `first`; raises `Unfit`. Its last frame must be all there."""
-    found = survey(file, first, size)
-    whole = found.frames >= found.promised - 1 if found.promised else True
-    if not whole or (found.cut and not 0 < (found.promised or 0) <= found.frames):
-        raise Unfit("is truncated: its last MP3 frames are missing or cut")
-    if found.garbage > size // 20:
-        raise Unfit("is damaged: much of it is not MP3 frames")
-    frame_s = found.samples_per_frame / found.sample_rate
-    seconds = found.frames * frame_s
+    """An MP3 file whose first frame is at `first`; raises `UnusableFile` for a truncated or damaged one."""
+    scan = scan_frames(file, first, size)
+    complete = scan.frames >= scan.declared - 1 if scan.declared else True
+    if not complete or (scan.cut and not 0 < (scan.declared or 0) <= scan.frames):
+        raise UnusableFile("is truncated: its last MP3 frames are missing or cut")
+    if scan.garbage > size // 20:
+        raise UnusableFile("is damaged: much of it is not MP3 frames")
+    frame_s = scan.samples_per_frame / scan.sample_rate
+    seconds = scan.frames * frame_s
     return Container("MP3", "mp3", "mp3float", seconds, 6 * frame_s + 0.02 * seconds, False)

@@ -1,8 +1,8 @@
-"""so-vits-svc-fork's generator, built and loaded safely, its parts called one by one.
+"""so-vits-svc-fork's generator: safe loading, and seeded inference with windowed decoding.
 
 The fork's own inference draws from torch's global random state and decodes a phrase at once. Here noise comes from a
-generator that is handed in, and the decoder runs in windows with a halo as wide as what it can see, so that a long
-phrase costs no more memory than a short one and the result is the same.
+given generator, and the decoder runs in windows padded by its receptive field, so that memory does not grow with the
+phrase and the result is the same.
 """
 
 import json
@@ -28,25 +28,25 @@ _handlers, _level = logging.root.handlers[:], logging.root.level
 from so_vits_svc_fork.f0 import f0_to_coarse  # noqa: E402
 from so_vits_svc_fork.modules.synthesizers import SynthesizerTrn  # noqa: E402
 
-# importing the fork sets up the root logger and captures warnings; both are the caller's
+# importing the fork configures the root logger and captures warnings; both are undone
 logging.root.handlers[:] = _handlers
 logging.root.setLevel(_level)
 logging.captureWarnings(False)
-# the fork normalises weights by a function that torch has renamed; its checkpoints hold that function's names
+# the fork uses torch's deprecated weight_norm, whose parameter names its checkpoints have
 warnings.filterwarnings("ignore", r".*torch\.nn\.utils\.weight_norm.* is deprecated", FutureWarning)
 
 Network = Any
-"""The fork's modules; they state no types."""
+"""The fork's modules, which have no type annotations."""
 UNUSED = ("enc_q.", "f0_decoder.")
-"""Parts that converting does not use; a voice's weights may lack them."""
-_NOT_THE_GENERATORS = ("pretrained", "n_layers_q", "use_spectral_norm")
-"""Entries of a config's model that the generator does not have."""
+"""Modules not used in conversion; a voice's weights may lack them."""
+_DISCRIMINATOR_KEYS = ("pretrained", "n_layers_q", "use_spectral_norm")
+"""Entries of a config's `model` that are not arguments of the generator."""
 _SINE_AMPLITUDE, _VOICED_NOISE = 0.1, 0.003
 
 
 def build(config: dict[str, Any]) -> Network:
-    """The generator that a fork's config describes, untrained."""
-    model = {key: value for key, value in config["model"].items() if key not in _NOT_THE_GENERATORS}
+    """The untrained generator of a fork's config."""
+    model = {key: value for key, value in config["model"].items() if key not in _DISCRIMINATOR_KEYS}
     data, train = config["data"], config["train"]
     return SynthesizerTrn(data["filter_length"] // 2 + 1, train["segment_size"] // data["hop_length"], **model)
 
@@ -54,7 +54,7 @@ def build(config: dict[str, Any]) -> Network:
 def load(path: Path, config: dict[str, Any]) -> Network:
     """The generator with weights from safetensors or a fork's `G_*.pth`, ready for inference on the CPU, in float32.
 
-    Raises `BadInput` when the file could run code, is no generator, or does not fit the config.
+    Raises `BadInput` for a file that could run code, is not a generator, or does not fit the config.
     """
     try:
         if path.suffix == ".safetensors":
@@ -63,7 +63,7 @@ def load(path: Path, config: dict[str, Any]) -> Network:
             state = torch.load(path, map_location="cpu", weights_only=True)["model"]
         if any(not bool(torch.isfinite(tensor).all()) for tensor in state.values()):
             raise BadInput(f"The voice file {path.name} is damaged: it holds weights that are not finite numbers.")
-        return with_weights(state, config, path.name)
+        return build_with_weights(state, config, path.name)
     except pickle.UnpicklingError as error:
         raise BadInput(f"The voice file {path.name} is refused: loading it could run code.") from error
     except (
@@ -74,13 +74,13 @@ def load(path: Path, config: dict[str, Any]) -> Network:
         raise BadInput(f"The voice file {path.name} does not fit its config.json: {first}.") from error
 
 
-def with_weights(state: Mapping[str, Tensor], config: dict[str, Any], name: str) -> Network:
-    """A generator with these weights, ready for inference on the CPU; raises `BadInput` where one lacks or is left."""
+def build_with_weights(state: Mapping[str, Tensor], config: dict[str, Any], name: str) -> Network:
+    """A generator with these weights in eval mode; raises `BadInput` for missing and unexpected keys."""
     network = build(config)
     missing, unknown = network.load_state_dict({k: v.float() for k, v in state.items()}, strict=False)
-    lacking = [key for key in missing if not key.startswith(UNUSED)]
-    if lacking or unknown:
-        raise BadInput(f"The voice file {name} does not fit its config.json at {(lacking + unknown)[0]!r}.")
+    absent = [key for key in missing if not key.startswith(UNUSED)]
+    if absent or unknown:
+        raise BadInput(f"The voice file {name} does not fit its config.json at {(absent + unknown)[0]!r}.")
     for module in network.modules():
         for hook in list(module._forward_pre_hooks.values()):
             if isinstance(hook, WeightNorm):
@@ -89,7 +89,7 @@ def with_weights(state: Mapping[str, Tensor], config: dict[str, Any], name: str)
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """A fork's config.json; raises `BadInput` when it is none."""
+    """A fork's config.json; raises `BadInput` for an invalid one."""
     try:
         config: dict[str, Any] = json.loads(path.read_text())
         if not isinstance(config, dict) or not {"model", "data", "train"} <= set(config):
@@ -101,19 +101,19 @@ def read_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def wants_projection(config: dict[str, Any]) -> bool:
-    """Whether a voice was trained on projected content (`content.content`).
+def uses_projection(config: dict[str, Any]) -> bool:
+    """Whether a voice was trained on projected content features (`content.content`).
 
-    The fork's configs say it; those of so-vits-svc 4.0, which are silent, want 256 numbers where it was.
+    The fork's configs state it; in those of so-vits-svc 4.0, which do not, `ssl_dim` is 256 if it was.
     """
-    said = config["data"].get("contentvec_final_proj")
-    return bool(said) if said is not None else config["model"].get("ssl_dim") == 256
+    projected = config["data"].get("contentvec_final_proj")
+    return bool(projected) if projected is not None else config["model"].get("ssl_dim") == 256
 
 
 def latents(network: Network, content: Tensor, f0: Tensor, voiced: Tensor, speaker: Tensor, noise: Tensor) -> Tensor:
-    """What the decoder is given. Shapes: content (B, d, T), f0, voiced (B, T), speaker (B, 1), noise (B, d', T).
+    """Prior latents through the flow. Shapes: content (B, d, T), f0, voiced (B, T), speaker (B, 1), noise (B, d', T).
 
-    `noise` is standard normal times the noise scale; the network's own `infer` with the noise handed in.
+    `noise` is standard normal times the noise scale. The network's own `infer`, with the noise as an argument.
     """
     mask = torch.ones_like(f0)[:, None]
     x = network.pre(content) + network.emb_uv(voiced.long()).transpose(1, 2)
@@ -126,12 +126,12 @@ def latents(network: Network, content: Tensor, f0: Tensor, voiced: Tensor, speak
 
 
 def excitation(f0: Tensor, hop: int, rate: int, harmonics: int, rng: torch.Generator) -> Tensor:
-    """Sines of the pitch and its harmonics where voiced, noise elsewhere, as the fork's SineGen with smooth pitch.
+    """Sines at F0 and its harmonics where voiced, noise elsewhere, as the fork's SineGen but with interpolated F0.
 
     Shape: f0 (B, T) hertz, 0 where unvoiced -> (B, T * hop, harmonics). The phase is kept in double precision.
     """
     voiced = (f0 > 0).repeat_interleave(hop, dim=1)[:, :, None]  # (B, N, 1)
-    smooth = _upsampled(f0, hop)
+    smooth = _upsample_f0(f0, hop)
     phase = torch.cumsum(smooth.double() / rate, dim=1)[:, :, None] * torch.arange(1, harmonics + 1)
     start = torch.rand(f0.shape[0], 1, harmonics, generator=rng)
     start[:, :, 0] = 0
@@ -140,20 +140,20 @@ def excitation(f0: Tensor, hop: int, rate: int, harmonics: int, rng: torch.Gener
     return torch.where(voiced, sines + _VOICED_NOISE * noise, _SINE_AMPLITUDE / 3 * noise)
 
 
-def _upsampled(f0: Tensor, hop: int) -> Tensor:
-    """The pitch at each sample, linear between frame centres inside voiced runs. Shape: (B, T) -> (B, T * hop)."""
+def _upsample_f0(f0: Tensor, hop: int) -> Tensor:
+    """F0 at each sample, linear between frame centres inside voiced runs. Shape: (B, T) -> (B, T * hop)."""
     left = torch.where(torch.roll(f0, 1, 1) > 0, torch.roll(f0, 1, 1), f0)
     left[:, 0] = f0[:, 0]
     right = torch.where(torch.roll(f0, -1, 1) > 0, torch.roll(f0, -1, 1), f0)
     right[:, -1] = f0[:, -1]
-    place = (torch.arange(hop) + 0.5) / hop - 0.5  # of each sample, from its frame's centre
-    before = f0[:, :, None] + (f0 - left)[:, :, None] * place
-    after = f0[:, :, None] + (right - f0)[:, :, None] * place
-    return torch.where(f0[:, :, None] > 0, torch.where(place < 0, before, after), 0.0).flatten(1)
+    offset = (torch.arange(hop) + 0.5) / hop - 0.5  # of each sample from its frame's centre, in frames
+    before = f0[:, :, None] + (f0 - left)[:, :, None] * offset
+    after = f0[:, :, None] + (right - f0)[:, :, None] * offset
+    return torch.where(f0[:, :, None] > 0, torch.where(offset < 0, before, after), 0.0).flatten(1)
 
 
 def decode(decoder: Network, z: Tensor, sines: Tensor, speaker: Tensor) -> Tensor:
-    """The NSF HiFi-GAN decoder with its source signal handed in.
+    """The NSF HiFi-GAN decoder with its excitation as an argument.
 
     Shapes: z (B, d', T), sines (B, N, harmonics), speaker (B, gin, 1) -> (B, N), N = T * hop.
     """
@@ -180,16 +180,16 @@ def decode_in_windows(decoder: Network, z: Tensor, sines: Tensor, speaker: Tenso
 
 
 def halo_frames(decoder: Network) -> int:
-    """How many frames to either side an output sample depends on, rounded up."""
+    """The decoder's receptive field to either side of a sample, in frames, rounded up."""
     h = decoder.h
-    reach, samples = 3.0, 1
+    field, samples = 3.0, 1
     second = 1 if h["resblock"] == "1" else 0
     for rate, kernel in zip(h["upsample_rates"], h["upsample_kernel_sizes"], strict=True):
-        reach += kernel / rate / 2 / samples
+        field += kernel / rate / 2 / samples
         samples *= rate
         widest = max(
             sum((k - 1) // 2 * (d + second) for d in dilations)
             for k, dilations in zip(h["resblock_kernel_sizes"], h["resblock_dilation_sizes"], strict=True)
         )
-        reach += (widest + 2) / samples
-    return int(np.ceil(reach + 3 / samples)) + 1
+        field += (widest + 2) / samples
+    return int(np.ceil(field + 3 / samples)) + 1

@@ -1,1 +1,5 @@
-"""How well a voice sings."""
+"""Evaluation of voice conversion.
+
+voice        F0, voicing, similarity, naturalness, phones and speed of conversions
+checkpoint   the same for a voice in training
+"""

@@ -1,1 +1,17 @@
-"""Training voices and the content encoder."""
+"""Training of voices and of the content encoder.
+
+settings           settings of all trainings, without torch
+recordings         a speaker's recordings segmented, selected and levelled
+voice_dataset      F0 and content features of each segment; speech to singing
+small_voice        configuration and initial weights of the small voice
+voice              training loop of the small voice
+losses             spectral losses and the spectrogram discriminator
+full_size_voice    configuration and initial weights of the full-size voice
+full_size          training loop of the full-size voice
+base_checkpoints   published checkpoints it starts from
+content_encoder    training of the content encoder
+content_dataset    its corpus
+perturbation       random perturbation of speakers
+phones             phone inventory and frame labels
+synthetic_speech   espeak-ng and flite with phone times
+"""

@@ -1,7 +1,7 @@
-"""The checkpoints that full-size training starts from: `G_*.pth` and `D_*.pth` as so-vits-svc's makers publish them.
+"""Base checkpoints of full-size training: `G_*.pth` and `D_*.pth` as published by so-vits-svc's authors.
 
-They were trained on many speakers, and some with a wider description of the speaker than the fork's networks have. So
-what tells speakers apart may be of another size and is then learned anew, as the fork does it; all else must fit.
+They were trained on many speakers, some with a wider speaker embedding than the fork's networks. Layers that depend on
+it may differ in size and are then trained from scratch, as in the fork; all others must fit.
 """
 
 import pickle
@@ -19,8 +19,8 @@ from models.core import registry
 from models.core.errors import BadInput
 
 KIND = "base_checkpoint"
-"""Of the manifest's rows that can be fetched."""
-_OF_THE_SPEAKER = re.compile(r"(^|\.)(emb_g|cond|cond_layer)\.")
+"""The manifest's kind of these files."""
+_SPEAKER_LAYERS = re.compile(r"(^|\.)(emb_g|cond|cond_layer)\.")
 
 
 @dataclass(frozen=True)
@@ -28,38 +28,38 @@ class BasePair:
     """The files of a generator and of its discriminators."""
 
     generator: Path
-    judge: Path
+    discriminators: Path
 
 
 def base_pair(folder: Path) -> BasePair:
-    """The pair in a folder, of most steps where it holds several; raises `BadInput` where one of the two is missing."""
-    found = {}
+    """The pair of most steps in a folder; raises `BadInput` if one of the two is missing."""
+    newest = {}
     for letter in "GD":
         wanted = re.compile(rf"(?:.*_)?{letter}_(\d+)\.(?:pth|safetensors)")
         steps = {path: wanted.fullmatch(path.name) for path in _files(folder)}
         named = {path: int(match[1]) for path, match in steps.items() if match}
         if not named:
             raise BadInput(f"{folder} holds no {letter}_<steps>.pth (or .safetensors) to start from.")
-        found[letter] = max(named, key=lambda path: named[path])
-    return BasePair(found["G"], found["D"])
+        newest[letter] = max(named, key=lambda path: named[path])
+    return BasePair(newest["G"], newest["D"])
 
 
 def _files(folder: Path) -> list[Path]:
     return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
-def fetched_base() -> Path:
-    """The folder of the fetched pair, each of the SHA-256 that the manifest names; raises `BadInput` otherwise."""
+def fetched_base_folder() -> Path:
+    """The folder of the fetched pair, verified; raises `BadInput` if it is not fetched or damaged."""
     paths = [registry.verified(row) for row in registry.manifest() if row.kind == KIND]
     return paths[0].parent
 
 
-def take_base(network: Network, path: Path) -> None:
-    """Give a network in training the weights of a base checkpoint; raises `BadInput` where it is not of its kind."""
+def load_base_weights(network: Network, path: Path) -> None:
+    """Load a base checkpoint into a network in training; raises `BadInput` if it does not fit."""
     given, wanted = _state(path), network.state_dict()
     for name, tensor in wanted.items():
         fits = name in given and given[name].shape == tensor.shape
-        if not fits and not _OF_THE_SPEAKER.search(name):
+        if not fits and not _SPEAKER_LAYERS.search(name):
             has = f"is {_size(given[name])}" if name in given else "is missing"
             raise BadInput(f"{path.name} is no base for this voice: {name} {has}, and {_size(tensor)} is wanted.")
     fitting = {k: v.float() for k, v in given.items() if k in wanted and v.shape == wanted[k].shape}
@@ -71,7 +71,7 @@ def _size(tensor: Tensor) -> str:
 
 
 def _state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by name; raises `BadInput` where it could run code or holds none."""
+    """The tensors of a checkpoint by name; raises `BadInput` for a file that could run code or has none."""
     try:
         if path.suffix == ".safetensors":
             state = load_file(path)

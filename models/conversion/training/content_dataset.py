@@ -1,4 +1,4 @@
-"""What a content encoder is trained on: speech synthesised here, with phones, and recordings, without."""
+"""Corpus of the content encoder: synthetic speech with phone labels, and recordings without."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -13,6 +13,7 @@ from models.conversion.content import CONTENT_RATE
 from models.conversion.training.content_encoder import Corpus
 from models.conversion.training.phones import LABEL_HOP_S, frame_labels
 from models.conversion.training.synthetic_speech import speak
+from models.core.dtypes import FloatArray, Int16Array
 from models.core.progress import UNWATCHED, Watch
 
 _LABEL = int(LABEL_HOP_S * CONTENT_RATE)
@@ -21,14 +22,16 @@ HELD_OUT_EVERY = 50
 
 @dataclass(frozen=True)
 class Recording:
-    """Mono `samples` at `sample_rate` hertz, from some file."""
+    """Mono `samples` at `sample_rate` hertz."""
 
-    samples: NDArray[np.float32]
+    samples: FloatArray
     sample_rate: int
 
 
-def spoken(seconds: float, seed: int, watch: Watch = UNWATCHED) -> Iterator[tuple[NDArray[np.int16], NDArray[np.int8]]]:
-    """Synthetic sentences of so many seconds in all, each as samples at `CONTENT_RATE` and labels."""
+def synthetic_utterances(
+    seconds: float, seed: int, watch: Watch = UNWATCHED
+) -> Iterator[tuple[Int16Array, NDArray[np.int8]]]:
+    """Synthetic sentences, `seconds` in all, each as samples at `CONTENT_RATE` and labels."""
     rng = np.random.default_rng(seed)
     done = 0.0
     while done < seconds:
@@ -42,8 +45,8 @@ def spoken(seconds: float, seed: int, watch: Watch = UNWATCHED) -> Iterator[tupl
         yield _int16(samples[: frames * _LABEL]), frame_labels(speech.segments, frames)
 
 
-def sounding(recording: Recording, gate_db: float = 45.0) -> Iterator[NDArray[np.int16]]:
-    """The pieces of a recording that sound, 1 to 20 s long, at `CONTENT_RATE`; pauses over 0.5 s are left out."""
+def active_segments(recording: Recording, gate_db: float = 45.0) -> Iterator[Int16Array]:
+    """Active segments of a recording, 1 to 20 s long, at `CONTENT_RATE`; split at pauses over 0.5 s."""
     samples = soxr.resample(recording.samples, recording.sample_rate, CONTENT_RATE)
     hop = CONTENT_RATE // 20
     blocks = samples[: len(samples) // hop * hop].reshape(-1, hop)
@@ -58,35 +61,33 @@ def sounding(recording: Recording, gate_db: float = 45.0) -> Iterator[NDArray[np
                 yield _int16(samples[low * hop : high * hop // _LABEL * _LABEL])
 
 
-def _int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
+def _int16(samples: FloatArray) -> Int16Array:
     peak = float(np.abs(samples).max(initial=1e-4))
     return np.asarray(samples / peak * 0.9 * 32767, np.int16)
 
 
-def write(
-    folder: Path, labelled: Iterable[tuple[NDArray[np.int16], NDArray[np.int8]]], plain: Iterable[NDArray[np.int16]]
-) -> None:
-    """Write a corpus as raw arrays below `folder`, piece by piece."""
+def write(folder: Path, labelled: Iterable[tuple[Int16Array, NDArray[np.int8]]], plain: Iterable[Int16Array]) -> None:
+    """Write a corpus as raw arrays below `folder`, clip by clip."""
     folder.mkdir(parents=True, exist_ok=True)
     bounds: list[tuple[int, int]] = []
-    known: list[bool] = []
+    labelled_flags: list[bool] = []
     position = 0
     with open(folder / "audio.i16", "wb") as audio, open(folder / "labels.i8", "wb") as classes:
         for samples, labels in labelled:
             audio.write(samples.tobytes())
             classes.write(labels.tobytes())
             bounds.append((position, position := position + len(samples)))
-            known.append(True)
+            labelled_flags.append(True)
         for samples in plain:
             audio.write(samples.tobytes())
             classes.write(np.full(len(samples) // _LABEL, -1, np.int8).tobytes())
             bounds.append((position, position := position + len(samples)))
-            known.append(False)
-    (folder / "clips.json").write_text(json.dumps({"bounds": bounds, "labelled": known}))
+            labelled_flags.append(False)
+    (folder / "clips.json").write_text(json.dumps({"bounds": bounds, "labelled": labelled_flags}))
 
 
 def read(folder: Path) -> Corpus:
-    """The corpus that `write` left in a folder; every `HELD_OUT_EVERY`th clip is held out."""
+    """The corpus that `write` wrote to a folder; every `HELD_OUT_EVERY`th clip is held out."""
     clips = json.loads((folder / "clips.json").read_text())
     bounds = np.array(clips["bounds"], np.int64)
     return Corpus(

@@ -1,11 +1,10 @@
-"""Training a small content encoder: phones of synthetic speech, agreement of two perturbations, and the spectrum.
+"""Training of a small content encoder: phone classification, contrastive and spectrum losses.
 
-Three losses on the encoder's last hidden states. Phones: cross-entropy where a synthesiser said which phone sounds.
-Agreement: two perturbed views of one moment are nearer to each other than to other moments (InfoNCE, after ContentVec).
-Spectrum: the log-mel frames of the untouched recording, less their mean, can be told from either view.
+Three losses on the encoder's last hidden states. Phones: cross-entropy on synthetic speech with known phones.
+Agreement: InfoNCE between two perturbed views of one recording (after ContentVec). Spectrum: L1 of the unperturbed
+recording's log-mel frames, less their mean, predicted from either view.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.conversion.content import CONTENT_RATE, Encoder, content
-from models.conversion.training.perturbation import Perturbation, perturbed, sped
+from models.conversion.training.perturbation import Perturbation, perturb, resample_speed
 from models.conversion.training.phones import LABEL_HOP_S, PHONES
+from models.conversion.training.run import LossMeans, TrainingRun
 from models.conversion.training.settings import EncoderTraining
-from models.core.progress import UNWATCHED, Watch
+from models.core.dtypes import BoolArray, FloatArray, Int16Array, IntArray
 
 _MELS = 40
 _FRAME_S = 0.02
@@ -27,25 +27,25 @@ _FRAME_S = 0.02
 
 @dataclass(frozen=True)
 class Corpus:
-    """Recordings end to end: `audio` int16 at `CONTENT_RATE`; `labels` a class each `LABEL_HOP_S`, -1 where unknown.
+    """Concatenated recordings: `audio` int16 at `CONTENT_RATE`; `labels` a class each `LABEL_HOP_S`, -1 where unknown.
 
-    `bounds` are the clips' first and last samples (shape (clips, 2)); `labelled` and `heldout` say which clips are.
+    `bounds` are the clips' first and last samples (shape (clips, 2)); `labelled` and `held_out` say which clips are.
     """
 
-    audio: NDArray[np.int16]
+    audio: Int16Array
     labels: NDArray[np.int8]
-    bounds: NDArray[np.int64]
-    labelled: NDArray[np.bool_]
-    heldout: NDArray[np.bool_]
+    bounds: IntArray
+    labelled: BoolArray
+    held_out: BoolArray
 
-    def clip(self, index: int) -> NDArray[np.float32]:
+    def clip(self, index: int) -> FloatArray:
         low, high = self.bounds[index]
         return np.asarray(self.audio[low:high] / np.float32(32768), np.float32)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Two views (each (batch, samples)), their perturbations, the untouched pieces and their labels."""
+    """Two views (each (batch, samples)), their speeds, the unperturbed audio and its labels."""
 
     views: tuple[Tensor, Tensor]
     speeds: tuple[Tensor, Tensor]
@@ -54,7 +54,7 @@ class Batch:
 
 
 class Heads(nn.Module):
-    """What hangs on the encoder while it is trained: phones and mel frames from one hidden state."""
+    """Heads on the encoder during training: phone logits and mel frames from hidden states."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -63,9 +63,9 @@ class Heads(nn.Module):
 
 
 def draw(corpus: Corpus, settings: EncoderTraining, rng: np.random.Generator, torch_rng: torch.Generator) -> Batch:
-    """A batch of random pieces and two perturbations of each."""
+    """A batch of random excerpts and two perturbations of each."""
     length = int(settings.span_s * CONTENT_RATE)
-    pools = [np.flatnonzero(corpus.labelled & ~corpus.heldout), np.flatnonzero(~corpus.labelled & ~corpus.heldout)]
+    pools = [np.flatnonzero(corpus.labelled & ~corpus.held_out), np.flatnonzero(~corpus.labelled & ~corpus.held_out)]
     pieces, labels, views, speeds = [], [], ([], []), ([], [])  # type: ignore[var-annotated]
     chosen: tuple[list[Perturbation], list[Perturbation]] = ([], [])
     for row in range(settings.batch):
@@ -73,16 +73,16 @@ def draw(corpus: Corpus, settings: EncoderTraining, rng: np.random.Generator, to
         index = int(rng.choice(pool))
         audio = corpus.clip(index)
         start = int(rng.integers(max(len(audio) - length, 1)))
-        pieces.append(sped(audio, start, 2 * length, 1.0))
+        pieces.append(resample_speed(audio, start, 2 * length, 1.0))
         first = int((corpus.bounds[index, 0] + start) / CONTENT_RATE / LABEL_HOP_S)
         last = int(corpus.bounds[index, 1] / CONTENT_RATE / LABEL_HOP_S)
-        found = corpus.labels[first : min(first + int(2 * settings.span_s / LABEL_HOP_S), last)]
-        labels.append(np.pad(found, (0, int(2 * settings.span_s / LABEL_HOP_S) - len(found)), constant_values=-1))
+        known = corpus.labels[first : min(first + int(2 * settings.span_s / LABEL_HOP_S), last)]
+        labels.append(np.pad(known, (0, int(2 * settings.span_s / LABEL_HOP_S) - len(known)), constant_values=-1))
         for side in (0, 1):
             chosen[side].append(Perturbation.draw(rng))
-            views[side].append(sped(audio, start, length, chosen[side][-1].speed))
+            views[side].append(resample_speed(audio, start, length, chosen[side][-1].speed))
             speeds[side].append(chosen[side][-1].speed)
-    sides = [perturbed(torch.from_numpy(np.stack(views[i])), chosen[i], torch_rng) for i in (0, 1)]
+    sides = [perturb(torch.from_numpy(np.stack(views[i])), chosen[i], torch_rng) for i in (0, 1)]
     return Batch(
         (sides[0], sides[1]),
         (torch.tensor(speeds[0]), torch.tensor(speeds[1])),
@@ -110,12 +110,12 @@ def log_mel(audio: Tensor) -> Tensor:
 
 
 def losses(encoder: Encoder, heads: Heads, batch: Batch, weights: Tensor) -> dict[str, Tensor]:
-    """Phone, agreement and spectrum loss of a batch, and the share of labelled frames told right."""
+    """Phone, agreement and spectrum loss of a batch, and the phone accuracy of labelled frames (`right`)."""
     rows = len(batch.plain)
     states = content(encoder, torch.cat(batch.views))  # (2B, T, d)
     frames = states.shape[1]
     speeds = torch.cat(batch.speeds)
-    times = (torch.arange(frames) + 0.5)[None] * _FRAME_S * speeds[:, None]  # of each frame in the untouched piece
+    times = (torch.arange(frames) + 0.5)[None] * _FRAME_S * speeds[:, None]  # of each frame in the unperturbed audio
     labels = torch.gather(
         batch.labels.repeat(2, 1), 1, (times / LABEL_HOP_S).long().clamp(max=batch.labels.shape[1] - 1)
     )
@@ -123,13 +123,13 @@ def losses(encoder: Encoder, heads: Heads, batch: Batch, weights: Tensor) -> dic
     phones = functional.cross_entropy(logits.transpose(1, 2), labels, weights, ignore_index=-1, label_smoothing=0.05)
     right = (logits.argmax(-1) == labels)[labels >= 0].float().mean()
     mel = log_mel(batch.plain).repeat(2, 1, 1)
-    wanted = _at(mel, times)
-    spectrum = (heads.spectrum(states) - wanted).abs().mean()
-    agreement = _agreement(states[:rows], states[rows:], batch.speeds)
+    target_mel = _interpolate(mel, times)
+    spectrum = (heads.spectrum(states) - target_mel).abs().mean()
+    agreement = _contrastive_loss(states[:rows], states[rows:], batch.speeds)
     return {"phones": phones, "agreement": agreement, "spectrum": spectrum, "right": right}
 
 
-def _at(rows: Tensor, times: Tensor) -> Tensor:
+def _interpolate(rows: Tensor, times: Tensor) -> Tensor:
     """Frames (B, T, d), 20 ms apart, at other times in seconds (B, K), by linear interpolation. Shape: (B, K, d)."""
     position = (times / _FRAME_S - 0.5).clamp(0, rows.shape[1] - 1)
     low = position.floor().long().clamp(max=rows.shape[1] - 2)
@@ -138,82 +138,93 @@ def _at(rows: Tensor, times: Tensor) -> Tensor:
     return torch.gather(rows, 1, index) * (1 - fraction) + torch.gather(rows, 1, index + 1) * fraction
 
 
-def _agreement(left: Tensor, right: Tensor, speeds: tuple[Tensor, Tensor]) -> Tensor:
-    """InfoNCE between two views, negatives from the same recording, at moments that both views hold."""
-    moments = 40
-    common = left.shape[1] * _FRAME_S * torch.minimum(*speeds)  # (B,) seconds of the untouched piece
-    times = (torch.arange(moments) + 0.5)[None] / moments * common[:, None]
-    a = functional.normalize(_at(left, times / speeds[0][:, None]), dim=-1)
-    b = functional.normalize(_at(right, times / speeds[1][:, None]), dim=-1)
+def _contrastive_loss(left: Tensor, right: Tensor, speeds: tuple[Tensor, Tensor]) -> Tensor:
+    """InfoNCE between two views at times that both contain, with negatives from the same recording."""
+    count = 40
+    common = left.shape[1] * _FRAME_S * torch.minimum(*speeds)  # (B,) seconds of the unperturbed audio
+    times = (torch.arange(count) + 0.5)[None] / count * common[:, None]
+    a = functional.normalize(_interpolate(left, times / speeds[0][:, None]), dim=-1)
+    b = functional.normalize(_interpolate(right, times / speeds[1][:, None]), dim=-1)
     similarity = a @ b.transpose(1, 2) / 0.1  # (B, K, K)
-    target = torch.arange(moments).repeat(len(a), 1)
+    target = torch.arange(count).repeat(len(a), 1)
     return functional.cross_entropy(similarity, target) / 2 + functional.cross_entropy(similarity.mT, target) / 2
 
 
-def train(
-    encoder: Encoder,
-    corpus: Corpus,
-    settings: EncoderTraining,
-    folder: Path,
-    report: Callable[[dict[str, float]], None],
-    watch: Watch = UNWATCHED,
-) -> Heads:
-    """Train in place, from the last checkpoint in `folder` if there is one; `report` hears the mean losses.
+def train(encoder: Encoder, corpus: Corpus, settings: EncoderTraining, run: TrainingRun) -> Heads:
+    """Train in place, resuming from the run's checkpoint; `run.device` and `run.should_stop` are not used.
 
-    Equal seeds give equal weights, also across a stop: each step draws from its own random state.
+    Equal seeds give equal weights, also when resumed: each step draws from its own random state.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        heads = Heads(encoder.config.hidden_size)
-    trained = [p for p in [*encoder.parameters(), *heads.parameters()] if p.requires_grad]
-    optimiser = torch.optim.AdamW(trained, lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
-    step, checkpoint = 0, folder / "checkpoint.pt"
-    if checkpoint.is_file():
-        state = torch.load(checkpoint, weights_only=True)
-        encoder.load_state_dict(state["encoder"])
-        heads.load_state_dict(state["heads"])
-        optimiser.load_state_dict(state["optimiser"])
-        step = state["step"]
-    seen = np.bincount(corpus.labels[corpus.labels >= 0], minlength=len(PHONES)) + 100
-    weights = torch.tensor((seen.mean() / seen) ** 0.35, dtype=torch.float32)
-    means: dict[str, list[float]] = {}
+    session = _Session.begin(encoder, settings)
+    if run.checkpoint.is_file():
+        session.load(run.checkpoint)
+    weights = _class_weights(corpus)
+    means = LossMeans(np.nanmean)
     encoder.train()
-    while step < settings.steps:
-        watch.at(step / settings.steps)
-        rate = min((step + 1) / settings.warmup, 0.5 + 0.5 * np.cos(np.pi * step / settings.steps) + 0.02)
-        for group in optimiser.param_groups:
-            group["lr"] = settings.learning_rate * float(min(rate, 1.0))
-        rng = np.random.default_rng([settings.seed, step])
-        batch = draw(corpus, settings, rng, torch.Generator().manual_seed(settings.seed * 1_000_003 + step))
-        parts = losses(encoder, heads, batch, weights)
-        total = (
-            parts["phones"]
-            + settings.agreement_weight * parts["agreement"]
-            + settings.spectrum_weight * parts["spectrum"]
-        )
-        optimiser.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(trained, 1.0)
-        optimiser.step()
-        step += 1
-        for name, value in parts.items():
-            means.setdefault(name, []).append(float(value))
-        if step % 50 == 0:
-            report({"step": step, **{name: float(np.nanmean(values)) for name, values in means.items()}})
-            means.clear()
-        if step % settings.checkpoint_every == 0 or step == settings.steps:
-            _save(checkpoint, encoder, heads, optimiser, step)
+    while session.step < settings.steps:
+        run.watch.at(session.step / settings.steps)
+        means.add(_step(session, corpus, settings, weights))
+        session.step += 1
+        if session.step % 50 == 0:
+            run.report(means.row(session.step))
+        if session.step % settings.checkpoint_every == 0 or session.step == settings.steps:
+            session.save(run.checkpoint)
     encoder.train(False)
-    return heads
+    return session.heads
 
 
-def _save(path: Path, encoder: Encoder, heads: Heads, optimiser: torch.optim.Optimizer, step: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    state = {
-        "encoder": encoder.state_dict(),
-        "heads": heads.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "step": step,
-    }
-    torch.save(state, path.with_suffix(".part"))
-    path.with_suffix(".part").replace(path)
+@dataclass
+class _Session:
+    """What a checkpoint holds, and `trained`, the parameters of `optimiser`."""
+
+    encoder: Encoder
+    heads: Heads
+    optimiser: torch.optim.Optimizer
+    trained: list[nn.Parameter]
+    step: int = 0
+
+    @staticmethod
+    def begin(encoder: Encoder, settings: EncoderTraining) -> "_Session":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            heads = Heads(encoder.config.hidden_size)
+        trained = [p for p in [*encoder.parameters(), *heads.parameters()] if p.requires_grad]
+        optimiser = torch.optim.AdamW(trained, lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+        return _Session(encoder, heads, optimiser, trained)
+
+    def save(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        state = {name: getattr(self, name).state_dict() for name in ("encoder", "heads", "optimiser")}
+        torch.save({**state, "step": self.step}, path.with_suffix(".part"))
+        path.with_suffix(".part").replace(path)
+
+    def load(self, path: Path) -> None:
+        state = torch.load(path, weights_only=True)
+        for name in ("encoder", "heads", "optimiser"):
+            getattr(self, name).load_state_dict(state[name])
+        self.step = state["step"]
+
+
+def _class_weights(corpus: Corpus) -> Tensor:
+    """Weights of the phone classes, larger for rare ones."""
+    counts = np.bincount(corpus.labels[corpus.labels >= 0], minlength=len(PHONES)) + 100
+    return torch.tensor((counts.mean() / counts) ** 0.35, dtype=torch.float32)
+
+
+def _step(session: _Session, corpus: Corpus, settings: EncoderTraining, weights: Tensor) -> dict[str, float]:
+    """One optimiser step, with linear warm-up and cosine decay. Returns the losses."""
+    step = session.step
+    factor = min((step + 1) / settings.warmup, 0.5 + 0.5 * np.cos(np.pi * step / settings.steps) + 0.02)
+    for group in session.optimiser.param_groups:
+        group["lr"] = settings.learning_rate * float(min(factor, 1.0))
+    rng = np.random.default_rng([settings.seed, step])
+    batch = draw(corpus, settings, rng, torch.Generator().manual_seed(settings.seed * 1_000_003 + step))
+    parts = losses(session.encoder, session.heads, batch, weights)
+    total = (
+        parts["phones"] + settings.agreement_weight * parts["agreement"] + settings.spectrum_weight * parts["spectrum"]
+    )
+    session.optimiser.zero_grad(set_to_none=True)
+    total.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(session.trained, 1.0)
+    session.optimiser.step()
+    return {name: float(value) for name, value in parts.items()}

@@ -1,7 +1,7 @@
-"""The voice at so-vits-svc-fork's own size: its configuration, its networks, and where their first weights come from.
+"""The full-size voice before training: so-vits-svc-fork's configuration, its networks, and their initial weights.
 
 Generator and discriminators are the fork's classes; the numbers are those of its template `so-vits-svc-4.0v1`, so that
-the checkpoints fit that are published as bases for it.
+published base checkpoints fit.
 """
 
 from pathlib import Path
@@ -11,14 +11,14 @@ import torch
 
 from models.conversion.engines import so_vits_network
 from models.conversion.training import small_voice
-from models.conversion.training.base_checkpoints import base_pair, take_base
+from models.conversion.training.base_checkpoints import base_pair, load_base_weights
 from models.conversion.training.settings import FullTraining
 
 from so_vits_svc_fork.modules.descriminators import MultiPeriodDiscriminator  # isort: skip  # after networks
 
 DEFAULTS = FullTraining()
 CONTENT_WIDTH = 768
-"""Numbers a frame of ContentVec, which the base checkpoints were trained with."""
+"""Dimension of ContentVec, which the base checkpoints were trained with."""
 
 
 def full_config(speaker: str, ssl_dim: int = CONTENT_WIDTH, settings: FullTraining = DEFAULTS) -> dict[str, Any]:
@@ -62,14 +62,14 @@ def full_config(speaker: str, ssl_dim: int = CONTENT_WIDTH, settings: FullTraini
 
 
 def debug_config(ssl_dim: int = 16, settings: FullTraining = DEFAULTS) -> dict[str, Any]:
-    """The same recipe at a size for tests: the small voice's rates and kinds of layer, 8 channels."""
+    """The same recipe at a size for tests: the small voice's rates and layer types, 8 channels."""
     config = small_voice.debug_config(ssl_dim)
     config["train"] = training_section(settings)
     return config
 
 
 def training_section(settings: FullTraining) -> dict[str, Any]:
-    """The part of a fork's config that says how it is trained."""
+    """The `train` section of a fork's config."""
     return {
         "seed": settings.seed,
         "epochs": settings.epochs,
@@ -86,15 +86,15 @@ def training_section(settings: FullTraining) -> dict[str, Any]:
     }
 
 
-def fresh(config: dict[str, Any], seed: int) -> tuple[so_vits_network.Network, so_vits_network.Network]:
+def init_networks(config: dict[str, Any], seed: int) -> tuple[so_vits_network.Network, so_vits_network.Network]:
     """An untrained generator and its discriminators (46.7 M parameters at any size of the generator)."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return so_vits_network.build(config), MultiPeriodDiscriminator(False)
 
 
-def start_from(generator: so_vits_network.Network, judge: so_vits_network.Network, folder: Path) -> None:
-    """Give both the weights of the base checkpoints in a folder; raises `BadInput` where these do not fit."""
+def load_base_pair(generator: so_vits_network.Network, discriminators: so_vits_network.Network, folder: Path) -> None:
+    """Load the base checkpoints in a folder; raises `BadInput` if they do not fit."""
     pair = base_pair(folder)
-    take_base(generator, pair.generator)
-    take_base(judge, pair.judge)
+    load_base_weights(generator, pair.generator)
+    load_base_weights(discriminators, pair.discriminators)

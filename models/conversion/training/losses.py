@@ -1,7 +1,7 @@
-"""How far a synthesis is from a recording: spectra at several resolutions, mel frames, and a judge that learns.
+"""Losses of the small voice: multi-resolution spectral loss, log-mel loss, and a spectrogram discriminator.
 
-Multi-resolution spectra after Yamamoto et al., "Parallel WaveGAN", 2020; the judge is a small network on spectrograms
-after Jang et al., "UnivNet", 2021.
+The multi-resolution STFT loss is after Yamamoto et al., "Parallel WaveGAN", 2020; the discriminator is a small network
+on spectrograms after Jang et al., "UnivNet", 2021.
 """
 
 import torch
@@ -14,8 +14,8 @@ MELS = 80
 RESOLUTIONS = ((512, 128), (1024, 256), (2048, 512))
 
 
-class Judge(nn.Module):
-    """Tells recordings from syntheses by their spectrograms at two resolutions. Shape: (B, N) -> maps."""
+class SpectrogramDiscriminator(nn.Module):
+    """Discriminator on log spectrograms at two resolutions. Shape: (B, N) -> feature maps."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,52 +33,52 @@ class Judge(nn.Module):
         )
 
     def forward(self, audio: Tensor) -> list[list[Tensor]]:
-        """The maps after each nonlinearity and the verdict, for each resolution."""
-        found = []
+        """For each resolution, the feature maps after each nonlinearity and the logits."""
+        outputs = []
         for stack, (fft, hop) in zip(self.stacks, ((1024, 256), (512, 128)), strict=True):
-            x = (spectrum(audio, fft, hop) + 1e-4).log()[:, None]
+            x = (magnitude_spectrogram(audio, fft, hop) + 1e-4).log()[:, None]
             maps = []
             for layer in stack.children():
                 x = layer(x)
                 maps.append(x)
-            found.append(maps[1::2] + maps[-1:])
-        return found
+            outputs.append(maps[1::2] + maps[-1:])
+        return outputs
 
 
-def spectrum(audio: Tensor, fft: int, hop: int) -> Tensor:
-    """The magnitude of the short-time spectrum. Shape: (B, N) -> (B, fft // 2 + 1, T)."""
+def magnitude_spectrogram(audio: Tensor, fft: int, hop: int) -> Tensor:
+    """Magnitude of the STFT. Shape: (B, N) -> (B, fft // 2 + 1, T)."""
     window = torch.hann_window(fft, device=audio.device)
     return torch.stft(audio, fft, hop, window=window, return_complex=True).abs()
 
 
-def with_contour(sung: Tensor, wanted: Tensor, rate: int, most_db: float = 24.0) -> Tensor:
-    """A synthesis with the loudness contour of the recording, as converting puts it back. Shape: (B, N), (B, N).
+def match_loudness(synthesis: Tensor, reference: Tensor, rate: int, max_gain_db: float = 24.0) -> Tensor:
+    """A synthesis with the RMS envelope of the reference, as in conversion. Shape: (B, N), (B, N).
 
-    So the network learns what sounds and not how loud. Nothing is raised by more than `most_db`.
+    So the loss does not depend on loudness. The gain is at most `max_gain_db`.
     """
     width = max(round(0.01 * rate), 1) | 1
 
     def power(audio: Tensor) -> Tensor:
-        found = audio[:, None] ** 2
+        squared = audio[:, None] ** 2
         for _ in range(3):
-            found = functional.avg_pool1d(found, width, 1, width // 2)
-        return found[:, 0]
+            squared = functional.avg_pool1d(squared, width, 1, width // 2)
+        return squared[:, 0]
 
-    gain = ((power(wanted) + 1e-10) / (power(sung) + 1e-10)).sqrt()
-    return sung * gain.clamp(max=10 ** (most_db / 20))
+    gain = ((power(reference) + 1e-10) / (power(synthesis) + 1e-10)).sqrt()
+    return synthesis * gain.clamp(max=10 ** (max_gain_db / 20))
 
 
-def spectral_loss(sung: Tensor, wanted: Tensor, rate: int) -> tuple[Tensor, Tensor]:
-    """Multi-resolution spectral convergence plus log magnitude, and the distance of log-mel frames."""
-    spectral = sung.new_zeros(())
-    mel = sung.new_zeros(())
+def spectral_loss(synthesis: Tensor, reference: Tensor, rate: int) -> tuple[Tensor, Tensor]:
+    """Multi-resolution spectral convergence plus log-magnitude loss, and the L1 distance of log-mel frames."""
+    spectral = synthesis.new_zeros(())
+    mel = synthesis.new_zeros(())
     for fft, hop in RESOLUTIONS:
-        ours, theirs = spectrum(sung, fft, hop), spectrum(wanted, fft, hop)
-        spectral = spectral + (ours - theirs).norm() / theirs.norm().clamp(min=1e-3)
-        spectral = spectral + ((ours + 1e-3).log() - (theirs + 1e-3).log()).abs().mean()
+        estimate, target = magnitude_spectrogram(synthesis, fft, hop), magnitude_spectrogram(reference, fft, hop)
+        spectral = spectral + (estimate - target).norm() / target.norm().clamp(min=1e-3)
+        spectral = spectral + ((estimate + 1e-3).log() - (target + 1e-3).log()).abs().mean()
         if fft == 1024:
-            filters = mel_filters(fft // 2 + 1, rate, 80, rate / 2).to(sung.device)
-            mel = ((filters @ ours + 1e-3).log() - (filters @ theirs + 1e-3).log()).abs().mean()
+            filters = mel_filters(fft // 2 + 1, rate, 80, rate / 2).to(synthesis.device)
+            mel = ((filters @ estimate + 1e-3).log() - (filters @ target + 1e-3).log()).abs().mean()
     return spectral / len(RESOLUTIONS), mel
 
 

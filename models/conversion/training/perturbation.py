@@ -1,6 +1,6 @@
-"""The same words from another throat: pitch, formants, colour, room and noise of a recording changed at random.
+"""Random perturbation of a speaker: speed, formants, equaliser, reverberation, noise and gain, at constant content.
 
-After Choi et al., "Neural Analysis and Synthesis", 2021: what survives all of it is the content.
+After Choi et al., "Neural Analysis and Synthesis", 2021.
 """
 
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import soxr
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from models.conversion.content import CONTENT_RATE
+from models.core.dtypes import FloatArray
 
 _FFT, _HOP = 1024, 256
 _LIFTER = 28
@@ -19,33 +19,34 @@ _LIFTER = 28
 
 @dataclass(frozen=True)
 class Perturbation:
-    """`speed` multiplies pitch, formants and tempo; `formants` what the formants end up at; the rest as named.
+    """`speed` multiplies pitch, formants and tempo; `formants` is the final ratio of the formants.
 
-    `colour_db` are gains at equally spaced mel frequencies; `noise_db` is below the speech; `gain_db` comes last.
+    `eq_db` are gains at equally spaced mel frequencies; `noise_db` is the signal-to-noise ratio; `room_s` the
+    reverberation time, 0 for none; `gain_db` is applied last.
     """
 
     speed: float
     formants: float
-    colour_db: NDArray[np.float32]
+    eq_db: FloatArray
     noise_db: float
     room_s: float
     gain_db: float
 
     @staticmethod
     def draw(rng: np.random.Generator) -> "Perturbation":
-        """A random one: pitch from 0.7 octaves down to 0.8 up, formants a quarter octave either way."""
+        """A random perturbation: speed -0.7 to 0.8 octaves, formants ±0.27 octaves."""
         return Perturbation(
             speed=float(2 ** rng.uniform(-0.7, 0.8)),
             formants=float(2 ** rng.uniform(-0.27, 0.27)),
-            colour_db=rng.normal(0, 4, 8).astype(np.float32),
+            eq_db=rng.normal(0, 4, 8).astype(np.float32),
             noise_db=float(rng.uniform(15, 60)),
             room_s=float(rng.uniform(0.1, 0.5)) if rng.random() < 0.25 else 0.0,
             gain_db=float(rng.uniform(-25, 0)),
         )
 
 
-def sped(audio: NDArray[np.float32], start: int, length: int, speed: float) -> NDArray[np.float32]:
-    """`length` samples from `start` on, played `speed` times as fast, zeros past the end. Shape: (length,)."""
+def resample_speed(audio: FloatArray, start: int, length: int, speed: float) -> FloatArray:
+    """`length` samples from `start` on, `speed` times as fast, zero-padded at the end. Shape: (length,)."""
     piece = audio[start : start + int(np.ceil(length * speed)) + 64]
     piece = soxr.resample(piece, speed, 1.0, quality="LQ") if speed != 1 else piece
     out = np.zeros(length, np.float32)
@@ -53,14 +54,14 @@ def sped(audio: NDArray[np.float32], start: int, length: int, speed: float) -> N
     return out
 
 
-def perturbed(audio: Tensor, settings: list[Perturbation], rng: torch.Generator) -> Tensor:
-    """Audio already `sped`, with the rest of each perturbation. Shape: (batch, samples) -> (batch, samples)."""
+def perturb(audio: Tensor, settings: list[Perturbation], rng: torch.Generator) -> Tensor:
+    """Audio at the new speed with the rest of each perturbation. Shape: (batch, samples) -> (batch, samples)."""
     window = torch.hann_window(_FFT)
     spectrum = torch.stft(audio, _FFT, _HOP, window=window, return_complex=True)  # (B, F, T)
     gain = _formant_gain(spectrum.abs(), torch.tensor([p.formants / p.speed for p in settings]))
-    gain = gain * _colour(torch.from_numpy(np.stack([p.colour_db for p in settings])), spectrum.shape[1])[:, :, None]
+    gain = gain * _equaliser(torch.from_numpy(np.stack([p.eq_db for p in settings])), spectrum.shape[1])[:, :, None]
     out = torch.istft(spectrum * gain, _FFT, _HOP, window=window, length=audio.shape[1])
-    out = torch.stack([_in_a_room(row, p.room_s, rng) for row, p in zip(out, settings, strict=True)])
+    out = torch.stack([_add_reverb(row, p.room_s, rng) for row, p in zip(out, settings, strict=True)])
     out = out / out.abs().amax(dim=1, keepdim=True).clamp(min=1e-4) * 0.7
     level = out.square().mean(dim=1, keepdim=True).sqrt()
     noise_db = torch.tensor([[p.noise_db] for p in settings])
@@ -69,7 +70,7 @@ def perturbed(audio: Tensor, settings: list[Perturbation], rng: torch.Generator)
 
 
 def _formant_gain(magnitude: Tensor, warp: Tensor) -> Tensor:
-    """What turns the spectral envelope into itself with its frequencies multiplied by `warp`. Shape: (B, F, T)."""
+    """Gain that multiplies the frequencies of the cepstral envelope by `warp`. Shape: (B, F, T)."""
     log = magnitude.clamp(min=1e-5).log()
     cepstrum = torch.fft.irfft(log, dim=1)  # (B, FFT, T)
     cepstrum[:, _LIFTER:-_LIFTER] = 0
@@ -84,7 +85,7 @@ def _formant_gain(magnitude: Tensor, warp: Tensor) -> Tensor:
     return gain
 
 
-def _colour(points_db: Tensor, bins: int) -> Tensor:
+def _equaliser(points_db: Tensor, bins: int) -> Tensor:
     """A smooth equaliser curve through gains at equal mel steps. Shape: (B, points) -> (B, bins)."""
     hz = torch.arange(bins) * CONTENT_RATE / 2 / (bins - 1)
     mel = torch.log10(1 + hz / 700) / np.log10(1 + CONTENT_RATE / 2 / 700) * (points_db.shape[1] - 1)
@@ -94,7 +95,7 @@ def _colour(points_db: Tensor, bins: int) -> Tensor:
     return gain
 
 
-def _in_a_room(row: Tensor, room_s: float, rng: torch.Generator) -> Tensor:
+def _add_reverb(row: Tensor, room_s: float, rng: torch.Generator) -> Tensor:
     if room_s == 0:
         return row
     size = int(room_s * CONTENT_RATE)

@@ -1,7 +1,7 @@
-"""A small inventory of phones that several languages share, and the labels a content encoder is trained with.
+"""A multilingual phone inventory, and the frame labels that a content encoder is trained with.
 
-Diphthongs and affricates count as their two halves, long and nasal vowels as their plain ones, and what a class lacks
-is folded into the nearest that there is.
+Diphthongs and affricates are split into their two phones, long and nasal vowels are mapped to plain ones, and other
+phones to the nearest in the inventory.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LABEL_HOP_S = 0.01
-"""Labels are given for frames of this length, in seconds; frame i covers [i, i + 1) times it."""
+"""Label hop in seconds; frame i covers [i, i + 1) hops."""
 
 PHONES = (
     "_", "p", "b", "t", "d", "k", "ɡ", "f", "v", "θ", "ð", "s", "z", "ʃ", "ʒ", "x", "h", "m", "n", "ɲ", "ŋ", "l", "ɹ",
@@ -40,21 +40,20 @@ ARPABET = {
 
 @dataclass(frozen=True)
 class Segment:
-    """A phone as the synthesiser wrote it, in IPA, and when it ends, in seconds."""
+    """A phone in IPA and its end in seconds."""
 
     ipa: str
     end_s: float
 
 
 def classes(ipa: str) -> tuple[int, ...]:
-    """The classes that an IPA string is made of, in order; silence for an empty one.
+    """The classes of an IPA string's phones, in order; silence for an empty one.
 
     >>> [PHONES[i] for i in classes("tʃ")], [PHONES[i] for i in classes("ɑː")], [PHONES[i] for i in classes("")]
     (['t', 'ʃ'], ['ɑ'], ['_'])
     """
     letters = [_FOLDED.get(letter, letter) for letter in ipa]
-    found = [_INDEX[letter] for letter in letters if letter in _INDEX]
-    return tuple(found) or (0,)
+    return tuple(_INDEX[letter] for letter in letters if letter in _INDEX) or (0,)
 
 
 def frame_labels(segments: list[Segment], frames: int) -> NDArray[np.int8]:

@@ -1,4 +1,4 @@
-"""The small voice before it is trained: its size, its first weights, or those of another voice to start from."""
+"""The small voice before training: its configuration, initial weights, or those of another voice."""
 
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ def small_config(speaker: str, ssl_dim: int = 128) -> dict[str, Any]:
 
 
 def debug_config(ssl_dim: int = 16) -> dict[str, Any]:
-    """The small voice at a size for tests: its rates and kinds of layer, 8 channels."""
+    """The small voice at a size for tests: its rates and layer types, 8 channels."""
     config = small_config("nobody", ssl_dim)
     config["model"] |= {
         "inter_channels": 8,
@@ -63,12 +63,12 @@ def debug_config(ssl_dim: int = 16) -> dict[str, Any]:
     return config
 
 
-def fresh(config: dict[str, Any], seed: int) -> so_vits_network.Network:
-    """An untrained generator, started so that a short training suffices.
+def init_network(config: dict[str, Any], seed: int) -> so_vits_network.Network:
+    """An untrained generator, initialised for a short training.
 
-    Its source module makes a pulse, rich in harmonics, of the sine it is given. The pitch embedding is small and smooth
-    and the content strong, since the fork's unit noise for each of 256 pitches drowns the content for long; the latent
-    noise starts small, and what the decoder is told weighs as much as what it hears from the source.
+    The source module turns the sine excitation into a pulse rich in harmonics. The F0 embedding is small and smooth and
+    the content projection scaled up, since the fork's unit-variance embedding of 256 pitches dominates content for
+    long; the prior's variance starts small, and the decoder's latent input is scaled up to balance the excitation.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -89,8 +89,8 @@ def fresh(config: dict[str, Any], seed: int) -> so_vits_network.Network:
     return network
 
 
-def take_weights(network: so_vits_network.Network, folder: Path) -> None:
-    """Give a network in training the weights of a voice of its size; raises `BadInput` where they do not fit."""
+def load_voice_weights(network: so_vits_network.Network, folder: Path) -> None:
+    """Load a voice's weights into a network in training; raises `BadInput` if they do not fit."""
     state = {name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()}
     try:
         missing, unknown = network.load_state_dict(state, strict=False)

@@ -1,4 +1,4 @@
-"""Synthetic speech whose phones and their times are known, to train a content encoder with.
+"""Synthetic speech with known phone times, for training the content encoder.
 
 It uses espeak-ng's library and flite's command, which only training needs (Debian: `apt-get install espeak-ng flite`).
 """
@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
 from models.conversion.training.phones import ARPABET, Segment
+from models.core.dtypes import FloatArray, Int16Array
 from models.core.errors import BadInput
 
 ESPEAK_LANGUAGES = ("en-us", "en", "es", "it", "de", "fr", "pt-br", "nl", "ko", "hi", "pl", "tr", "sv", "fi")
@@ -28,7 +28,7 @@ FLITE_VOICES = ("slt", "rms", "awb", "kal16")
 class Speech:
     """`samples` is mono float32 in ±1 at `sample_rate` hertz; `segments` are its phones in order."""
 
-    samples: NDArray[np.float32]
+    samples: FloatArray
     sample_rate: int
     segments: list[Segment]
 
@@ -52,7 +52,7 @@ def _english_words() -> tuple[str, ...]:
 
 
 def english(rng: np.random.Generator, words: int) -> str:
-    """So many English words from the Python manual, a third of them invented, which evens the phones out."""
+    """English words from the Python manual, a third replaced by random syllables to balance the phones."""
     known = _english_words()
     return " ".join(
         _syllables(rng, "bcdfghjklmnprstvwyz", "aeiouy", 2)
@@ -70,7 +70,7 @@ def _syllables(rng: np.random.Generator, consonants: str, vowels: str, count: in
 
 
 def invented_words(rng: np.random.Generator, language: str, words: int) -> str:
-    """So many words that the language's spelling rules can read aloud, made of random syllables."""
+    """Random syllables that the language's spelling rules can pronounce."""
     if language == "ko":
         spoken = [
             "".join(chr(0xAC00 + int(rng.integers(11172))) for _ in range(rng.integers(1, 4))) for _ in range(words)
@@ -134,7 +134,7 @@ def _espeak_library() -> tuple[ctypes.CDLL, int]:
 def espeak(text: str, voice: str, words_a_minute: int, pitch: int) -> Speech:
     """Text by one of espeak-ng's voices ("ko+f3": language and variant); `pitch` is 0 to 99."""
     library, rate = _espeak_library()
-    audio: list[NDArray[np.int16]] = []
+    audio: list[Int16Array] = []
     starts: list[tuple[float, str]] = []
 
     def collect(samples: "ctypes._Pointer[ctypes.c_short]", count: int, events: "ctypes._Pointer[_Event]") -> int:

@@ -1,13 +1,12 @@
-"""Training a small so-vits-svc voice on a CPU: the generator along the path that it is used on.
+"""Training of a small so-vits-svc voice on a CPU, along the path used in conversion.
 
-The fork trains a variational autoencoder beside a 46.7 M discriminator, 13 s a step on a CPU. Here content and pitch go
-through the prior, the flow and the decoder as in converting, and the result is compared with the recording by
-multi-resolution spectra and mel frames; in the last part, small networks on spectrograms judge it too. All along, a
-linear layer must read the recording's mel frames off the latents: without it the decoder first learns to do without
-them, and the content never comes through.
+The fork trains a variational autoencoder with a discriminator of 46.7 M parameters, 13 s a step on a CPU. Here content
+and F0 go through the prior, the flow and the decoder as in conversion; the loss is multi-resolution spectral and mel,
+in the last part also adversarial with a small spectrogram discriminator. A linear head predicts the recording's mel
+frames from the latents throughout: without it the decoder learns to ignore them, and the content with them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,19 +16,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.conversion.engines import so_vits_network
-from models.conversion.training.losses import MELS, Judge, log_mel, spectral_loss, with_contour
+from models.conversion.training.losses import MELS, SpectrogramDiscriminator, log_mel, match_loudness, spectral_loss
+from models.conversion.training.run import LossMeans, TrainingRun
 from models.conversion.training.settings import VoiceTraining
 from models.conversion.training.voice_dataset import Utterance
-from models.core.progress import UNWATCHED, Watch
 
 
 def hop_of(network: so_vits_network.Network) -> int:
-    """How many samples a frame makes."""
+    """Samples a frame."""
     return int(np.prod(network.upsample_rates))
 
 
 def synthesise(network: so_vits_network.Network, z: Tensor, f0: Tensor, rng: torch.Generator) -> Tensor:
-    """What the network sings of latents and pitch, the first speaker's. Shapes: (B, d', T), (B, T) -> (B, N)."""
+    """Audio of latents and F0, for speaker 0. Shapes: (B, d', T), (B, T) -> (B, N)."""
     speaker = torch.zeros(len(f0), 1, dtype=torch.long, device=f0.device)
     harmonics = network.dec.m_source.l_linear.in_features
     sines = so_vits_network.excitation(f0.cpu(), hop_of(network), int(network.sampling_rate), harmonics, rng).to(
@@ -40,7 +39,7 @@ def synthesise(network: so_vits_network.Network, z: Tensor, f0: Tensor, rng: tor
 
 @dataclass(frozen=True)
 class Batch:
-    """Content (B, d, T), pitch (B, T), audio (B, T * hop), noise (B, d', T), and where the decoder's window starts."""
+    """Content (B, d, T), F0 (B, T), audio (B, T * hop), noise (B, d', T), and the decoder window's start."""
 
     content: Tensor
     f0: Tensor
@@ -52,7 +51,7 @@ class Batch:
 def draw(
     utterances: Sequence[Utterance], settings: VoiceTraining, latent: int, step: int, hop: int
 ) -> tuple[Batch, torch.Generator]:
-    """The batch of a step, the same for the same seed and step, and the generator for its source signal."""
+    """The batch of a step, a function of seed and step, and the random generator for its excitation."""
     rng = np.random.default_rng([settings.seed, step])
     noise_rng = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
     share = np.array([len(u.f0_hz) for u in utterances], np.float64)
@@ -63,8 +62,8 @@ def draw(
         start = int(rng.integers(max(len(chosen.f0_hz) - settings.context, 0) + 1))
         short = max(settings.context - len(chosen.f0_hz), 0)
         take = slice(start, start + settings.context)
-        heard = chosen.contents[int(rng.integers(len(chosen.contents)))][take].float()
-        contents.append(functional.pad(heard, (0, 0, 0, short)))
+        features = chosen.contents[int(rng.integers(len(chosen.contents)))][take].float()
+        contents.append(functional.pad(features, (0, 0, 0, short)))
         pitches.append(torch.from_numpy(np.pad(chosen.f0_hz[take], (0, short))))
         audio = chosen.audio[start * hop : (start + settings.context) * hop]
         audios.append(torch.from_numpy(np.pad(audio, (0, short * hop))))
@@ -73,132 +72,134 @@ def draw(
     return batch, noise_rng
 
 
-_SAVED = ("network", "reader", "judge", "optimiser", "judging")
+_SAVED = {
+    "network": "network",
+    "mel_head": "reader",
+    "discriminator": "judge",
+    "optimiser": "optimiser",
+    "discriminator_optimiser": "judging",
+}
+"""Parts of a session, and their keys in a checkpoint."""
 
 
 @dataclass
 class _Session:
-    """Everything that a checkpoint holds."""
+    """What a checkpoint holds, and `trained`, the parameters of `optimiser`."""
 
     network: so_vits_network.Network
-    reader: nn.Module
-    judge: Judge
+    mel_head: nn.Module
+    discriminator: SpectrogramDiscriminator
     optimiser: torch.optim.Optimizer
-    judging: torch.optim.Optimizer
+    discriminator_optimiser: torch.optim.Optimizer
+    trained: list[nn.Parameter]
     step: int = 0
 
     def save(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        state = {name: getattr(self, name).state_dict() for name in _SAVED}
+        state = {key: getattr(self, name).state_dict() for name, key in _SAVED.items()}
         torch.save({**state, "step": self.step}, path.with_suffix(".part"))
         path.with_suffix(".part").replace(path)
 
     def load(self, path: Path) -> None:
         state = torch.load(path, weights_only=True)
-        for name in _SAVED:
-            getattr(self, name).load_state_dict(state[name])
+        for name, key in _SAVED.items():
+            getattr(self, name).load_state_dict(state[key])
         self.step = int(state["step"])
 
 
 def train(
-    network: so_vits_network.Network,
-    utterances: Sequence[Utterance],
-    settings: VoiceTraining,
-    folder: Path,
-    report: Callable[[dict[str, float]], None],
-    watch: Watch = UNWATCHED,
-    device: str = "cpu",
-    enough: Callable[[so_vits_network.Network, int], bool] = lambda network, step: False,
+    network: so_vits_network.Network, utterances: Sequence[Utterance], settings: VoiceTraining, run: TrainingRun
 ) -> None:
-    """Train in place, from the last checkpoint in `folder` if there is one; `report` hears the mean losses.
+    """Train in place, resuming from the run's checkpoint; `run.should_stop` is called after each checkpoint.
 
-    `enough(network, step)` is asked after each checkpoint whether to stop early. Equal seeds give equal weights on one
-    machine, also across a stop.
+    Equal seeds give equal weights on one machine, also when resumed.
     """
-    network.to(device).train()
-    reader, judge = _fresh_aids(int(network.inter_channels), settings.seed)
-    reader, judge = reader.to(device), judge.to(device)
-    used = [p for name, p in network.named_parameters() if not name.startswith(so_vits_network.UNUSED)]
-    used += list(reader.parameters())
-    session = _Session(
-        network,
-        reader,
-        judge,
-        torch.optim.AdamW(used, settings.learning_rate, betas=(0.8, 0.99), weight_decay=1e-3),
-        torch.optim.AdamW(judge.parameters(), 4e-4, betas=(0.8, 0.99)),
-    )
-    if (folder / "checkpoint.pt").is_file():
-        session.load(folder / "checkpoint.pt")
-    means: dict[str, list[float]] = {}
+    session = _begin(network, settings, run.device)
+    if run.checkpoint.is_file():
+        session.load(run.checkpoint)
+    means = LossMeans()
     while session.step < settings.steps:
-        watch.at(session.step / settings.steps)
-        for name, value in _step(session, utterances, settings, used, device).items():
-            means.setdefault(name, []).append(value)
+        run.watch.at(session.step / settings.steps)
+        means.add(_step(session, utterances, settings, run.device))
         session.step += 1
         if session.step % 25 == 0:
-            report({"step": session.step, **{name: float(np.mean(values)) for name, values in means.items()}})
-            means.clear()
+            run.report(means.row(session.step))
         if session.step % settings.checkpoint_every == 0 or session.step == settings.steps:
-            session.save(folder / "checkpoint.pt")
-            if enough(network, session.step):
+            session.save(run.checkpoint)
+            if run.should_stop(network, session.step):
                 break
     network.eval()
 
 
-def _fresh_aids(latent: int, seed: int) -> tuple[nn.Module, Judge]:
-    """What reads mel frames off the latents, and the judge."""
+def _begin(network: so_vits_network.Network, settings: VoiceTraining, device: str) -> _Session:
+    """The session at step 0: the network in training mode, a mel head, a discriminator, and their optimisers."""
+    network.to(device).train()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return nn.Conv1d(latent, MELS, 1), Judge()
+        torch.manual_seed(settings.seed)
+        mel_head, discriminator = nn.Conv1d(int(network.inter_channels), MELS, 1), SpectrogramDiscriminator()
+    mel_head, discriminator = mel_head.to(device), discriminator.to(device)
+    trained = [p for name, p in network.named_parameters() if not name.startswith(so_vits_network.UNUSED)]
+    trained += list(mel_head.parameters())
+    return _Session(
+        network,
+        mel_head,
+        discriminator,
+        torch.optim.AdamW(trained, settings.learning_rate, betas=(0.8, 0.99), weight_decay=1e-3),
+        torch.optim.AdamW(discriminator.parameters(), 4e-4, betas=(0.8, 0.99)),
+        trained,
+    )
 
 
-def _step(
-    session: _Session, utterances: Sequence[Utterance], settings: VoiceTraining, used: list[nn.Parameter], device: str
-) -> dict[str, float]:
-    """One step of the generator, and of the judge once it takes part. Returns the losses."""
+def _step(session: _Session, utterances: Sequence[Utterance], settings: VoiceTraining, device: str) -> dict[str, float]:
+    """One step of the generator, and of the discriminator from its first step on. Returns the losses."""
     network, rate = session.network, int(session.network.sampling_rate)
     hop = hop_of(network)
-    done = session.step / settings.steps
-    speed = min((session.step + 1) / settings.warmup, 0.05 + 0.95 * (1 + np.cos(np.pi * done)) / 2)
-    for group in session.optimiser.param_groups:
-        group["lr"] = settings.learning_rate * float(speed)
+    _set_learning_rate(session, settings)
     batch, rng = draw(utterances, settings, int(network.inter_channels), session.step, hop)
-    f0, wanted = batch.f0.to(device), batch.audio.to(device)
+    f0, reference = batch.f0.to(device), batch.audio.to(device)
     speaker = torch.zeros(len(f0), 1, dtype=torch.long, device=device)
     z = so_vits_network.latents(network, batch.content.to(device), f0, f0 > 0, speaker, batch.noise.to(device))
-    read = (session.reader(z) - log_mel(wanted, rate, hop)).abs().mean()
-    total, losses = read, {"read": read}
-    if session.step >= settings.decoded_from:
+    latent_mel = (session.mel_head(z) - log_mel(reference, rate, hop)).abs().mean()
+    total, losses = latent_mel, {"latent_mel": latent_mel}
+    if session.step >= settings.decoder_from:
         window = slice(batch.first, batch.first + settings.window)
-        sung = synthesise(network, z[:, :, window], f0[:, window], rng)
-        wanted = wanted[:, batch.first * hop : (batch.first + settings.window) * hop]
-        sung = with_contour(sung, wanted, rate)
-        spectral, mel = spectral_loss(sung, wanted, rate)
+        synthesis = synthesise(network, z[:, :, window], f0[:, window], rng)
+        reference = reference[:, batch.first * hop : (batch.first + settings.window) * hop]
+        synthesis = match_loudness(synthesis, reference, rate)
+        spectral, mel = spectral_loss(synthesis, reference, rate)
         losses |= {"spectral": spectral, "mel": mel}
         total = total + spectral + 1.5 * mel
-        if session.step >= settings.judged_from:
-            losses |= _judged(session, sung, wanted)
-            total = total + losses["fooling"] * 0.25 + losses["features"] * 0.5
+        if session.step >= settings.discriminator_from:
+            losses |= _adversarial_losses(session, synthesis, reference)
+            total = total + losses["adversarial"] * 0.25 + losses["feature_matching"] * 0.5
     session.optimiser.zero_grad(set_to_none=True)
     total.backward()
-    nn.utils.clip_grad_norm_(used, 1.0)
+    nn.utils.clip_grad_norm_(session.trained, 1.0)
     session.optimiser.step()
     return {name: float(value.detach()) for name, value in losses.items()}
 
 
-def _judged(session: _Session, sung: Tensor, wanted: Tensor) -> dict[str, Tensor]:
-    """Train the judge on a batch (least squares), then say what it makes of the synthesis."""
-    real, fake = session.judge(wanted), session.judge(sung.detach())
-    judging = sung.new_zeros(())
+def _set_learning_rate(session: _Session, settings: VoiceTraining) -> None:
+    """Linear warm-up, then cosine decay to 5 % of the peak."""
+    done = session.step / settings.steps
+    factor = min((session.step + 1) / settings.warmup, 0.05 + 0.95 * (1 + np.cos(np.pi * done)) / 2)
+    for group in session.optimiser.param_groups:
+        group["lr"] = settings.learning_rate * float(factor)
+
+
+def _adversarial_losses(session: _Session, synthesis: Tensor, reference: Tensor) -> dict[str, Tensor]:
+    """A step of the discriminator (least squares), then the generator's adversarial and feature-matching losses."""
+    real, fake = session.discriminator(reference), session.discriminator(synthesis.detach())
+    discriminator_loss = synthesis.new_zeros(())
     for r, f in zip(real, fake, strict=True):
-        judging = judging + ((1 - r[-1]) ** 2).mean() + (f[-1] ** 2).mean()
-    session.judging.zero_grad(set_to_none=True)
-    judging.backward()  # type: ignore[no-untyped-call]
-    session.judging.step()
-    fooling, features = sung.new_zeros(()), sung.new_zeros(())
-    real, fake = session.judge(wanted), session.judge(sung)
+        discriminator_loss = discriminator_loss + ((1 - r[-1]) ** 2).mean() + (f[-1] ** 2).mean()
+    session.discriminator_optimiser.zero_grad(set_to_none=True)
+    discriminator_loss.backward()  # type: ignore[no-untyped-call]
+    session.discriminator_optimiser.step()
+    adversarial, feature_matching = synthesis.new_zeros(()), synthesis.new_zeros(())
+    real, fake = session.discriminator(reference), session.discriminator(synthesis)
     for r, f in zip(real, fake, strict=True):
-        fooling = fooling + ((1 - f[-1]) ** 2).mean()
+        adversarial = adversarial + ((1 - f[-1]) ** 2).mean()
         for a, b in zip(r[:-1], f[:-1], strict=True):
-            features = features + (a.detach() - b).abs().mean()
-    return {"judging": judging, "fooling": fooling, "features": features}
+            feature_matching = feature_matching + (a.detach() - b).abs().mean()
+    return {"discriminator": discriminator_loss, "adversarial": adversarial, "feature_matching": feature_matching}

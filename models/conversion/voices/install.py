@@ -1,4 +1,4 @@
-"""Taking a voice in and letting it go: a user's checkpoint becomes a folder with a card and a sealed record."""
+"""Adding and removing a user's voice: a checkpoint becomes a folder with a card and a sealed consent record."""
 
 import re
 import shutil
@@ -9,7 +9,7 @@ from typing import Any
 from models.conversion.voices.registry import (
     Card,
     Consent,
-    Range,
+    VocalRange,
     card,
     shipped_voices,
     user_folder,
@@ -21,10 +21,10 @@ from models.conversion.voices.revocation import revoked_on
 from models.core.errors import BadInput
 from models.core.registry import find, home
 
-_SIZES = {128: "hubert-small", 256: "contentvec", 768: "contentvec"}
-"""The content encoder that a voice was trained with, by the numbers a frame that it wants."""
+_ENCODERS = {128: "hubert-small", 256: "contentvec", 768: "contentvec"}
+"""The content encoder of a voice, by its content dimension (`ssl_dim`)."""
 OTHER_TRAININGS = ("voice", "music-transformer", "separator")
-"""Folders in `$REMIX_HOME/training` that are no voice's."""
+"""Folders in `$REMIX_HOME/training` that do not belong to a voice."""
 
 
 def add_voice(name: str, given: Path, record: Consent, speaker: str | None = None) -> Path:
@@ -36,7 +36,7 @@ def add_voice(name: str, given: Path, record: Consent, speaker: str | None = Non
     missing, or the voice cannot be loaded.
     """
     check_name(name)
-    files, described = _files(name, given, speaker)
+    files, voice_card = _files(name, given, speaker)
     target = user_folder() / name
     part = user_folder() / ".adding" / name
     shutil.rmtree(part, ignore_errors=True)
@@ -44,7 +44,7 @@ def add_voice(name: str, given: Path, record: Consent, speaker: str | None = Non
     try:
         for file in files:
             shutil.copy(file, part / file.name)
-        write_card(described, part)
+        write_card(voice_card, part)
         write_consent(record, part)
         _try(part)
         part.rename(target)
@@ -54,21 +54,21 @@ def add_voice(name: str, given: Path, record: Consent, speaker: str | None = Non
 
 
 def _try(folder: Path) -> None:
-    """Load a voice once; where its content encoder is not fetched yet, its weights alone."""
+    """Load a voice once as a test; only its weights where its content encoder is not fetched yet."""
     from models.conversion.convert import load_voice
 
-    described = card(folder)
-    if described.engine == "so-vits-svc" and not find("content_encoder", described.content_encoder).path.is_file():
+    voice_card = card(folder)
+    if voice_card.engine == "so-vits-svc" and not find("content_encoder", voice_card.content_encoder).path.is_file():
         from models.conversion.engines import so_vits_network
         from models.conversion.engines.so_vits import generator
 
-        generator(folder, described, so_vits_network.read_config(folder / "config.json"))
+        generator(folder, voice_card, so_vits_network.read_config(folder / "config.json"))
     else:
         load_voice(folder, "cpu")
 
 
 def check_name(name: str) -> None:
-    """Raise `BadInput` unless a new voice can have that name."""
+    """Raise `BadInput` unless the name is valid and free."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name) or name in ("none", "same", *OTHER_TRAININGS):
         raise BadInput(f"A voice cannot be named {name!r}: use small letters, digits, '-' and '_'.")
     replaced = name in shipped_voices() and revoked_on(name) is not None
@@ -77,9 +77,9 @@ def check_name(name: str) -> None:
 
 
 def own_folders(name: str) -> list[Path]:
-    """All that there is of one of the user's voices: its folder, and those that it was trained in.
+    """The folders of one of the user's voices: its own, and those it was trained in.
 
-    Raises `BadInput` for a voice that is shipped, and for what is no name.
+    Raises `BadInput` for a shipped voice and for an invalid name.
     """
     if Path(name).name != name or name.startswith("."):
         raise BadInput(f"{name!r} is no name of a voice.")
@@ -92,10 +92,10 @@ def own_folders(name: str) -> list[Path]:
 
 
 def remove_voice(name: str, keep_training: bool = False) -> None:
-    """Delete one of the user's voices, whole or broken, with the recordings and all else that it was trained in.
+    """Delete one of the user's voices, even if broken, with its training folders and the recordings in them.
 
-    With `keep_training` only the voice goes, so that it can be trained further. Raises `BadInput` for a shipped or an
-    unknown one.
+    With `keep_training` only the voice is deleted, so that it can be trained further. Raises `BadInput` for a shipped
+    or an unknown one.
     """
     folders = own_folders(name)
     if not folders:
@@ -106,14 +106,14 @@ def remove_voice(name: str, keep_training: bool = False) -> None:
 
 
 def _files(name: str, given: Path, speaker: str | None) -> tuple[list[Path], Card]:
-    """The files that the voice is made of, and its card."""
-    if (given / "voice.json").is_file() and (described := card(given)).engine != "so-vits-svc":
+    """The voice's files, and its card."""
+    if (given / "voice.json").is_file() and (voice_card := card(given)).engine != "so-vits-svc":
         if speaker is not None:
             raise BadInput(f"Only a voice of so-vits-svc has speakers to choose from; the one in {given} is another.")
-        named = [given / described.weights] if described.weights else []
+        named = [given / voice_card.weights] if voice_card.weights else []
         if named and not named[0].is_file():
-            raise BadInput(f"{given} lacks {described.weights}, which its card names.")
-        return named, described
+            raise BadInput(f"{given} lacks {voice_card.weights}, which its card names.")
+        return named, voice_card
     weights = _weights(given)
     if not (given / "config.json").is_file():
         raise BadInput(f"{given} holds no config.json, without which its weights cannot be read.")
@@ -124,14 +124,14 @@ def _weights(given: Path) -> Path:
     if (given / "model.safetensors").is_file():
         return given / "model.safetensors"
     steps = {path: re.fullmatch(r"G_(\d+)\.pth", path.name) for path in given.glob("G_*.pth")}
-    found = {int(match[1]): path for path, match in steps.items() if match}
-    if not found:
+    checkpoints = {int(match[1]): path for path, match in steps.items() if match}
+    if not checkpoints:
         raise BadInput(f"{given} holds no voice: neither model.safetensors nor G_<steps>.pth.")
-    return found[max(found)]
+    return checkpoints[max(checkpoints)]
 
 
 def _card(name: str, given: Path, weights: Path, speaker: str | None) -> Card:
-    """The given card with the name of the weights, or one made from the config."""
+    """The given card with the file name of the weights, or a card made from the config."""
     from models.conversion.engines.so_vits_network import read_config
 
     config = read_config(given / "config.json")
@@ -141,14 +141,14 @@ def _card(name: str, given: Path, weights: Path, speaker: str | None) -> Card:
     wanted = config["model"].get("ssl_dim")
     if not isinstance(wanted, int):
         raise BadInput(f"The config.json in {given} does not say which content its voice wants (ssl_dim).")
-    if wanted not in _SIZES:
+    if wanted not in _ENCODERS:
         raise BadInput(f"The voice in {given} wants content of {wanted} numbers a frame, which no encoder here gives.")
-    number, encoder = _speaker(config, given, speaker), _SIZES[wanted]
-    return Card(name, "so-vits-svc", "the user's own", Range(0, ()), weights.name, encoder, number, "interpolated")
+    number, encoder = _speaker(config, given, speaker), _ENCODERS[wanted]
+    return Card(name, "so-vits-svc", "the user's own", VocalRange(0, ()), weights.name, encoder, number, "interpolated")
 
 
 def _speaker(config: dict[str, Any], given: Path, speaker: str | None) -> int:
-    """The number of the speaker that was chosen by name or number; the only one needs no choice."""
+    """The index of the speaker chosen by name or index; of a single speaker without a choice."""
     known = config.get("spk", {})
     if not isinstance(known, dict) or not all(isinstance(number, int) for number in known.values()):
         raise BadInput(f"The config.json in {given} does not number its speakers (spk).")

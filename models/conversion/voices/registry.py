@@ -1,8 +1,8 @@
-"""Which voices there are, and that nobody is sung without consent.
+"""Registry of installed voices: their folders, cards and consent records; no voice is used without a valid record.
 
 A voice is a folder: weights (`model.safetensors`, or a fork's `G_*.pth`) with `config.json`, a card `voice.json`, and
-`consent.toml`, the record of who allowed it or on what ground it is free. The record is sealed over its own words and
-the digest of the voice it is about, so that neither can be changed under the other.
+`consent.toml`, the record of who allowed it or on what ground it is free. The record is sealed by a digest of its own
+entries and of the voice, so that neither can be changed without the other.
 """
 
 import hashlib
@@ -24,7 +24,9 @@ from models.symbolic.harmony import ROOTS
 _CARD = "voice.json"
 _RECORD = "consent.toml"
 GROUNDS = ("permission", "licence", "public domain", "no one's voice")
-"""On what a voice may be used."""
+"""Legal grounds on which a voice may be used."""
+_JSON_KEYS = {"training_s": "heard_s", "speaker_embedding": "likeness", "ltas_db": "spectrum", "metrics": "figures"}
+"""Entries of `voice.json` that are not named as the fields of `Card`."""
 
 
 @dataclass(frozen=True)
@@ -45,21 +47,21 @@ class Consent:
 
 
 @dataclass(frozen=True)
-class Range:
-    """How long a voice was heard on each semitone: `seconds[i]` on MIDI pitch `lowest + i`."""
+class VocalRange:
+    """Pitch histogram of a voice's recordings: `seconds[i]` on MIDI pitch `lowest + i`."""
 
     lowest: int
     seconds: tuple[float, ...]
 
     @property
     def compass(self) -> str:
-        """From which note to which it was heard for half a second and more.
+        """From the lowest to the highest note with half a second or more.
 
         >>> Range(59, (0.1, 2.0, 0.0, 3.0)).compass
         'C4 to D4'
         """
-        heard = [self.lowest + i for i, seconds in enumerate(self.seconds) if seconds >= 0.5]
-        return f"{note_name(heard[0])} to {note_name(heard[-1])}" if heard else "unknown"
+        notes = [self.lowest + i for i, seconds in enumerate(self.seconds) if seconds >= 0.5]
+        return f"{note_name(notes[0])} to {note_name(notes[-1])}" if notes else "unknown"
 
 
 def note_name(pitch: int) -> str:
@@ -73,29 +75,29 @@ def note_name(pitch: int) -> str:
 
 @dataclass(frozen=True)
 class Card:
-    """What there is to know of a voice.
+    """A voice's metadata, as in its `voice.json`.
 
     `engine` is "so-vits-svc", "knn" or "world"; `weights` the file name of its weights ("" for none);
     `content_encoder` the manifest's name of the encoder it was trained with; `speaker` its index in the network;
-    `unvoiced_f0` whether frames without pitch are "zero" (trained here) or "interpolated" (trained by the fork);
-    `formants` the ratio by which the world engine moves formants; `heard_s` the seconds of training material;
-    `likeness` the embedding of the voice (`meters.embedding`), `spectrum` its recordings' average one in dB
-    (`timbre.spectrum`) and `figures` what was measured of it when it was made, all empty where nobody did.
+    `unvoiced_f0` whether F0 of unvoiced frames is "zero" (trained here) or "interpolated" (trained by the fork);
+    `formants` the ratio by which the world engine shifts formants; `training_s` the seconds of training material.
+    Empty where not measured: `speaker_embedding` (`models.conversion.metrics`), `ltas_db`, the recordings' long-term
+    average spectrum (`models.conversion.ltas_eq`), and `metrics`, the validation metrics of its training.
     """
 
     title: str
     engine: str
     licence: str
-    range: Range
+    range: VocalRange
     weights: str = ""
     content_encoder: str = ""
     speaker: int = 0
     unvoiced_f0: str = "zero"
     formants: float = 1.0
-    heard_s: float = 0.0
-    likeness: tuple[float, ...] = ()
-    spectrum: tuple[float, ...] = ()
-    figures: Mapping[str, float] = field(default_factory=dict)
+    training_s: float = 0.0
+    speaker_embedding: tuple[float, ...] = ()
+    ltas_db: tuple[float, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 def voices() -> dict[str, Path]:
@@ -114,10 +116,10 @@ def shipped_voices() -> dict[str, Path]:
 
 
 def broken_voices() -> dict[str, Path]:
-    """The user's folders that are no voices, for want of a card, by name."""
-    found = sorted(user_folder().iterdir()) if user_folder().is_dir() else []
+    """The user's voice folders without a card, by name."""
+    paths = sorted(user_folder().iterdir()) if user_folder().is_dir() else []
     known = voices()
-    return {p.name: p for p in found if p.is_dir() and not p.name.startswith(".") and p.name not in known}
+    return {p.name: p for p in paths if p.is_dir() and not p.name.startswith(".") and p.name not in known}
 
 
 def user_folder() -> Path:
@@ -126,8 +128,8 @@ def user_folder() -> Path:
 
 
 def _folders(root: Path) -> list[Path]:
-    found = sorted(path.parent for path in root.glob(f"*/{_CARD}")) if root.is_dir() else []
-    return [folder for folder in found if not folder.name.startswith(".")]
+    folders = sorted(path.parent for path in root.glob(f"*/{_CARD}")) if root.is_dir() else []
+    return [folder for folder in folders if not folder.name.startswith(".")]
 
 
 def find_voice(name: str) -> Path:
@@ -141,33 +143,35 @@ def find_voice(name: str) -> Path:
 def card(folder: Path) -> Card:
     """The card of a voice; raises `BadInput` when it cannot be read."""
     try:
-        given = json.loads((folder / _CARD).read_text())
-        if not isinstance(given, dict):
+        entries = json.loads((folder / _CARD).read_text())
+        if not isinstance(entries, dict):
             raise TypeError("it must hold entries by name")
-        reach = given.pop("range")
-        likeness, spectrum = (tuple(float(x) for x in given.pop(name, ())) for name in ("likeness", "spectrum"))
-        seconds = tuple(float(s) for s in reach["seconds"])
-        found = Card(range=Range(int(reach["lowest"]), seconds), likeness=likeness, spectrum=spectrum, **given)
-        _check_card(found)
-        return found
+        histogram = entries.pop("range")
+        vocal_range = VocalRange(int(histogram["lowest"]), tuple(float(s) for s in histogram["seconds"]))
+        by_field = {name: entries.pop(key) for name, key in _JSON_KEYS.items() if key in entries}
+        for name in ("speaker_embedding", "ltas_db"):
+            by_field[name] = tuple(float(x) for x in by_field.get(name, ()))
+        result = Card(range=vocal_range, **by_field, **entries)
+        _check_card(result)
+        return result
     except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else error
         raise BadInput(f"The voice in {folder} has no readable card ({_CARD}): {reason}.") from error
 
 
 def _check_card(given: Card) -> None:
-    """Raise `ValueError` or `TypeError` where an entry of a card is none of its kind."""
+    """Raise `ValueError` or `TypeError` for an entry of the wrong type or range."""
     for name in ("title", "engine", "licence", "weights", "content_encoder", "unvoiced_f0"):
         if not isinstance(getattr(given, name), str):
             raise TypeError(f"its {name!r} must be text")
     if not isinstance(given.speaker, int) or given.speaker < 0:
         raise TypeError("its 'speaker' must be a whole number, 0 or more")
-    if not isinstance(given.figures, Mapping):
+    if not isinstance(given.metrics, Mapping):
         raise TypeError("its 'figures' must hold numbers by name")
     if given.weights and (Path(given.weights).name != given.weights or given.weights == ".."):
         raise ValueError("its 'weights' must be the name of a file beside it")
-    numbers = [given.formants, given.heard_s, *given.range.seconds, *given.likeness, *given.spectrum]
-    if not all(math.isfinite(number) for number in [*numbers, *given.figures.values()]) or given.formants <= 0:
+    numbers = [given.formants, given.training_s, *given.range.seconds, *given.speaker_embedding, *given.ltas_db]
+    if not all(math.isfinite(number) for number in [*numbers, *given.metrics.values()]) or given.formants <= 0:
         raise ValueError("it holds a number that is none, or formants that are not over 0")
 
 
@@ -199,7 +203,7 @@ def consent(folder: Path, today: date | None = None) -> Consent:
 
 
 def check_record(given: Consent, today: date | None = None) -> None:
-    """Raise `BadInput` where no voice could be used by a record, before there is the voice to seal it with."""
+    """Raise `BadInput` for a record that would not be valid, before there is a voice to seal it with."""
     for entry in fields(Consent):
         value = getattr(given, entry.name)
         if isinstance(value, str) and not value.strip():
@@ -222,14 +226,14 @@ def _record(folder: Path) -> dict[str, Any]:
 
 
 def consent_seal(given: Consent, folder: Path) -> str:
-    """The digest of a record's words and of the voice it is about."""
-    words = {entry.name: str(getattr(given, entry.name)) for entry in fields(Consent)}
-    words["voice"] = voice_digest(folder)
-    return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
+    """The digest of a record's entries and of the voice it is about."""
+    entries = {entry.name: str(getattr(given, entry.name)) for entry in fields(Consent)}
+    entries["voice"] = voice_digest(folder)
+    return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
 
 
 def write_consent(given: Consent, folder: Path) -> None:
-    """Write a sealed record of consent into a voice's folder; raises `BadInput` when it says too little."""
+    """Write a sealed record of consent into a voice's folder; raises `BadInput` for an incomplete one."""
     lines = []
     for entry in fields(Consent):
         value = getattr(given, entry.name)
@@ -250,23 +254,23 @@ def _toml_text(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def write_card(described: Card, folder: Path) -> None:
+def write_card(voice_card: Card, folder: Path) -> None:
     """Write a voice's card."""
-    entries = {entry.name: getattr(described, entry.name) for entry in fields(Card)}
-    entries["figures"] = {name: round(value, 3) for name, value in described.figures.items()}
-    entries["likeness"] = [round(x, 4) for x in described.likeness]
-    entries["spectrum"] = [round(x, 1) for x in described.spectrum]
-    entries["range"] = {"lowest": described.range.lowest, "seconds": [round(s, 2) for s in described.range.seconds]}
+    entries = {_JSON_KEYS.get(entry.name, entry.name): getattr(voice_card, entry.name) for entry in fields(Card)}
+    entries["figures"] = {name: round(value, 3) for name, value in voice_card.metrics.items()}
+    entries["likeness"] = [round(x, 4) for x in voice_card.speaker_embedding]
+    entries["spectrum"] = [round(x, 1) for x in voice_card.ltas_db]
+    entries["range"] = {"lowest": voice_card.range.lowest, "seconds": [round(s, 2) for s in voice_card.range.seconds]}
     text = json.dumps(entries, indent=2, ensure_ascii=False)
     text = re.sub(r"\[[^\[\]{}\"]*\]", lambda numbers: " ".join(numbers[0].split()), text)
     (folder / _CARD).write_text(text + "\n")
 
 
 def voice_digest(folder: Path) -> str:
-    """The digest of what a voice is: its weights, configuration and card."""
-    described = card(folder)
-    configured = ["config.json"] if described.engine == "so-vits-svc" else []
-    names = [_CARD, *configured, *([described.weights] if described.weights else [])]
+    """The digest of a voice: its weights, configuration and card."""
+    voice_card = card(folder)
+    configured = ["config.json"] if voice_card.engine == "so-vits-svc" else []
+    names = [_CARD, *configured, *([voice_card.weights] if voice_card.weights else [])]
     for name in names:
         if not (folder / name).is_file():
             raise BadInput(f"The voice {folder.name!r} lacks its file {name}.")
@@ -275,9 +279,9 @@ def voice_digest(folder: Path) -> str:
 
 
 def encoder_digest(folder: Path) -> str:
-    """The digest of the content encoder that a voice needs; "" for an engine that needs none."""
-    described = card(folder)
-    return find("content_encoder", described.content_encoder).sha256 if described.content_encoder else ""
+    """The digest of a voice's content encoder; "" for an engine that has none."""
+    voice_card = card(folder)
+    return find("content_encoder", voice_card.content_encoder).sha256 if voice_card.content_encoder else ""
 
 
 def consent_digest(folder: Path) -> str:

@@ -1,7 +1,7 @@
-"""Consent that was taken back: a note in the user's home, by the voice's name, under which no older record holds.
+"""Revoked consent: a file in the user's home by the voice's name, which invalidates older consent records.
 
-It is a note, since a shipped voice's folder is not the user's to change. A record that is given anew, by adding a voice
-under that name, is written into the note and holds.
+It is kept apart since a shipped voice's folder is not the user's to change. Records given after the revocation, by
+adding a voice under that name, are listed in it and hold.
 """
 
 import json
@@ -14,47 +14,49 @@ from models.core.registry import home
 
 
 def revoke(name: str, today: date | None = None) -> None:
-    """Let no record of consent hold that a voice of that name has by now."""
+    """Invalidate all consent records that voices of that name have by now."""
     _write(name, {"on": (today or date.today()).isoformat(), "given_since": []})
 
 
 def revoked_on(name: str) -> str | None:
-    """When consent for voices of that name was taken back, if it was; "an unknown day" where the note is damaged."""
-    note = _note(name)
-    if not note.exists():
+    """The day on which consent was revoked, or None; "an unknown day" where the file is damaged."""
+    path = _path(name)
+    if not path.exists():
         return None
-    return str(_read(note).get("on", "an unknown day"))
+    return str(_read(path).get("on", "an unknown day"))
 
 
 def holds(name: str, record: str) -> bool:
-    """Whether no note stands against the record of consent of that digest."""
-    note = _note(name)
-    return not note.exists() or record in _read(note).get("given_since", [])
+    """Whether the consent record of that digest is not revoked."""
+    path = _path(name)
+    return not path.exists() or record in _read(path).get("given_since", [])
 
 
 def given_anew(name: str, record: str) -> None:
-    """Let the record of that digest hold, where older ones were revoked."""
-    note = _note(name)
-    if note.exists():
-        known = _read(note)
-        _write(name, {"on": known.get("on", "an unknown day"), "given_since": [*known.get("given_since", []), record]})
+    """Let the record of that digest hold although older ones were revoked."""
+    path = _path(name)
+    if path.exists():
+        entries = _read(path)
+        _write(
+            name, {"on": entries.get("on", "an unknown day"), "given_since": [*entries.get("given_since", []), record]}
+        )
 
 
-def _note(name: str) -> Path:
+def _path(name: str) -> Path:
     return home() / "voices" / ".revoked" / f"{name}.json"
 
 
-def _read(note: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any]:
     try:
-        known = json.loads(note.read_text())
+        entries = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
-    return known if isinstance(known, dict) and isinstance(known.get("given_since"), list) else {}
+    return entries if isinstance(entries, dict) and isinstance(entries.get("given_since"), list) else {}
 
 
-def _write(name: str, known: dict[str, Any]) -> None:
-    note = _note(name)
-    note.parent.mkdir(parents=True, exist_ok=True)
-    part = note.with_suffix(".part")
-    part.write_text(json.dumps(known) + "\n")
-    os.replace(part, note)
+def _write(name: str, entries: dict[str, Any]) -> None:
+    path = _path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(entries) + "\n")
+    os.replace(part, path)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import oaconvolve
 
-from models.audio.reverb import room
+from models.audio.reverb import room_impulse_response
 from models.core.dtypes import DoubleArray
 from models.core.types import Grid, Samples, Score, Wave
 from models.synthesis.example_song.composition import SAMPLE_RATE, Composition, compose
@@ -52,7 +52,7 @@ def example_song(seed: int = 0, seconds: float = 30.0) -> ExampleSong:
         "lead_vocals": np.stack([lead, lead]),
         "backing_vocals": _backing_vocals(sheet, seed, frames),
     }
-    response = room(0.9, SAMPLE_RATE, seed)
+    response = room_impulse_response(0.9, SAMPLE_RATE, seed)
     stems = {name: _mixed_stem(dry[name], response, ROOM_DB[name], LEVELS_DB[name]) for name in LEVELS_DB}
     loudest = float(np.max(np.abs(_sum(stems))))
     scaled = {name: (stem * np.float32(PEAK / loudest)).astype(np.float32) for name, stem in stems.items()}

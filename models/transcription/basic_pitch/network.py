@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from models.audio.framing import Mono, mono_blocks, overlapping
+from models.audio.framing import Mono, frame_windows, mono_blocks
 from models.core.dtypes import DoubleArray, FloatArray
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Source
@@ -69,7 +69,7 @@ def compute_posteriors(source: Source, batch: int, threads: int, watch: Watch = 
     """
     total = int(np.ceil(source.frames * RATE / source.sample_rate))
     frame_count = int(np.floor(total * ((RATE // HOP) / RATE)))
-    windows = overlapping(mono_blocks(source, RATE), _WINDOW, _STEP, lead=_OVERLAP // 2 * HOP)
+    windows = frame_windows(mono_blocks(source, RATE), _WINDOW, _STEP, lead=_OVERLAP // 2 * HOP)
     parts: list[tuple[FloatArray, FloatArray]] = []
     for done, group in enumerate(_batches(windows, batch)):
         watch.at(done * batch * _STEP / max(total, 1))

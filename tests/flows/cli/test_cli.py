@@ -149,7 +149,7 @@ def test_a_bag_of_networks_is_fetched_by_its_parts_and_here_when_they_are(tmp_pa
         return next(row["here"] for row in json.loads(capsys.readouterr().out) if row["name"] == "htdemucs_ft")
 
     monkeypatch.setenv("REMIX_HOME", str(tmp_path))
-    monkeypatch.setattr("models.core.fetch.fetch", fetched)
+    monkeypatch.setattr("models.core.download.download", fetched)
     assert here() == "can be fetched"
     maintenance.weights_fetch("htdemucs_ft", as_json=True)
     assert json.loads(capsys.readouterr().out) == [str(part.path) for part in to_fetch("htdemucs_ft")]

@@ -19,10 +19,11 @@ from flows.training import voice_validation
 from flows.training.user_voice import NO_BASE, full_voice, start_folder, user_voice
 from flows.training.voice import CURVES, Framing, fit
 from flows.training.voice_data import SMALL, gather, same_as_before, sifted
-from models.conversion.convert import RevoiceSettings, Voice
+from models.conversion.convert import Voice
 from models.conversion.engines.so_vits import SovitsVoice
 from models.conversion.evaluation import voice as evaluation
-from models.conversion.evaluation.voice import SungClip, sung_by
+from models.conversion.evaluation.voice import EvaluationClip, convert_clip
+from models.conversion.settings import RevoiceSettings
 from models.conversion.training import full_size as full_training
 from models.conversion.training import full_size_voice as full_size
 from models.conversion.training import small_voice
@@ -76,7 +77,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(full_size, "full_config", lambda name, width, settings: full_size.debug_config(width, settings))
     monkeypatch.setattr(train_voice, "FULL", SMALL)
     monkeypatch.setattr(
-        evaluation, "example_clip", lambda seconds: SungClip("a tone", Wave(tone(200)[None], SMALL.rate))
+        evaluation, "example_clip", lambda seconds: EvaluationClip("a tone", Wave(tone(200)[None], SMALL.rate))
     )
     return folder
 
@@ -91,19 +92,19 @@ def scored(monkeypatch: pytest.MonkeyPatch, score: Callable[[int], float]) -> li
     """Have the examiner give the scores of `score(check)`; returns a list that counts the checks."""
     checks: list[int] = []
 
-    class Verdict:
+    class ValidationResult:
         figures = dict.fromkeys(FIGURES, 0.5)
         sample = Wave(np.zeros((1, 100), np.float32), SMALL.rate)
 
         def __init__(self, score: float) -> None:
             self.score = score
 
-    class Examiner:
-        def examine(self, state: Any) -> Verdict:
+    class VoiceValidator:
+        def validate(self, state: Any) -> ValidationResult:
             checks.append(len(checks))
-            return Verdict(score(checks[-1]))
+            return ValidationResult(score(checks[-1]))
 
-    monkeypatch.setattr(voice_validation, "_examiner", lambda *given: Examiner())
+    monkeypatch.setattr(voice_validation, "_examiner", lambda *given: VoiceValidator())
     return checks
 
 
@@ -125,7 +126,7 @@ def test_a_voice_is_trained_examined_and_installed_with_its_consent(work: Path, 
     assert consent(find_voice("ada")) == RECORD
     described = card(installed)
     voice = Voice(described, SovitsVoice.load(installed, described, "cpu"))
-    sung = sung_by(voice, SungClip("a tone", Wave(tone(200)[None], SMALL.rate)), RevoiceSettings(), "cpu")
+    sung = convert_clip(voice, EvaluationClip("a tone", Wave(tone(200)[None], SMALL.rate)), RevoiceSettings(), "cpu")
     assert sung.audio.frames == len(tone(200))
     assert np.isfinite(sung.audio.samples).all()
 
@@ -181,7 +182,14 @@ def test_a_small_voice_goes_the_same_way(work: Path, monkeypatch: pytest.MonkeyP
     tiny = small_voice.debug_config(128)
     monkeypatch.setattr(small_voice, "small_config", lambda name, width: tiny)
     settings = VoiceTraining(
-        steps=25, batch=1, context=24, window=16, decoded_from=0, judged_from=20, checkpoint_every=5, examine_every=10
+        steps=25,
+        batch=1,
+        context=24,
+        window=16,
+        decoder_from=0,
+        discriminator_from=20,
+        checkpoint_every=5,
+        validate_every=10,
     )
     for _ in range(2):
         folder = fit.fn(work / "heard.pt", voice_validation.shipped_encoder(), work, "ada", settings)
@@ -303,4 +311,4 @@ def test_the_framing_of_each_size_is_its_configurations() -> None:
 
     for framing, config in ((SMALL, small_config("x")), (train_voice.FULL, full_size.full_config("x"))):
         assert framing == Framing(config["data"]["sampling_rate"], config["data"]["hop_length"])
-    assert full_training.steps_an_epoch(17, FullTraining()) == 2
+    assert full_training.steps_per_epoch(17, FullTraining()) == 2

@@ -13,8 +13,9 @@ import pytest
 import soundfile
 
 import models.audio.encode
-from models.audio.decode import Tags, decode, read_tags
+from models.audio.decode import decode
 from models.audio.encode import write_flac, write_mp3, write_wav
+from models.audio.tags import Tags, read_tags
 from models.core.errors import BadInput, Cancelled
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Samples, Source, Wave
@@ -57,9 +58,9 @@ def test_24_bit_files_hold_every_sample_to_the_last_bit(tmp_path: Path, write: W
     info = soundfile.info(tmp_path / f"mix.{kind}")
     assert (info.format, info.subtype) == ({"wav": "WAV", "flac": "FLAC"}[kind], "PCM_24")
     assert (info.samplerate, info.channels, info.frames) == (44100, 2, song.frames)
-    heard = np.concatenate(list(decode(tmp_path / f"mix.{kind}")), axis=1)
-    assert np.abs(heard - song.samples).max() <= 2**-24
-    write(Wave(heard, 44100), tmp_path / f"again.{kind}", UNWATCHED)
+    decoded = np.concatenate(list(decode(tmp_path / f"mix.{kind}")), axis=1)
+    assert np.abs(decoded - song.samples).max() <= 2**-24
+    write(Wave(decoded, 44100), tmp_path / f"again.{kind}", UNWATCHED)
     assert (tmp_path / f"again.{kind}").read_bytes() == (tmp_path / f"mix.{kind}").read_bytes()
 
 
@@ -74,8 +75,8 @@ def test_equal_samples_give_equal_bytes(tmp_path: Path, write: Writer, kind: str
 def test_samples_over_full_scale_are_clipped_not_wrapped(tmp_path: Path, write: Writer, kind: str) -> None:
     loud = wave()
     write(Wave(loud.samples * 4, 44100), tmp_path / f"mix.{kind}", UNWATCHED)
-    heard, _ = soundfile.read(tmp_path / f"mix.{kind}", dtype="float32")
-    assert np.abs(heard.T - np.clip(loud.samples * 4, -1, 1)).max() < 2**-22
+    decoded, _ = soundfile.read(tmp_path / f"mix.{kind}", dtype="float32")
+    assert np.abs(decoded.T - np.clip(loud.samples * 4, -1, 1)).max() < 2**-22
 
 
 def test_a_wav_too_large_for_32_bit_lengths_is_rf64(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,9 +101,9 @@ def test_a_mono_stem_stays_mono(tmp_path: Path) -> None:
 def test_an_mp3_sounds_like_its_source_and_is_as_long(tmp_path: Path) -> None:
     song = wave(3.0)
     as_mp3(song, tmp_path / "mix.mp3")
-    heard = np.concatenate(list(decode(tmp_path / "mix.mp3")), axis=1)
-    assert heard.shape == song.samples.shape
-    assert np.corrcoef(heard.ravel(), song.samples.ravel())[0, 1] > 0.999
+    decoded = np.concatenate(list(decode(tmp_path / "mix.mp3")), axis=1)
+    assert decoded.shape == song.samples.shape
+    assert np.corrcoef(decoded.ravel(), song.samples.ravel())[0, 1] > 0.999
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.audio.framing import levels_db, magnitudes, mono_blocks, overlapping, velocity
+from models.audio.framing import frame_windows, levels_db, magnitudes, mono_blocks, velocity
 from models.core.types import Wave
 
 
@@ -31,7 +31,7 @@ def test_overlapping_windows_are_those_of_a_plain_loop(frames, lead):
     padded = np.concatenate([np.zeros(lead, np.float32), audio])
     expected = [np.pad(padded[i : i + 20], (0, max(0, i + 20 - len(padded)))) for i in range(0, len(padded), 8)]
     blocks = [audio[i : i + 13] for i in range(0, frames, 13)]
-    found = list(overlapping(iter(blocks), 20, 8, lead))
+    found = list(frame_windows(iter(blocks), 20, 8, lead))
     assert len(found) == len(expected)
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_array_equal(a, b)

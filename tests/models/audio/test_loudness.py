@@ -102,9 +102,9 @@ def test_silence_and_very_short_sounds_have_a_reading() -> None:
 
 
 def test_measuring_reports_and_can_be_stopped() -> None:
-    heard: list[float] = []
-    measure(noise_song(44100), Watch(heard.append))
-    assert heard == sorted(heard)
-    assert len(heard) > 3
+    decoded: list[float] = []
+    measure(noise_song(44100), Watch(decoded.append))
+    assert decoded == sorted(decoded)
+    assert len(decoded) > 3
     with pytest.raises(Cancelled):
-        measure(noise_song(44100), Watch(heard.append, lambda: True))
+        measure(noise_song(44100), Watch(decoded.append, lambda: True))

@@ -11,7 +11,7 @@ from models.conversion.convert import load_voice
 from models.conversion.voices.registry import (
     Card,
     Consent,
-    Range,
+    VocalRange,
     consent,
     consent_digest,
     find_voice,
@@ -40,7 +40,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     voice.mkdir(parents=True)
     (voice / "model.safetensors").write_bytes(b"weights")
     (voice / "config.json").write_text("{}")
-    write_card(Card("Ada", "so-vits-svc", "MIT", Range(60, (1.0, 2.5)), "model.safetensors", "hubert-small"), voice)
+    write_card(
+        Card("Ada", "so-vits-svc", "MIT", VocalRange(60, (1.0, 2.5)), "model.safetensors", "hubert-small"), voice
+    )
     write_consent(RECORD, voice)
     return voice
 

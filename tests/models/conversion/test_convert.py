@@ -5,17 +5,18 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from models.analysis.f0 import F0, track_f0
-from models.analysis.settings import PitchSettings
-from models.conversion.convert import RevoiceSettings, Voice, convert, key_for, load_voice, notes_outside
-from models.conversion.phrases import envelope, level_contour, phrases, sounding, with_contour
-from models.conversion.voices.registry import Card, Range, find_voice
+from models.analysis.f0 import F0, PitchSettings, track_f0
+from models.conversion.convert import Voice, convert, load_voice
+from models.conversion.key_shift import key_shift_for, notes_outside_range
+from models.conversion.phrases import active_frames, level_contour, match_loudness, rms_envelope, split_phrases
+from models.conversion.settings import RevoiceSettings
+from models.conversion.voices.registry import Card, VocalRange, find_voice
 from models.core.errors import BadInput, Cancelled
 from models.core.progress import Watch
 from models.core.types import Samples, Wave
 
 RATE = 16_000
-NOTHING = Card("nobody", "test", "MIT", Range(0, ()))
+NOTHING = Card("nobody", "test", "MIT", VocalRange(0, ()))
 
 
 @dataclass
@@ -27,12 +28,12 @@ class Humming:
     asked: int = 0
     longest: int = 0
 
-    def sing(
-        self, audio: np.ndarray, f0_hz: np.ndarray, sung_hz: np.ndarray, noise_scale: float, seed: int
+    def resynthesise(
+        self, audio: np.ndarray, f0_hz: np.ndarray, target_hz: np.ndarray, noise_scale: float, seed: int
     ) -> np.ndarray:
         self.asked += 1
         self.longest = max(self.longest, len(audio))
-        hz = np.repeat(sung_hz, self.hop)[: len(audio)].astype(np.float64)
+        hz = np.repeat(target_hz, self.hop)[: len(audio)].astype(np.float64)
         tone = np.sin(2 * np.pi * np.cumsum(hz) / self.sample_rate) * (hz > 0)
         hiss = np.random.default_rng(seed).normal(0, 0.1, len(audio)) * (hz == 0)
         return (0.3 * tone + hiss).astype(np.float32)
@@ -69,7 +70,7 @@ def test_onsets_stay_within_ten_milliseconds(rate: int) -> None:
     out = converted(audio, rate=rate)[0]
     for onset_s in (0.503, 1.903):
         around = slice(int((onset_s - 0.2) * rate), int((onset_s + 0.2) * rate))
-        level = envelope(out, rate, 0.002)[around]
+        level = rms_envelope(out, rate, 0.002)[around]
         risen = np.flatnonzero(level > 0.25 * level.max())[0] / rate + onset_s - 0.2
         assert abs(risen - onset_s) < 0.010
 
@@ -79,10 +80,10 @@ def test_an_attack_is_put_back_where_the_source_has_it_though_the_voice_is_late(
     rate = 22_050
     swell = np.concatenate([np.zeros(rate // 2), np.linspace(0, 1, rate // 25), np.ones(rate // 2)]).astype(np.float32)
     audio = sung(220, len(swell) / rate, rate)[: len(swell)] * swell
-    late = with_contour(np.roll(audio, round(late_s * rate)), audio, rate)
+    late = match_loudness(np.roll(audio, round(late_s * rate)), audio, rate)
 
     def half_way(samples: np.ndarray) -> float:
-        level = envelope(samples, rate, 0.003)
+        level = rms_envelope(samples, rate, 0.003)
         return float(np.flatnonzero(level > level.max() / 2)[0] / rate)
 
     assert abs(half_way(late) - half_way(audio)) < 0.003
@@ -102,7 +103,7 @@ def test_the_loudness_contour_of_the_source_is_put_back() -> None:
     audio = sung(220, 2) * swell
     out = converted(audio)[0]
     inside = slice(RATE // 10, -RATE // 10)
-    off = 20 * np.log10(envelope(out, RATE)[inside] / envelope(audio, RATE)[inside])
+    off = 20 * np.log10(rms_envelope(out, RATE)[inside] / rms_envelope(audio, RATE)[inside])
     assert np.abs(off).max() < 2
 
 
@@ -138,10 +139,10 @@ def test_stereo_is_averaged_not_read_as_twice_the_length() -> None:
 
 
 def test_silence_is_never_handed_to_the_voice() -> None:
-    singer = Humming()
-    out = list(convert(Wave(silence(3)[None], RATE), Voice(NOTHING, singer), RevoiceSettings(), 0, "cpu"))
+    engine = Humming()
+    out = list(convert(Wave(silence(3)[None], RATE), Voice(NOTHING, engine), RevoiceSettings(), 0, "cpu"))
     assert sum(block.shape[1] for block in out) == 3 * RATE
-    assert singer.asked == 0
+    assert engine.asked == 0
 
 
 def test_a_long_phrase_is_cut_where_it_is_quiet_and_joined_without_a_click() -> None:
@@ -149,24 +150,24 @@ def test_a_long_phrase_is_cut_where_it_is_quiet_and_joined_without_a_click() -> 
     for breath in (9.0, 22.0, 34.0):
         around = slice(int(breath * RATE), int((breath + 0.15) * RATE))
         audio[around] *= 0.3
-    singer = Humming()
+    engine = Humming()
     source = Wave(audio[None], RATE)
-    out = np.concatenate(list(convert(source, Voice(NOTHING, singer), RevoiceSettings(phrase_s=15), 0, "cpu")), axis=1)[
+    out = np.concatenate(list(convert(source, Voice(NOTHING, engine), RevoiceSettings(phrase_s=15), 0, "cpu")), axis=1)[
         0
     ]
     assert out.shape == (len(audio),)
-    assert singer.asked >= 3
-    assert singer.longest <= 15.6 * singer.sample_rate
+    assert engine.asked >= 3
+    assert engine.longest <= 15.6 * engine.sample_rate
     inside = out[RATE // 10 : -RATE // 10]
     assert np.abs(np.diff(inside)).max() < 1.3 * np.abs(np.diff(out[RATE : 2 * RATE])).max()
-    assert envelope(out, RATE)[RATE:-RATE].min() > 0.7 * envelope(audio, RATE)[RATE:-RATE].min()
+    assert rms_envelope(out, RATE)[RATE:-RATE].min() > 0.7 * rms_envelope(audio, RATE)[RATE:-RATE].min()
 
 
 def test_phrases_cover_all_that_sounds_and_nothing_is_too_long() -> None:
     audio = np.concatenate([silence(1), sung(200, 31), silence(1), sung(200, 2)])
     level = level_contour(Wave(audio[None], RATE))
-    sounds = sounding(level, 45, -60)
-    found = phrases(level, sounds, 15)
+    sounds = active_frames(level, 45, -60)
+    found = split_phrases(level, sounds, 15)
     assert all(p.stop - p.start <= 1500 for p in found)
     covered = np.zeros(len(sounds), int)
     for phrase in found:
@@ -201,22 +202,22 @@ def a_track(midi: list[float]) -> F0:
 
 
 def test_the_key_moves_by_octaves_into_the_range() -> None:
-    reach = Range(57, (5.0,) * 24)
-    assert key_for(a_track([60, 64, 67, 72]), reach) == 0
-    assert key_for(a_track([45, 48, 52]), reach) == 12
-    assert key_for(a_track([84, 88, 91]), reach) == -12
-    assert key_for(a_track([]), reach) == 0
-    assert key_for(a_track([40, 60, 62, 64, 65, 67, 69, 71]), reach) == 0, "one hum below it moves no song"
+    vocal_range = VocalRange(57, (5.0,) * 24)
+    assert key_shift_for(a_track([60, 64, 67, 72]), vocal_range) == 0
+    assert key_shift_for(a_track([45, 48, 52]), vocal_range) == 12
+    assert key_shift_for(a_track([84, 88, 91]), vocal_range) == -12
+    assert key_shift_for(a_track([]), vocal_range) == 0
+    assert key_shift_for(a_track([40, 60, 62, 64, 65, 67, 69, 71]), vocal_range) == 0, "one hum below it moves no song"
 
 
 def test_the_key_moves_by_less_only_where_no_octave_will_do() -> None:
-    reach = Range(60, (5.0,) * 5)
-    assert key_for(a_track([66, 67, 68, 69]), reach) in (-5, -6)
+    vocal_range = VocalRange(60, (5.0,) * 5)
+    assert key_shift_for(a_track([66, 67, 68, 69]), vocal_range) in (-5, -6)
 
 
 def test_notes_outside_the_range_are_named_with_their_seconds() -> None:
-    reach = Range(60, (1.0, 1.0, 0.0, 1.0))
-    outside = notes_outside(a_track([48, 49, 50, 70]), reach, 12)
+    vocal_range = VocalRange(60, (1.0, 1.0, 0.0, 1.0))
+    outside = notes_outside_range(a_track([48, 49, 50, 70]), vocal_range, 12)
     assert outside == pytest.approx({62: 0.5, 82: 0.5})
 
 

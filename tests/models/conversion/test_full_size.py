@@ -13,13 +13,14 @@ import torch
 from safetensors.torch import save_file
 
 from flows.training.voice import FULL
-from models.conversion.content import debug_config, fresh_encoder
+from models.conversion.content import debug_config, init_encoder
 from models.conversion.engines import so_vits_network
 from models.conversion.engines.so_vits import SovitsVoice
 from models.conversion.training import full_size, full_size_voice
+from models.conversion.training.run import TrainingRun
 from models.conversion.training.settings import FullTraining
 from models.conversion.training.voice_dataset import Utterance
-from models.conversion.voices.registry import Card, Range
+from models.conversion.voices.registry import Card, VocalRange
 from models.core.errors import BadInput
 from models.core.progress import Watch
 
@@ -82,8 +83,8 @@ def run(
     enough: Callable[[so_vits_network.Network, int], bool] = lambda network, step: False,
 ) -> tuple[Nets, list[dict[str, float]], list[int]]:
     """Train tiny networks; killed before the step `kill_at`. Returns them, what was reported, and the steps made."""
-    nets, heard, made = full_size_voice.fresh(config_of(settings), 0), [], []  # type: ignore[var-annotated]
-    last = settings.epochs * full_size.steps_an_epoch(4, settings)
+    nets, heard, made = full_size_voice.init_networks(config_of(settings), 0), [], []  # type: ignore[var-annotated]
+    last = settings.epochs * full_size.steps_per_epoch(4, settings)
 
     def watched(fraction: float) -> None:
         step = round(fraction * last)
@@ -91,9 +92,8 @@ def run(
             raise Killed
         made.append(step)
 
-    full_size.train(
-        *nets, utterances(), config_of(settings), settings, folder, heard.append, Watch(watched), enough=enough
-    )
+    training = TrainingRun(folder, heard.append, Watch(watched), should_stop=enough)
+    full_size.train(*nets, utterances(), config_of(settings), settings, training)
     return nets, heard, made
 
 
@@ -137,7 +137,7 @@ def test_an_epoch_hears_every_piece_once_in_an_order_of_its_own() -> None:
 def test_the_recipe_learns_and_reports_every_loss(tmp_path: Path) -> None:
     _, heard, _ = run(tmp_path, replace(TINY, epochs=50, checkpoint_every=100))
     assert [row["step"] for row in heard] == [25, 50, 75, 100]
-    assert set(heard[0]) == {"step", "mel", "kl", "pitch", "fooling", "features", "judging", "total"}
+    assert set(heard[0]) == {"step", "mel", "kl", "pitch", "adversarial", "feature_matching", "discriminator", "total"}
     assert heard[-1]["mel"] < 0.8 * heard[0]["mel"]
     assert heard[-1]["total"] < heard[0]["total"]
 
@@ -200,10 +200,10 @@ def test_training_leaves_the_global_random_state_alone(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_is_a_clear_sentence(tmp_path: Path) -> None:
-    nets = full_size_voice.fresh(config_of(), 0)
+    nets = full_size_voice.init_networks(config_of(), 0)
     nets[0].pre.weight.data.fill_(float("nan"))
-    with pytest.raises(BadInput, match="came apart at step 0"):
-        full_size.train(*nets, utterances(), config_of(), TINY, tmp_path, lambda row: None)
+    with pytest.raises(BadInput, match="diverged at step 0"):
+        full_size.train(*nets, utterances(), config_of(), TINY, TrainingRun(tmp_path, lambda row: None))
 
 
 def test_what_was_trained_sings_by_the_usual_path(tmp_path: Path) -> None:
@@ -212,24 +212,27 @@ def test_what_was_trained_sings_by_the_usual_path(tmp_path: Path) -> None:
         k: v.half().contiguous() for k, v in generator.state_dict().items() if not k.startswith(so_vits_network.UNUSED)
     }
     save_file(state, tmp_path / "model.safetensors")
-    card = Card("ada", "so-vits-svc", "MIT", Range(60, (1.0,)), unvoiced_f0="interpolated")
+    card = Card("ada", "so-vits-svc", "MIT", VocalRange(60, (1.0,)), unvoiced_f0="interpolated")
     loaded = so_vits_network.load(tmp_path / "model.safetensors", config_of())
-    voice = SovitsVoice(loaded, config_of(), fresh_encoder(debug_config(), 0).eval(), card, "cpu")
+    voice = SovitsVoice(loaded, config_of(), init_encoder(debug_config(), 0).eval(), card, "cpu")
     hz = np.full(40, 220, np.float32)
-    sung = voice.sing(np.zeros(40 * 256, np.float32), hz, hz, 0.3, 0)
+    sung = voice.resynthesise(np.zeros(40 * 256, np.float32), hz, hz, 0.3, 0)
     assert sung.shape == (40 * 256,)
     assert np.isfinite(sung).all()
 
 
 def test_the_losses_are_those_of_the_forks_own_step(tmp_path: Path) -> None:
     """Mel frames of a segment cut from a whole recording's, times 45, as its trainer computes them."""
-    (generator, judge), batch = full_size_voice.fresh(config_of(), 0), full_size.draw(utterances(), TINY, 0, 256)
+    (generator, discriminators), batch = (
+        full_size_voice.init_networks(config_of(), 0),
+        full_size.draw(utterances(), TINY, 0, 256),
+    )
     from so_vits_svc_fork.hparams import HParams
     from so_vits_svc_fork.modules import mel_processing
 
     mel_processing.mel_basis.clear()
     shape = HParams(**config_of())
-    session = full_size.Session.begin(generator, judge, TINY)
+    session = full_size.Session.begin(generator, discriminators, TINY)
     found, sung, wanted = full_size._losses(session, batch, shape)
     parts = {name: float(value.detach()) for name, value in found.items()}
     assert parts["total"] == pytest.approx(sum(value for name, value in parts.items() if name != "total"), rel=1e-5)
@@ -244,12 +247,12 @@ def test_the_losses_are_those_of_the_forks_own_step(tmp_path: Path) -> None:
 def test_one_step_of_the_true_size_on_a_cpu(tmp_path: Path) -> None:
     settings = FullTraining(epochs=1, batch_size=1, checkpoint_every=10)
     config = full_size_voice.full_config("ada", settings=settings)
-    nets = full_size_voice.fresh(config, 0)
+    nets = full_size_voice.init_networks(config, 0)
     sizes = [sum(p.numel() for p in net.parameters()) / 1e6 for net in nets]
     assert sizes == pytest.approx([45.6, 46.7], abs=0.1)
     before = nets[0].dec.conv_post.weight_v.detach().clone()
     heard: list[dict[str, float]] = []
     material = utterances(1, FULL.rate, FULL.hop, full_size_voice.CONTENT_WIDTH)
-    full_size.train(*nets, material, config, settings, tmp_path, heard.append)
+    full_size.train(*nets, material, config, settings, TrainingRun(tmp_path, heard.append))
     assert all(np.isfinite(value) for value in heard[0].values())
     assert not torch.equal(before, nets[0].dec.conv_post.weight_v)

@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import save_file
 
 from models.conversion.content import debug_config as debug_encoder_config
-from models.conversion.content import fresh_encoder
+from models.conversion.content import init_encoder
 from models.conversion.convert import load_voice
-from models.conversion.training.small_voice import debug_config, fresh
+from models.conversion.training.small_voice import debug_config, init_network
 from models.conversion.voices import revocation
 from models.conversion.voices.install import add_voice, check_name, own_folders, remove_voice
 from models.conversion.voices.registry import Consent, broken_voices, card, consent, find_voice, voices
@@ -34,7 +34,7 @@ def tiny(width: int, **changed: Any) -> dict[str, Any]:
 
 @cache
 def weights_of(config: str) -> dict[str, torch.Tensor]:
-    return dict(fresh(json.loads(config), 0).state_dict())
+    return dict(init_network(json.loads(config), 0).state_dict())
 
 
 def written(folder: Path, config: dict[str, Any], steps: tuple[int, ...] = (800,)) -> Path:
@@ -141,7 +141,7 @@ def installed_encoder(home: Path, monkeypatch: pytest.MonkeyPatch, projected: bo
     """A tiny encoder in ContentVec's place."""
     config = debug_encoder_config()
     config.num_hidden_layers = 9
-    state = {name: tensor.contiguous() for name, tensor in fresh_encoder(config, 0).state_dict().items()}
+    state = {name: tensor.contiguous() for name, tensor in init_encoder(config, 0).state_dict().items()}
     if projected:
         rng = torch.Generator().manual_seed(0)
         state |= {"final_proj.weight": torch.randn(256, 16, generator=rng), "final_proj.bias": torch.ones(256)}
@@ -164,12 +164,12 @@ def test_a_voice_of_4_0_sings_from_projected_content_where_the_encoder_has_it(
     with pytest.raises(BadInput, match="no final_proj"):
         add_voice("ada", folder, RECORD)
     installed_encoder(home, monkeypatch, projected=True)
-    singer: Any = load_voice(add_voice("ada", folder, RECORD), "cpu").singer
+    engine: Any = load_voice(add_voice("ada", folder, RECORD), "cpu").engine
     frames = 20
     audio = np.random.default_rng(0).normal(0, 0.1, frames * 256).astype(np.float32)
-    assert singer._content(audio, frames).shape == (frames, 256)
+    assert engine._content(audio, frames).shape == (frames, 256)
     hz = np.full(frames, 220, np.float32)
-    assert np.isfinite(singer.sing(audio, hz, hz, 0.3, 0)).all()
+    assert np.isfinite(engine.resynthesise(audio, hz, hz, 0.3, 0)).all()
     config["data"]["contentvec_final_proj"] = False
     with pytest.raises(BadInput, match="wants content of 256 numbers a frame, and contentvec gives 16"):
         add_voice("eve", written(folder, config), RECORD)

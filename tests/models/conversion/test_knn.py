@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.analysis.f0 import track_f0
-from models.analysis.settings import PitchSettings
-from models.conversion.content import debug_config, fresh_encoder
-from models.conversion.convert import RevoiceSettings, Voice, convert
-from models.conversion.engines.knn import KnnVoice, Pool, pool_of
-from models.conversion.voices.registry import Card, Range
+from models.analysis.f0 import PitchSettings, track_f0
+from models.conversion.content import debug_config, init_encoder
+from models.conversion.convert import Voice, convert
+from models.conversion.engines.knn import KnnVoice, Pool, build_pool
+from models.conversion.settings import RevoiceSettings
+from models.conversion.voices.registry import Card, VocalRange
 from models.core.errors import BadInput
 from models.core.types import Wave
 
@@ -32,9 +32,9 @@ def centre(audio: np.ndarray) -> float:
 
 
 def test_the_timbre_is_the_recordings_and_the_pitch_the_sources(tmp_path: Path) -> None:
-    encoder = fresh_encoder(debug_config(), 0).eval()
-    pool_of([vowel(150, 1800)], encoder).save(tmp_path / "pool.safetensors")
-    card = Card("a", "knn", "MIT", Range(0, ()))
+    encoder = init_encoder(debug_config(), 0).eval()
+    build_pool([vowel(150, 1800)], encoder).save(tmp_path / "pool.safetensors")
+    card = Card("a", "knn", "MIT", VocalRange(0, ()))
     voice = Voice(card, KnnVoice(Pool.load(tmp_path / "pool.safetensors"), encoder, card))
     source = vowel(220, 700)
     runs = [np.concatenate(list(convert(source, voice, RevoiceSettings(), 0, "cpu")), axis=1) for _ in range(2)]

@@ -8,9 +8,15 @@ import pytest
 import soundfile
 
 from flows.training.voice_data import MaterialSettings, gather, sifted
-from models.conversion.metrics import Opinion
+from models.conversion.metrics import DnsmosScores
 from models.conversion.training import recordings
-from models.conversion.training.recordings import SiftSettings, clipped_share, cut, denoised, sift
+from models.conversion.training.recordings import (
+    SelectionSettings,
+    clipped_share,
+    denoise_wiener,
+    select_segments,
+    split_at_pauses,
+)
 from models.core.errors import BadInput
 from models.core.types import Wave
 
@@ -36,18 +42,18 @@ def wave(*parts: np.ndarray) -> Wave:
 def by_pitch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Meters that tell a speaker by the strongest frequency and music by a tone over 3 kHz."""
 
-    def embedding(audio: Wave) -> np.ndarray:
+    def speaker_embedding(audio: Wave) -> np.ndarray:
         spectrum = np.abs(np.fft.rfft(audio.samples[0], RATE))[:1000]
         vector = np.zeros(256, np.float32)
         vector[int(spectrum.argmax()) // 50] = 1
         return vector
 
-    def opinion(audio: Wave) -> Opinion:
+    def dnsmos_scores(audio: Wave) -> DnsmosScores:
         power = np.abs(np.fft.rfft(audio.samples[0], RATE)) ** 2
-        return Opinion(3.5, 1.2 if power[3000:].sum() > 0.2 * power.sum() else 3.5, 3.0)
+        return DnsmosScores(3.5, 1.2 if power[3000:].sum() > 0.2 * power.sum() else 3.5, 3.0)
 
-    monkeypatch.setattr(recordings, "embedding", embedding)
-    monkeypatch.setattr(recordings, "opinion", opinion)
+    monkeypatch.setattr(recordings, "embedding", speaker_embedding)
+    monkeypatch.setattr(recordings, "opinion", dnsmos_scores)
 
 
 def held(audio: Wave) -> Callable[[], Wave]:
@@ -60,15 +66,15 @@ def test_what_is_no_use_is_left_out_and_it_is_said_why() -> None:
     music = voiced(2) + (0.3 * np.sin(2 * np.pi * 4000 * np.arange(2 * RATE) / RATE)).astype(np.float32)
     own = [wave(pause(1), voiced(3), pause(1), voiced(4), pause(1), voiced(0.4), pause(1))]
     given = [*own, wave(voiced(2, 330)), wave(clipped), wave(music)]
-    found = sift([(f"{i}.wav", held(audio)) for i, audio in enumerate(given)], 22_050)
-    assert [piece.name for piece in found.pieces] == ["0.wav", "0.wav"]
+    found = select_segments([(f"{i}.wav", held(audio)) for i, audio in enumerate(given)], 22_050)
+    assert [segment.name for segment in found.segments] == ["0.wav", "0.wav"]
     assert found.kept_s == pytest.approx(7.2, abs=0.1)
-    assert found.dropped_s == pytest.approx(
+    assert found.rejected_s == pytest.approx(
         {"silence": 3.7, "too short": 0.5, "another speaker": 2, "clipping": 2, "music or noise": 2}, abs=0.15
     )
-    for piece in found.pieces:
-        assert piece.audio.sample_rate == 22_050
-        assert 20 * np.log10(np.sqrt(np.mean(piece.audio.samples**2))) == pytest.approx(-24, abs=0.1)
+    for segment in found.segments:
+        assert segment.audio.sample_rate == 22_050
+        assert 20 * np.log10(np.sqrt(np.mean(segment.audio.samples**2))) == pytest.approx(-24, abs=0.1)
 
 
 @pytest.mark.usefixtures("by_pitch")
@@ -100,17 +106,17 @@ def test_a_bad_file_is_left_out_and_named_and_the_rest_is_used(tmp_path: Path) -
 def test_samples_that_are_no_numbers_spoil_no_other_recording() -> None:
     spoilt = voiced(2)
     spoilt[100] = np.nan
-    found = sift([("a", held(wave(voiced(3)))), ("b", held(wave(spoilt)))], 22_050)
-    assert [piece.name for piece in found.pieces] == ["a"]
+    found = select_segments([("a", held(wave(voiced(3)))), ("b", held(wave(spoilt)))], 22_050)
+    assert [segment.name for segment in found.segments] == ["a"]
     assert list(found.unusable) == ["b"]
 
 
 def test_pieces_are_cut_at_pauses_and_none_is_longer_than_ten_seconds() -> None:
     short_pause = np.concatenate([voiced(2), pause(0.2), voiced(2), pause(0.8), voiced(23)])
-    found = list(cut("a", wave(short_pause)))
+    found = list(split_at_pauses("a", wave(short_pause)))
     assert found[0].audio.duration_s == pytest.approx(4.25, abs=0.1)
-    assert max(piece.audio.duration_s for piece in found) <= 10
-    assert sum(piece.audio.duration_s for piece in found) == pytest.approx(27.3, abs=0.2)
+    assert max(segment.audio.duration_s for segment in found) <= 10
+    assert sum(segment.audio.duration_s for segment in found) == pytest.approx(27.3, abs=0.2)
 
 
 def test_clipping_is_told_from_a_loud_voice() -> None:
@@ -122,7 +128,7 @@ def test_steady_noise_is_taken_out_and_the_voice_stays() -> None:
     rng = np.random.default_rng(0)
     speech = np.concatenate([pause(0.6), voiced(0.8), pause(0.6), voiced(0.8), pause(0.6)])
     noisy = speech + rng.normal(0, 0.01, len(speech)).astype(np.float32)
-    clean = denoised(Wave(noisy[None], RATE)).samples[0]
+    clean = denoise_wiener(Wave(noisy[None], RATE)).samples[0]
     assert len(clean) == len(noisy)
     silent, sounds = slice(0, RATE // 2), slice(int(0.7 * RATE), int(1.3 * RATE))
     assert 20 * np.log10(clean[silent].std() / noisy[silent].std()) < -10
@@ -137,7 +143,7 @@ def test_a_stranger_among_real_recordings_is_left_out() -> None:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
         return Wave(np.ascontiguousarray(samples.T), rate)
 
-    found = sift([(p.name, lambda p=p: read(p)) for p in paths], 22_050, SiftSettings())  # type: ignore[misc]
-    assert {piece.name[:2] for piece in found.pieces} == {"LJ"}
-    assert len({piece.name for piece in found.pieces}) == 5
-    assert found.dropped_s["another speaker"] > 3
+    found = select_segments([(p.name, lambda p=p: read(p)) for p in paths], 22_050, SelectionSettings())  # type: ignore[misc]
+    assert {segment.name[:2] for segment in found.segments} == {"LJ"}
+    assert len({segment.name for segment in found.segments}) == 5
+    assert found.rejected_s["another speaker"] > 3

@@ -13,27 +13,21 @@ import torch
 from safetensors.torch import save_file
 
 from models.conversion.content import (
-    CONTENT_RATE,
-    content,
-    content_at,
-    content_width,
     debug_config,
-    frame_geometry,
-    fresh_encoder,
-    load_encoder,
+    init_encoder,
 )
 from models.conversion.engines import so_vits_network
-from models.conversion.engines.so_vits import SovitsVoice, interpolated
+from models.conversion.engines.so_vits import SovitsVoice, interpolate_unvoiced
 from models.conversion.training import voice as voice_training
 from models.conversion.training.small_voice import debug_config as debug_voice_config
-from models.conversion.training.small_voice import fresh, small_config
-from models.conversion.voices.registry import Card, Range
+from models.conversion.training.small_voice import init_network, small_config
+from models.conversion.voices.registry import Card, VocalRange
 from models.core.errors import BadInput
 
 
 @pytest.fixture(scope="module")
 def network() -> so_vits_network.Network:
-    network = fresh(debug_voice_config(), 0)
+    network = init_network(debug_voice_config(), 0)
     for name, parameter in network.named_parameters():
         if name.endswith("weight_g"):
             parameter.data.fill_(1.0)  # the fork starts them so small that nothing would be heard
@@ -41,8 +35,8 @@ def network() -> so_vits_network.Network:
 
 
 def voice(network: so_vits_network.Network, unvoiced: str = "zero") -> SovitsVoice:
-    card = Card("nobody", "so-vits-svc", "MIT", Range(60, (1.0,)), unvoiced_f0=unvoiced)
-    return SovitsVoice(network, debug_voice_config(), fresh_encoder(debug_config(), 0).eval(), card, "cpu")
+    card = Card("nobody", "so-vits-svc", "MIT", VocalRange(60, (1.0,)), unvoiced_f0=unvoiced)
+    return SovitsVoice(network, debug_voice_config(), init_encoder(debug_config(), 0).eval(), card, "cpu")
 
 
 def a_phrase(frames: int) -> tuple[np.ndarray, np.ndarray]:
@@ -105,26 +99,26 @@ def test_our_path_is_the_forks_own(network: so_vits_network.Network) -> None:
 
 
 def test_equal_seeds_give_equal_bytes_whatever_the_global_state_is(network: so_vits_network.Network) -> None:
-    singer, (audio, hz) = voice(network), a_phrase(60)
+    engine, (audio, hz) = voice(network), a_phrase(60)
     torch.manual_seed(1)
-    first = singer.sing(audio, hz, hz, 0.4, 7)
+    first = engine.resynthesise(audio, hz, hz, 0.4, 7)
     torch.manual_seed(2)
     before = torch.random.get_rng_state()
-    second = singer.sing(audio, hz, hz, 0.4, 7)
+    second = engine.resynthesise(audio, hz, hz, 0.4, 7)
     assert first.tobytes() == second.tobytes()
     assert torch.equal(before, torch.random.get_rng_state())
-    assert singer.sing(audio, hz, hz, 0.4, 8).tobytes() != first.tobytes()
+    assert engine.resynthesise(audio, hz, hz, 0.4, 8).tobytes() != first.tobytes()
 
 
 def test_two_threads_singing_at_once_do_not_disturb_each_other(network: so_vits_network.Network) -> None:
-    singer, (audio, hz) = voice(network), a_phrase(60)
-    alone = [singer.sing(audio, hz, hz, 0.4, seed) for seed in range(2)]
+    engine, (audio, hz) = voice(network), a_phrase(60)
+    alone = [engine.resynthesise(audio, hz, hz, 0.4, seed) for seed in range(2)]
     together: dict[int, np.ndarray] = {}
 
-    def sing(seed: int) -> None:
-        together[seed] = singer.sing(audio, hz, hz, 0.4, seed)
+    def resynthesise(seed: int) -> None:
+        together[seed] = engine.resynthesise(audio, hz, hz, 0.4, seed)
 
-    threads = [threading.Thread(target=sing, args=(seed,)) for seed in range(2)]
+    threads = [threading.Thread(target=resynthesise, args=(seed,)) for seed in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -136,11 +130,11 @@ def test_two_threads_singing_at_once_do_not_disturb_each_other(network: so_vits_
 def test_as_many_samples_come_out_as_go_in(network: so_vits_network.Network, samples: int) -> None:
     frames = -(-samples // 256)
     audio, hz = a_phrase(frames)
-    assert voice(network).sing(audio[:samples], hz, hz, 0.3, 0).shape == (samples,)
+    assert voice(network).resynthesise(audio[:samples], hz, hz, 0.3, 0).shape == (samples,)
 
 
 def test_the_source_is_a_pulse_with_harmonics_and_silent_pitch_is_noise() -> None:
-    network = fresh(small_config("nobody"), 0)
+    network = init_network(small_config("nobody"), 0)
     f0 = torch.cat([torch.full((1, 100), 200.0), torch.zeros(1, 100)], dim=1)
     sines = so_vits_network.excitation(f0, 256, 22050, 9, torch.Generator().manual_seed(0))
     with torch.inference_mode():
@@ -166,32 +160,11 @@ def test_the_phase_of_a_long_note_does_not_drift() -> None:
 
 def test_unvoiced_pitch_is_zero_or_interpolated_as_the_card_says(network: so_vits_network.Network) -> None:
     audio, hz = a_phrase(60)
-    ours, forks = (voice(network, kind).sing(audio, hz, hz, 0.0, 0) for kind in ("zero", "interpolated"))
+    ours, forks = (voice(network, kind).resynthesise(audio, hz, hz, 0.0, 0) for kind in ("zero", "interpolated"))
     assert np.abs(ours - forks).max() > 1e-4
     np.testing.assert_allclose(
-        interpolated(np.array([0, 100, 0, 0, 400, 0], np.float32)), [100, 100, 200, 300, 400, 400]
+        interpolate_unvoiced(np.array([0, 100, 0, 0, 400, 0], np.float32)), [100, 100, 200, 300, 400, 400]
     )
-
-
-def test_content_is_aligned_with_the_audio() -> None:
-    """A burst changes the frames that it lies in, and what lies around them alike on both sides."""
-    encoder = fresh_encoder(debug_config(), 0).eval()
-    _, step = frame_geometry(encoder.config)
-    audio = 0.01 * torch.randn(1, CONTENT_RATE, generator=torch.Generator().manual_seed(0))
-    burst = audio.clone()
-    burst[0, 25 * step - 40 : 25 * step + 40] += 0.5
-    with torch.inference_mode():
-        features = [encoder.feature_extractor(torch.nn.functional.pad(a, (118, 118)))[0].T for a in (audio, burst)]
-        assert content(encoder, audio).shape == (1, CONTENT_RATE // step, 16)
-    change = (features[0] - features[1]).abs().sum(dim=1).numpy()
-    centre = (np.arange(len(change)) * change).sum() / change.sum()
-    assert abs(centre + 0.5 - 25) < 0.3
-
-
-def test_content_between_frames_is_interpolated() -> None:
-    states = torch.tensor([[0.0], [1.0], [4.0]])
-    times = torch.tensor([0.0, 0.01, 0.02, 0.03, 0.05, 9.0])
-    assert content_at(states, times, 320)[:, 0].tolist() == pytest.approx([0, 0, 0.5, 1, 4, 4])
 
 
 def test_a_voice_file_that_could_run_code_is_refused(tmp_path: Path) -> None:
@@ -217,12 +190,12 @@ def test_a_users_checkpoint_and_safetensors_load_alike(network: so_vits_network.
     )
     audio, hz = a_phrase(30)
     sung = [
-        voice(so_vits_network.load(tmp_path / name, config)).sing(audio, hz, hz, 0.3, 0)
+        voice(so_vits_network.load(tmp_path / name, config)).resynthesise(audio, hz, hz, 0.3, 0)
         for name in ("G_1.pth", "model.safetensors")
     ]
     assert sung[0].std() > 1e-4
     np.testing.assert_allclose(sung[0], sung[1], atol=1e-6)
-    np.testing.assert_allclose(sung[0], voice(network).sing(audio, hz, hz, 0.3, 0), atol=1e-5)
+    np.testing.assert_allclose(sung[0], voice(network).resynthesise(audio, hz, hz, 0.3, 0), atol=1e-5)
 
 
 def test_weights_that_do_not_fit_their_config_are_refused(network: so_vits_network.Network, tmp_path: Path) -> None:
@@ -234,67 +207,6 @@ def test_weights_that_do_not_fit_their_config_are_refused(network: so_vits_netwo
         so_vits_network.read_config(tmp_path / "config.json")
 
 
-def test_an_encoder_is_read_from_its_folder(tmp_path: Path) -> None:
-    encoder = fresh_encoder(debug_config(), 3).eval()
-    save_file({k: v.half() for k, v in encoder.state_dict().items()}, tmp_path / "model.safetensors")
-    encoder.config.to_json_file(tmp_path / "config.json", use_diff=False)
-    audio = torch.randn(1, 8000, generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        torch.testing.assert_close(
-            content(load_encoder(tmp_path, "cpu"), audio), content(encoder, audio), atol=0.02, rtol=0.02
-        )
-    with pytest.raises(BadInput, match="no content encoder"):
-        load_encoder(tmp_path / "elsewhere", "cpu")
-
-
-def test_an_encoder_with_contentvecs_names_and_projection_is_read_alike(tmp_path: Path) -> None:
-    encoder = fresh_encoder(debug_config(), 3).eval()
-    encoder.config.to_json_file(tmp_path / "config.json", use_diff=False)
-    names = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
-    state = {"final_proj.weight": torch.zeros(4, 16)}
-    for name, tensor in encoder.state_dict().items():
-        for new, old in names.items():
-            name = name.replace(new, old)
-        state[name] = tensor.contiguous()
-    assert any(name.endswith("weight_g") for name in state)
-    save_file(state, tmp_path / "model.safetensors")
-    audio = torch.randn(1, CONTENT_RATE // 2, generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        assert torch.equal(content(load_encoder(tmp_path, "cpu"), audio), content(encoder, audio))
-    (tmp_path / "model.safetensors").write_bytes(b"nothing")
-    with pytest.raises(BadInput, match="cannot be loaded"):
-        load_encoder(tmp_path, "cpu")
-
-
-def test_content_through_the_projection_is_what_the_fork_computes(tmp_path: Path) -> None:
-    from so_vits_svc_fork.utils import HubertModelWithFinalProj, get_content
-
-    config = debug_config()
-    config.num_hidden_layers, config.classifier_proj_size = 11, 4
-    torch.manual_seed(0)
-    theirs = HubertModelWithFinalProj(config).eval()
-    save_file(
-        {name: tensor.contiguous() for name, tensor in theirs.state_dict().items()}, tmp_path / "model.safetensors"
-    )
-    config.to_json_file(tmp_path / "config.json", use_diff=False)
-    ours = load_encoder(tmp_path, "cpu")
-    audio = torch.randn(1, CONTENT_RATE // 2, generator=torch.Generator().manual_seed(0))
-    span, step = frame_geometry(config)
-    margin = (span - step) // 2
-    padded = torch.nn.functional.pad(audio, (margin, span - step - margin))
-    with torch.inference_mode(), pytest.warns(UserWarning, match="legacy_final_proj"):
-        wanted = get_content(theirs, padded, "cpu", CONTENT_RATE, legacy_final_proj=True).transpose(1, 2)
-    with torch.inference_mode():
-        found = content(ours, audio, projected=True)
-        assert found.shape == (1, len(audio[0]) // step, 4)
-        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
-        last = get_content(theirs, padded, "cpu", CONTENT_RATE).transpose(1, 2)
-        torch.testing.assert_close(content(ours, audio), last, atol=1e-5, rtol=1e-4)
-    assert (content_width(ours), content_width(ours, projected=True)) == (16, 4)
-    with pytest.raises(BadInput, match="no final_proj"):
-        content_width(fresh_encoder(debug_config(), 0), projected=True)
-
-
 @pytest.mark.parametrize(
     ("said", "width", "wanted"), [(None, 256, True), (None, 768, False), (True, 256, True), (False, 128, False)]
 )
@@ -302,7 +214,7 @@ def test_a_config_that_is_silent_wants_the_projection_where_it_wants_256_numbers
     said: bool | None, width: int, wanted: bool
 ) -> None:
     data = {} if said is None else {"contentvec_final_proj": said}
-    assert so_vits_network.wants_projection({"data": data, "model": {"ssl_dim": width}}) is wanted
+    assert so_vits_network.uses_projection({"data": data, "model": {"ssl_dim": width}}) is wanted
 
 
 def test_weights_that_are_no_numbers_are_refused(network: so_vits_network.Network, tmp_path: Path) -> None:
@@ -332,12 +244,12 @@ def test_converting_sings_from_the_source_that_training_heard(
         return heard[-1][None, :, None].expand(1, -1, harmonics)
 
     monkeypatch.setattr(so_vits_network, "excitation", listened)
-    singer = voice(network)
-    singer.sing(audio, np.full(64, 220, np.float32), np.full(64, 220, np.float32), 0.0, 0)
+    engine = voice(network)
+    engine.resynthesise(audio, np.full(64, 220, np.float32), np.full(64, 220, np.float32), 0.0, 0)
     voice_training.synthesise(
         network, torch.zeros(1, 8, 64), torch.full((1, 64), 220.0), torch.Generator().manual_seed(0)
     )
     assert len(heard) == 2
     for source in heard:
-        peak = int(torch.fft.rfft(source).abs().argmax()) * singer.sample_rate / len(source)
-        assert abs(peak - 220) < 2 * singer.sample_rate / len(source)
+        peak = int(torch.fft.rfft(source).abs().argmax()) * engine.sample_rate / len(source)
+        assert abs(peak - 220) < 2 * engine.sample_rate / len(source)

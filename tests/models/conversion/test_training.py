@@ -10,15 +10,17 @@ import torch
 from models.analysis.f0 import track_f0
 from models.analysis.settings import PitchSettings
 from models.conversion import phrases
-from models.conversion.content import CONTENT_RATE, debug_config, fresh_encoder
+from models.conversion.content import CONTENT_RATE, debug_config, init_encoder
 from models.conversion.training import content_encoder, losses, small_voice
 from models.conversion.training import voice as voice_training
-from models.conversion.training.content_dataset import Recording, read, sounding, write
+from models.conversion.training.content_dataset import Recording, active_segments, read, write
 from models.conversion.training.content_encoder import Corpus
-from models.conversion.training.perturbation import Perturbation, perturbed, sped
+from models.conversion.training.perturbation import Perturbation, perturb, resample_speed
 from models.conversion.training.phones import ARPABET, PHONES, Segment, classes, frame_labels
+from models.conversion.training.run import TrainingRun
 from models.conversion.training.settings import EncoderTraining, VoiceTraining
-from models.conversion.training.voice_dataset import Utterance, range_of, sung_version, utterance
+from models.conversion.training.voice_dataset import Utterance, singing_version, utterance, vocal_range_of
+from models.core.progress import Watch
 from models.core.types import Wave
 
 STILL = Perturbation(1.0, 1.0, np.zeros(8, np.float32), 90.0, 0.0, 0.0)
@@ -44,7 +46,7 @@ def test_every_phone_of_flite_has_a_class() -> None:
 
 def test_a_formant_shift_moves_formants_and_leaves_the_pitch() -> None:
     audio = torch.from_numpy(vowel(150, (700, 1200, 2600), 1.0))[None]
-    moved = perturbed(audio, [replace(STILL, formants=1.2)], torch.Generator().manual_seed(0))
+    moved = perturb(audio, [replace(STILL, formants=1.2)], torch.Generator().manual_seed(0))
     hz = track_f0(Wave(moved.numpy(), CONTENT_RATE), PitchSettings()).hz
     assert abs(1200 * np.log2(np.median(hz[hz > 0]) / 150)) < 10
 
@@ -58,7 +60,7 @@ def test_a_formant_shift_moves_formants_and_leaves_the_pitch() -> None:
 
 
 def test_speed_multiplies_the_pitch() -> None:
-    faster = sped(vowel(150, (700, 1200), 2.0), 0, CONTENT_RATE, 1.5)
+    faster = resample_speed(vowel(150, (700, 1200), 2.0), 0, CONTENT_RATE, 1.5)
     hz = track_f0(Wave(faster[None], CONTENT_RATE), PitchSettings()).hz
     assert np.median(hz[hz > 0]) == pytest.approx(225, rel=0.01)
 
@@ -66,14 +68,14 @@ def test_speed_multiplies_the_pitch() -> None:
 def test_equal_seeds_perturb_alike() -> None:
     audio = torch.from_numpy(vowel(150, (700, 1200), 1.0))[None]
     settings = [replace(STILL, room_s=0.2, noise_db=20)]
-    one, two = (perturbed(audio, settings, torch.Generator().manual_seed(5)) for _ in range(2))
+    one, two = (perturb(audio, settings, torch.Generator().manual_seed(5)) for _ in range(2))
     assert torch.equal(one, two)
 
 
 def test_pauses_are_left_out_of_recordings() -> None:
     voice = vowel(150, (700, 1200), 1.5)
     audio = np.concatenate([np.zeros(16000), voice, np.zeros(32000), voice, np.zeros(8000)]).astype(np.float32)
-    pieces = list(sounding(Recording(audio, CONTENT_RATE)))
+    pieces = list(active_segments(Recording(audio, CONTENT_RATE)))
     assert [round(len(p) / CONTENT_RATE, 1) for p in pieces] == [1.5, 1.5]
 
 
@@ -97,10 +99,10 @@ def test_a_corpus_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 def train_encoder(steps: int, folder: Path) -> tuple[dict[str, torch.Tensor], list[dict[str, float]]]:
-    encoder = fresh_encoder(debug_config(), 0)
+    encoder = init_encoder(debug_config(), 0)
     heard: list[dict[str, float]] = []
     settings = EncoderTraining(steps=60, batch=4, span_s=0.5, warmup=5, learning_rate=5e-3, checkpoint_every=30)
-    content_encoder.train(encoder, a_corpus(), replace(settings, steps=steps), folder, heard.append)
+    content_encoder.train(encoder, a_corpus(), replace(settings, steps=steps), TrainingRun(folder, heard.append))
     return dict(encoder.state_dict()), heard
 
 
@@ -108,7 +110,7 @@ def test_an_encoder_learns_and_goes_on_from_a_checkpoint_as_if_never_stopped(tmp
     whole, heard = train_encoder(100, tmp_path / "whole")
     assert heard[-1]["phones"] < heard[0]["phones"]
     assert heard[-1]["right"] > 0.5
-    again = fresh_encoder(debug_config(), 0)
+    again = init_encoder(debug_config(), 0)
     settings = EncoderTraining(steps=100, batch=4, span_s=0.5, warmup=5, learning_rate=5e-3, checkpoint_every=30)
 
     class Killed(Exception):
@@ -118,7 +120,7 @@ def test_an_encoder_learns_and_goes_on_from_a_checkpoint_as_if_never_stopped(tmp
         raise Killed
 
     with pytest.raises(Killed):
-        content_encoder.train(again, a_corpus(), settings, tmp_path / "cut", kill)
+        content_encoder.train(again, a_corpus(), settings, TrainingRun(tmp_path / "cut", kill))
     parts, _ = train_encoder(100, tmp_path / "cut")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
@@ -128,7 +130,7 @@ def test_speech_becomes_singing_on_a_wider_range_and_longer() -> None:
     time = np.arange(2 * rate) / rate
     syllables = (np.sin(2 * np.pi * 2 * time) > -0.5).astype(np.float32)
     speech = vowel(180, (700, 1200, 2500), 2.0) * syllables
-    sung = [sung_version(speech, rate, np.random.default_rng(seed)) for seed in range(3)]
+    sung = [singing_version(speech, rate, np.random.default_rng(seed)) for seed in range(3)]
     assert all(len(s) > 1.1 * len(speech) for s in sung)
     ranges = []
     for audio in sung:
@@ -137,7 +139,7 @@ def test_speech_becomes_singing_on_a_wider_range_and_longer() -> None:
         ranges.append(hz[hz > 0])
     everything = 12 * np.log2(np.concatenate(ranges) / 180)
     assert everything.max() - everything.min() > 6
-    again = sung_version(speech, rate, np.random.default_rng(0))
+    again = singing_version(speech, rate, np.random.default_rng(0))
     np.testing.assert_array_equal(again, sung[0])
 
 
@@ -145,13 +147,13 @@ def test_training_puts_the_loudness_back_as_converting_does() -> None:
     rng = np.random.default_rng(0)
     swell = np.linspace(0.05, 1, 11_025).astype(np.float32)
     sung, wanted = rng.normal(0, 0.1, 11_025).astype(np.float32), swell * vowel(220, (700, 1200), 0.5, 22_050)
-    ours = phrases.with_contour(sung, wanted, 22_050)
-    theirs = losses.with_contour(torch.from_numpy(sung)[None], torch.from_numpy(wanted)[None], 22_050)[0].numpy()
+    ours = phrases.match_loudness(sung, wanted, 22_050)
+    theirs = losses.match_loudness(torch.from_numpy(sung)[None], torch.from_numpy(wanted)[None], 22_050)[0].numpy()
     np.testing.assert_allclose(theirs, ours, atol=2e-4)
 
 
 def utterances() -> list[Utterance]:
-    encoder = fresh_encoder(debug_config(), 0).eval()
+    encoder = init_encoder(debug_config(), 0).eval()
     rng = np.random.default_rng(0)
     return [
         utterance(vowel(hz, f, 2.0, 22_050), 22_050, 256, encoder, 1, rng)
@@ -163,10 +165,10 @@ def test_an_utterance_is_aligned_and_its_range_is_counted() -> None:
     found = utterances()
     frames = 2 * 22_050 // 256
     assert all(len(u.f0_hz) == frames == len(c) and len(u.audio) == frames * 256 for u in found for c in u.contents)
-    reach = range_of([u.f0_hz for u in found], 256 / 22_050)
-    assert reach.lowest == 57
-    assert reach.seconds[0] == pytest.approx(2, abs=0.15)
-    assert reach.seconds[3] == pytest.approx(2, abs=0.15)
+    vocal_range = vocal_range_of([u.f0_hz for u in found], 256 / 22_050)
+    assert vocal_range.lowest == 57
+    assert vocal_range.seconds[0] == pytest.approx(2, abs=0.15)
+    assert vocal_range.seconds[3] == pytest.approx(2, abs=0.15)
 
 
 def test_a_voice_learns_and_goes_on_from_a_checkpoint_as_if_never_stopped(tmp_path: Path) -> None:
@@ -176,8 +178,8 @@ def test_a_voice_learns_and_goes_on_from_a_checkpoint_as_if_never_stopped(tmp_pa
         context=24,
         window=16,
         warmup=5,
-        decoded_from=0,
-        judged_from=40,
+        decoder_from=0,
+        discriminator_from=40,
         learning_rate=3e-3,
         checkpoint_every=25,
     )
@@ -187,7 +189,7 @@ def test_a_voice_learns_and_goes_on_from_a_checkpoint_as_if_never_stopped(tmp_pa
         pass
 
     def run(folder: Path, kill_at: int = 0) -> tuple[dict[str, torch.Tensor], list[dict[str, float]]]:
-        network, heard = small_voice.fresh(small_voice.debug_config(), 0), []  # type: ignore[var-annotated]
+        network, heard = small_voice.init_network(small_voice.debug_config(), 0), []  # type: ignore[var-annotated]
 
         def report(row: dict[str, float]) -> None:
             heard.append(row)
@@ -196,12 +198,12 @@ def test_a_voice_learns_and_goes_on_from_a_checkpoint_as_if_never_stopped(tmp_pa
             if kill_at and fraction >= kill_at / settings.steps:
                 raise Killed
 
-        voice_training.train(network, material, settings, folder, report, voice_training.Watch(watched))
+        voice_training.train(network, material, settings, TrainingRun(folder, report, Watch(watched)))
         return dict(network.state_dict()), heard
 
     whole, heard = run(tmp_path / "whole")
     assert heard[-1]["mel"] < heard[0]["mel"]
-    assert "judging" in heard[-1]
+    assert "discriminator" in heard[-1]
     with pytest.raises(Killed):
         run(tmp_path / "cut", kill_at=30)
     parts, _ = run(tmp_path / "cut")

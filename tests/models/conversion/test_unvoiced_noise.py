@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.conversion.engines.unvoiced_noise import breathed
+from models.conversion.engines.unvoiced_noise import replace_unvoiced
 
 RATE, HOP = 22050, 256
 
@@ -28,7 +28,7 @@ def bands(sound: np.ndarray) -> np.ndarray:
 def test_a_hum_at_the_frame_rate_becomes_breath_of_the_same_colour() -> None:
     sound = hum()
     frames = len(sound) // HOP
-    made = breathed(sound, np.zeros(frames, bool), HOP, RATE, 0)
+    made = replace_unvoiced(sound, np.zeros(frames, bool), HOP, RATE, 0)
     assert made.shape == sound.shape
     assert made.dtype == np.float32
     assert repeating(sound) > 0.99
@@ -41,14 +41,14 @@ def test_what_is_voiced_is_not_touched_and_equal_seeds_give_equal_samples() -> N
     sound = hum()
     frames = len(sound) // HOP
     voiced = np.arange(frames) < frames // 2
-    made = breathed(sound, voiced, HOP, RATE, 3)
+    made = replace_unvoiced(sound, voiced, HOP, RATE, 3)
     half = frames // 2 * HOP - 1000
     np.testing.assert_array_equal(made[:half], sound[:half])
     assert not np.array_equal(made[half + 2000 :], sound[half + 2000 :])
-    np.testing.assert_array_equal(made, breathed(sound, voiced, HOP, RATE, 3))
-    assert breathed(sound, np.ones(frames, bool), HOP, RATE, 3) is sound
+    np.testing.assert_array_equal(made, replace_unvoiced(sound, voiced, HOP, RATE, 3))
+    assert replace_unvoiced(sound, np.ones(frames, bool), HOP, RATE, 3) is sound
 
 
 def test_short_and_silent_sounds_stay_finite() -> None:
-    assert not breathed(np.zeros(5000, np.float32), np.zeros(20, bool), HOP, RATE, 0).any()
-    assert breathed(np.ones(100, np.float32), np.zeros(1, bool), HOP, RATE, 0).shape == (100,)
+    assert not replace_unvoiced(np.zeros(5000, np.float32), np.zeros(20, bool), HOP, RATE, 0).any()
+    assert replace_unvoiced(np.ones(100, np.float32), np.zeros(1, bool), HOP, RATE, 0).shape == (100,)

@@ -16,15 +16,15 @@ def facts(with_torch: bool = False) -> dict[str, Fact]:
 
 
 def test_it_names_packages_ffmpeg_device_threads_memory_and_disk(home: Path) -> None:
-    found = facts()
+    result = facts()
     for name in ("prefect", "torch", "demucs", "basic-pitch", "so-vits-svc-fork", "pretty_midi", "pydub", "librosa"):
-        assert found[name].found == metadata.version(name)
-    assert found["ffmpeg"].state == "ok"
-    assert found["ffmpeg"].found[0] in "n0123456789"
-    assert found["device"].found.startswith(("cpu", "cuda"))
-    assert "cores" in found["threads"].found
-    assert "GB free" in found["memory"].found
-    assert str(home) in found["disk"].found
+        assert result[name].result == metadata.version(name)
+    assert result["ffmpeg"].state == "ok"
+    assert result["ffmpeg"].result[0] in "n0123456789"
+    assert result["device"].result.startswith(("cpu", "cuda"))
+    assert "cores" in result["threads"].result
+    assert "GB free" in result["memory"].result
+    assert str(home) in result["disk"].result
 
 
 def test_it_does_not_load_what_takes_long() -> None:
@@ -35,11 +35,11 @@ def test_it_does_not_load_what_takes_long() -> None:
 
 def test_torch_is_asked_only_when_wanted() -> None:
     assert "torch computes on" not in facts()
-    assert "threads" in facts(with_torch=True)["torch computes on"].found
+    assert "threads" in facts(with_torch=True)["torch computes on"].result
 
 
 @pytest.mark.parametrize(
-    ("url", "content", "state", "found"),
+    ("url", "content", "state", "result"),
     [
         ("", b"good", "ok", "verified"),
         ("", b"bad!", "fault", "missing or damaged"),
@@ -49,7 +49,7 @@ def test_torch_is_asked_only_when_wanted() -> None:
     ],
 )
 def test_weights_are_verified(
-    home: Path, monkeypatch: pytest.MonkeyPatch, url: str, content: bytes | None, state: str, found: str
+    home: Path, monkeypatch: pytest.MonkeyPatch, url: str, content: bytes | None, state: str, result: str
 ) -> None:
     digest = "770e607624d689265ca6c44884d0807d9b054d23c473c106c72be9de08b7376c"  # of b"good"
     entry = registry.Weights("a", "separator", "a.safetensors", digest, 4, "MIT", "here", url, "fine")
@@ -60,7 +60,7 @@ def test_weights_are_verified(
         entry.path.write_bytes(content)
     fact = facts()["weights separator a"]
     assert fact.state == state
-    assert found in fact.found
+    assert result in fact.result
 
 
 def test_a_missing_or_other_package_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,11 +72,11 @@ def test_a_missing_or_other_package_is_told_with_what_to_do(monkeypatch: pytest.
         return versions.get(name, "9")
 
     monkeypatch.setattr(metadata, "version", version)
-    found = facts()
-    assert found["demucs"] == Fact("demucs", "missing", "fault", "install anew: make setup")
-    assert found["torch"].state == "note"
-    assert "tested with 2" in found["torch"].advice
-    assert found["soxr"].state == "ok"
+    result = facts()
+    assert result["demucs"] == Fact("demucs", "missing", "fault", "install anew: make setup")
+    assert result["torch"].state == "note"
+    assert "tested with 2" in result["torch"].advice
+    assert result["soxr"].state == "ok"
 
 
 def test_it_works_from_a_folder_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +85,7 @@ def test_it_works_from_a_folder_that_is_not_installed(monkeypatch: pytest.Monkey
 
 
 def test_an_ffmpeg_that_cannot_be_run_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.audio.ffmpeg.program", lambda: "/nowhere/ffmpeg")
+    monkeypatch.setattr("imageio_ffmpeg.get_ffmpeg_exe", lambda: "/nowhere/ffmpeg")
     assert facts()["ffmpeg"].state == "fault"
 
 
@@ -100,13 +100,13 @@ def test_an_ffmpeg_that_cannot_be_run_is_a_fault(monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_a_gpu_is_named_and_a_torch_that_cannot_use_it_noted(
-    monkeypatch: pytest.MonkeyPatch, cards: list[str], driver: str, built_for: str, found: str, word: str
+    monkeypatch: pytest.MonkeyPatch, cards: list[str], driver: str, built_for: str, result: str, word: str
 ) -> None:
     monkeypatch.setattr(models.core.diagnosis, "_cuda_devices", lambda: cards)
     monkeypatch.setattr(models.core.diagnosis, "_driver_cuda_version", lambda: driver)
     monkeypatch.setattr(models.core.diagnosis, "_torch_cuda_version", lambda: built_for)
     device = facts()["device"]
-    assert (device.found, device.state) == (found, "note" if word else "ok")
+    assert (device.result, device.state) == (result, "note" if word else "ok")
     assert word in device.advice
 
 
@@ -114,15 +114,15 @@ def test_little_room_is_noted(home: Path, monkeypatch: pytest.MonkeyPatch) -> No
     usage = models.core.diagnosis.shutil.disk_usage("/")
     monkeypatch.setattr(models.core.diagnosis.shutil, "disk_usage", lambda folder: usage._replace(free=10**9))
     monkeypatch.setattr(models.core.diagnosis, "_MEMORY_WANTED", 1e15)
-    found = facts()
-    assert replace(found["disk"], advice="") == Fact("disk", f"1.0 GB free for {home}", "note")
-    assert found["memory"].state == "note"
+    result = facts()
+    assert replace(result["disk"], advice="") == Fact("disk", f"1.0 GB free for {home}", "note")
+    assert result["memory"].state == "note"
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="only Linux has a folder that not even root can write to")
 def test_a_home_that_cannot_be_made_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REMIX_HOME", "/proc/nowhere")
-    found = facts()
-    assert replace(found["disk"], advice="") == Fact(
+    result = facts()
+    assert replace(result["disk"], advice="") == Fact(
         "disk", "/proc/nowhere cannot be written: No such file or directory.", "fault"
     )

@@ -6,7 +6,7 @@ import pytest
 CHURN = """
 import resource, sys
 import numpy as np
-from models.core.malloc import give_back, keep_freed
+from models.core.malloc import keep_freed_memory, release_freed_memory
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096
@@ -19,10 +19,10 @@ def churn():
 
 churn()
 given = churn()
-keep_freed()
+keep_freed_memory()
 churn()
 kept, full = churn(), resident()
-give_back()
+release_freed_memory()
 print(given, kept, full - resident())
 """
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from models.core.vanishing_files import bytes_of, present
+from models.core.vanishing_files import existing, total_bytes
 from tasks.cache.collecting import collect, stats
 from tasks.cache.in_use import in_use, oldest_start
 from tasks.runs.remixes import old_remixes
@@ -36,9 +36,9 @@ def vanishing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_only_what_is_there_counts(tmp_path):
     kept, gone = tmp_path / "kept", tmp_path / "gone"
     kept.write_bytes(b"abc")
-    assert [(path, stat.st_size) for path, stat in present([gone, kept])] == [(kept, 3)]
-    assert bytes_of(iter([kept, gone])) == 3
-    assert bytes_of([gone]) == 0
+    assert [(path, stat.st_size) for path, stat in existing([gone, kept])] == [(kept, 3)]
+    assert total_bytes(iter([kept, gone])) == 3
+    assert total_bytes([gone]) == 0
 
 
 def test_what_vanishes_under_a_collection_ends_nothing(home, vanishing):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.conversion.convert import RevoiceSettings
+from models.conversion.settings import RevoiceSettings
 from models.conversion.voices import revocation
 from models.conversion.voices.install import add_voice, remove_voice
 from models.conversion.voices.registry import Consent, find_voice, write_consent

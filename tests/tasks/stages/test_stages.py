@@ -10,8 +10,8 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from models.audio.decode import Tags
 from models.audio.encode import write_wav
+from models.audio.tags import Tags
 from models.synthesis.example_song import example_song
 
 pytestmark = pytest.mark.weights

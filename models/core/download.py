@@ -1,4 +1,4 @@
-"""Fetching weights by their manifest entry: resumed where it broke, whole or not there at all, SHA-256 checked."""
+"""Download of weights by their manifest entry: resumable, atomic, verified by SHA-256."""
 
 import errno
 import fcntl
@@ -23,15 +23,15 @@ TIMEOUT_S = 30.0
 
 
 class Unreachable(BadInput):
-    """A file could not be had: there is no network, or the server does not answer with it."""
+    """A download failed: there is no network, or the server does not have the file."""
 
 
-def fetch(weights: Weights, watch: Watch = UNWATCHED) -> Path:
-    """Fetch a weights file and return where it lies; one that is there and whole is not fetched again.
+def download(weights: Weights, watch: Watch = UNWATCHED) -> Path:
+    """Download a weights file, unless it is there and valid; returns its path.
 
-    What arrived before a break stays in `<file>.part`, from which the next call goes on; the file gets its name only
-    once its size and digest are right. Raises `Unreachable` where there is no network or the server lacks the file, and
-    `BadInput` where there is no space or what the server sends is not what the manifest says.
+    An interrupted download stays in `<file>.part`, from which the next call resumes; the file is renamed once its size
+    and digest are right. Raises `Unreachable` without a network or if the server lacks the file, and `BadInput` for a
+    full disk or a file that does not match the manifest.
     """
     if weights.shipped:
         raise BadInput(f"The weights {weights.name!r} come with the project; there is nothing to fetch.")
@@ -43,10 +43,10 @@ def fetch(weights: Weights, watch: Watch = UNWATCHED) -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(target.name + ".part")
-        with _alone(part):
+        with _locked(part):
             if not (target.is_file() and file_digest(target) == weights.sha256):
-                _complete(weights, part, watch)
-                _checked(weights, part)
+                _download_rest(weights, part, watch)
+                _check_digest(weights, part)
                 os.replace(part, target)
     except OSError as error:
         raise BadInput(_disk_reason(weights, target, error)) from error
@@ -77,9 +77,9 @@ def answers(url: str, within_s: float) -> bool:
     return bool(found)
 
 
-def _complete(weights: Weights, part: Path, watch: Watch) -> None:
-    """Bring the part file to its full size, asking again where the connection is cut."""
-    whole = weights.bytes  # 0 until the server says, where the manifest does not
+def _download_rest(weights: Weights, part: Path, watch: Watch) -> None:
+    """Download the rest of the part file, with retries when the connection is lost."""
+    whole = weights.bytes  # 0 until the server states it, if the manifest does not
     for attempt in range(ATTEMPTS):
         have = _size(part)
         if whole and have == whole:
@@ -90,7 +90,7 @@ def _complete(weights: Weights, part: Path, watch: Watch) -> None:
         try:
             whole = _receive(weights, part, whole, watch)
         except HTTPError as error:
-            if error.code == 416 and not whole:  # there is no more: all had come before, and its digest decides
+            if error.code == 416 and not whole:  # the part file is complete; its digest decides
                 return
             raise Unreachable(f"{weights.url} answered {error.code} {error.reason}.") from error
         except (URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
@@ -101,15 +101,15 @@ def _complete(weights: Weights, part: Path, watch: Watch) -> None:
 
 
 def _receive(weights: Weights, part: Path, whole: int, watch: Watch) -> int:
-    """One request for what is missing, written through to the disk; returns the size of the whole file in bytes."""
+    """One range request for the rest, fsynced; returns the size of the whole file in bytes."""
     have = _size(part)
     request = Request(weights.url, headers={"Range": f"bytes={have}-"} if have else {})
-    with urlopen(request, timeout=TIMEOUT_S) as answer:
-        resumed = answer.status == 206
+    with urlopen(request, timeout=TIMEOUT_S) as response:
+        resumed = response.status == 206
         have = have if resumed else 0
-        whole = whole or have + int(answer.headers.get("Content-Length") or 0)
+        whole = whole or have + int(response.headers.get("Content-Length") or 0)
         with open(part, "ab" if resumed else "wb") as file:
-            while block := answer.read(BLOCK):
+            while block := response.read(BLOCK):
                 file.write(block)
                 have += len(block)
                 if whole and have > whole:
@@ -120,8 +120,8 @@ def _receive(weights: Weights, part: Path, whole: int, watch: Watch) -> int:
     return whole or have
 
 
-def _checked(weights: Weights, part: Path) -> None:
-    """Nothing, where the part file is what the manifest says; otherwise it is deleted and `BadInput` raised."""
+def _check_digest(weights: Weights, part: Path) -> None:
+    """Raise `BadInput`, and delete the part file, if its digest is not the manifest's."""
     with open(part, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != weights.sha256:
@@ -132,8 +132,8 @@ def _checked(weights: Weights, part: Path) -> None:
 
 
 @contextmanager
-def _alone(part: Path) -> Iterator[None]:
-    """Held by one process at a time a file; the kernel frees it when the process dies."""
+def _locked(part: Path) -> Iterator[None]:
+    """A lock on a part file, by flock, which the kernel releases when the process dies."""
     with open(part.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

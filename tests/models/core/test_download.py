@@ -7,9 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-import models.core.fetch
+import models.core.download
+from models.core.download import download
 from models.core.errors import BadInput, Cancelled
-from models.core.fetch import fetch
 from models.core.progress import Watch
 from models.core.registry import Weights, verified
 
@@ -68,22 +68,22 @@ def entry(hub: Hub, path: str = "good", **changes) -> Weights:
 
 
 def test_fetches_once_and_reports(hub):
-    heard: list[float] = []
+    reported: list[float] = []
     weights = entry(hub)
-    path = fetch(weights, Watch(heard.append))
+    path = download(weights, Watch(reported.append))
     assert path.read_bytes() == CONTENT
     assert verified(weights) == path
-    assert heard == sorted(heard)
-    assert heard[-1] == 1.0
-    assert len(heard) > 2
-    fetch(weights)
+    assert reported == sorted(reported)
+    assert reported[-1] == 1.0
+    assert len(reported) > 2
+    download(weights)
     assert len(hub.ranges) == 1
     assert not list(path.parent.glob("*.part"))
 
 
 def test_goes_on_where_the_connection_was_cut(hub):
     hub.cut = 300_000
-    assert fetch(entry(hub)).read_bytes() == CONTENT
+    assert download(entry(hub)).read_bytes() == CONTENT
     assert hub.ranges == [None, "bytes=300000-", "bytes=600000-"]
 
 
@@ -95,9 +95,9 @@ def test_goes_on_in_a_later_run(hub):
         return part.exists() and part.stat().st_size > 200_000
 
     with pytest.raises(Cancelled):
-        fetch(weights, Watch(cancelled=stop_half_way))
+        download(weights, Watch(cancelled=stop_half_way))
     assert not weights.path.exists()
-    fetch(weights)
+    download(weights)
     assert hub.ranges[1] is not None
     assert weights.path.read_bytes() == CONTENT
 
@@ -107,16 +107,16 @@ def test_starts_over_where_the_server_cannot_resume(hub):
     weights.path.parent.mkdir(parents=True)
     weights.path.with_name(weights.path.name + ".part").write_bytes(CONTENT[:1000])
     hub.resumes = False
-    assert fetch(weights).read_bytes() == CONTENT
+    assert download(weights).read_bytes() == CONTENT
 
 
 def test_a_connection_cut_for_ever_is_a_clear_sentence_and_keeps_what_came(hub):
     hub.cut = 100_000
     weights = entry(hub)
     with pytest.raises(BadInput, match="500000 of 700000 bytes are kept"):
-        fetch(weights)
+        download(weights)
     hub.cut = len(CONTENT)
-    assert fetch(weights).read_bytes() == CONTENT
+    assert download(weights).read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize(
@@ -125,56 +125,56 @@ def test_a_connection_cut_for_ever_is_a_clear_sentence_and_keeps_what_came(hub):
 def test_what_is_not_in_the_manifest_is_deleted(hub, change, word):
     weights = entry(hub, **change)
     with pytest.raises(BadInput, match=word):
-        fetch(weights)
+        download(weights)
     assert not weights.path.exists()
     assert not weights.path.with_name(weights.path.name + ".part").exists()
 
 
 def test_a_size_that_is_not_known_is_asked_and_the_digest_decides(hub):
     hub.cut = 300_000
-    assert fetch(entry(hub, bytes=0)).read_bytes() == CONTENT
+    assert download(entry(hub, bytes=0)).read_bytes() == CONTENT
     assert hub.ranges == [None, "bytes=300000-", "bytes=600000-"]
     weights = entry(hub, bytes=0, sha256="0" * 64)
     with pytest.raises(BadInput, match="wrong SHA-256"):
-        fetch(weights)
+        download(weights)
 
 
 def test_what_had_all_come_before_is_not_asked_for_again_where_its_size_is_not_known(hub):
     weights = entry(hub, bytes=0)
     weights.path.parent.mkdir(parents=True)
     weights.path.with_name(weights.path.name + ".part").write_bytes(CONTENT)
-    assert fetch(weights).read_bytes() == CONTENT
+    assert download(weights).read_bytes() == CONTENT
     assert hub.ranges == [f"bytes={len(CONTENT)}-"]
 
 
 def test_a_damaged_file_is_fetched_again(hub):
     weights = entry(hub)
-    fetch(weights).write_bytes(b"damaged")
-    assert fetch(weights).read_bytes() == CONTENT
+    download(weights).write_bytes(b"damaged")
+    assert download(weights).read_bytes() == CONTENT
 
 
 def test_a_missing_file_and_no_network_are_clear_sentences(hub):
     with pytest.raises(BadInput, match="404"):
-        fetch(entry(hub, "missing"))
+        download(entry(hub, "missing"))
     nobody = entry(hub, url="http://127.0.0.1:9/net")
     with pytest.raises(BadInput, match=r"could not be fetched from 127\.0\.0\.1:9"):
-        fetch(nobody)
+        download(nobody)
 
 
 def test_only_http_is_asked(hub):
     with pytest.raises(BadInput, match="not http"):
-        fetch(entry(hub, url="file:///etc/passwd"))
+        download(entry(hub, url="file:///etc/passwd"))
     with pytest.raises(BadInput, match="come with the project"):
-        fetch(entry(hub, url=""))
+        download(entry(hub, url=""))
 
 
 def test_a_full_disk_is_a_clear_sentence(hub, monkeypatch):
     def full(fileno):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(models.core.fetch.os, "fsync", full)
+    monkeypatch.setattr(models.core.download.os, "fsync", full)
     with pytest.raises(BadInput, match="no space left"):
-        fetch(entry(hub))
+        download(entry(hub))
 
 
 def test_a_missing_file_that_comes_with_the_project_is_not_to_be_fetched(hub):
