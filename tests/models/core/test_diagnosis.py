@@ -90,7 +90,7 @@ def test_an_ffmpeg_that_cannot_be_run_is_a_fault(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("cards", "driver", "built_for", "found", "word"),
+    ("cards", "driver", "built_for", "result", "word"),
     [
         ([], "", "", "cpu", ""),
         ([], "", "13.0", "cpu", ""),
