@@ -1,10 +1,8 @@
 """The settings of every stage in one record, each default from its stage, and `stage.setting=value` parsed."""
 
 import json
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from inspect import cleandoc
 from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -12,6 +10,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from models.analysis.settings import ListenSettings, PitchSettings
 from models.conversion.settings import RevoiceSettings
 from models.core.errors import BadInput, unknown_name
+from models.core.validation import range_of, unit_of
 from models.generation import PlaySettings
 from models.mixing.settings import MasterSettings, MixSettings
 from models.separation.settings import PartingSettings, SplitSettings
@@ -93,11 +92,13 @@ def _put(record: Any, path: list[str], value: str, assignment: str) -> Any:
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting of a stage: its `name` and `default` as `--set` takes them, and what is said `about` it."""
+    """A setting of a stage: its `name` and `default` as `--set` takes them, what it does, its unit and its range."""
 
     name: str
     default: str
     about: str
+    unit: str
+    range: tuple[float, float] | None
 
 
 def all_settings(record: Any = DEFAULTS, path: str = "") -> Iterator[Setting]:
@@ -112,13 +113,4 @@ def all_settings(record: Any = DEFAULTS, path: str = "") -> Iterator[Setting]:
             yield from all_settings(value, f"{name}.")
         else:
             default = value if isinstance(value, str) else json.dumps(value)
-            yield Setting(name, default, _said_of(f.name, type(record)))
-
-
-def _said_of(option: str, kind: type) -> str:
-    """The first sentence that names an option in the docstring of its record, or of the one that this builds on."""
-    for one in kind.__mro__:
-        for sentence in re.split(r"(?<=\.)\s+", cleandoc(one.__doc__ or "")):
-            if f"`{option}`" in sentence:
-                return " ".join(sentence.split())
-    return ""
+            yield Setting(name, default, f.metadata.get("about", ""), unit_of(f), range_of(f))

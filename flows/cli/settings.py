@@ -23,7 +23,7 @@ def list_settings(
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Name every setting that --set takes, with its default and what it does."""
+    """Name every setting that --set takes, with its default, range, unit and what it does."""
     from flows.stage_settings import all_settings
 
     settings = [setting for setting in all_settings() if setting.name.startswith(stage)]
@@ -31,6 +31,8 @@ def list_settings(
         print(json.dumps([asdict(setting) for setting in settings]))
         return
     for setting in settings:
-        print(f"{setting.name}={setting.default}")
+        limits = f"{setting.range[0]:g} to {setting.range[1]:g}" if setting.range else ""
+        comment = f"{limits} {setting.unit}".strip()
+        print(f"{setting.name}={setting.default}{'  # ' if comment else ''}{comment}")
         if setting.about:
             print(textwrap.fill(setting.about, _COLUMNS, initial_indent="    ", subsequent_indent="    "))

@@ -1,40 +1,32 @@
-"""Settings of analysis: of beats, chords and key, and of the pitch track."""
+"""Settings of analysis: of beats, chords and key, and of the f0 track."""
 
 from dataclasses import dataclass
 
 from models.core.errors import BadInput
-from models.core.validation import check_order, check_ranges
+from models.core.validation import check_order, check_settings, setting
 
 
 @dataclass(frozen=True)
 class ListenSettings:
-    """How beats, downbeats and chords are estimated.
+    """How beats, downbeats, key and chords are estimated."""
 
-    `tracker` names the beat tracker's weights. Beats lie between `slowest_bpm` and `fastest_bpm`; `tempo_cost` is the
-    penalty on a relative change of tempo from one beat to the next, `beat_cost` on a beat (one of activation 1 gains
-    1), and `attack` the weight of onset strength on it. A bar has one of `metres` beats and begins where the harmony
-    changes, kick, bass and others have onsets, and the network predicts a downbeat, whose logit has weight `downbeats`;
-    an irregular bar costs `bar_cost`. `chord_cost` is the penalty on a change of chord, half of it where a bar begins.
-    Sound below `silence_dbfs` is silence, for which the grid has the constant tempo `silent_bpm`.
-    """
-
-    tracker: str = "small"
-    slowest_bpm: float = 48.0
-    fastest_bpm: float = 205.0
-    tempo_cost: float = 40.0
-    beat_cost: float = 0.4
-    attack: float = 0.15
-    metres: tuple[int, ...] = (4, 3)
-    downbeats: float = 0.5
-    bar_cost: float = 12.0
-    chord_cost: float = 1.5
-    silence_dbfs: float = -60.0
-    silent_bpm: float = 120.0
+    tracker: str = setting("small", "Name of the beat tracker's weights.")
+    slowest_bpm: float = setting(48.0, "The slowest tempo.", 20, 400)
+    fastest_bpm: float = setting(205.0, "The fastest tempo.", 20, 400)
+    tempo_cost: float = setting(40.0, "Penalty on a relative change of tempo from one beat to the next.", 0, 10_000)
+    beat_cost: float = setting(0.4, "Penalty on a beat; one of activation 1 gains 1.", 0, 100)
+    attack: float = setting(0.15, "Weight of onset strength on a beat.", 0, 100)
+    metres: tuple[int, ...] = setting((4, 3), "How many beats a bar may have.", 2, 16, "beats")
+    downbeats: float = setting(
+        0.5, "Weight of the network's downbeat logit, beside changes of harmony and onsets.", 0, 100
+    )
+    bar_cost: float = setting(12.0, "Penalty on an irregular bar.", 0, 10_000)
+    chord_cost: float = setting(1.5, "Penalty on a change of chord, half of it where a bar begins.", 0, 100)
+    silence_dbfs: float = setting(-60.0, "Sound below it is silence.", -200, 0)
+    silent_bpm: float = setting(120.0, "The tempo that silence is given.", 20, 400)
 
     def __post_init__(self) -> None:
-        check_ranges(self, slowest_bpm=(20, 400), fastest_bpm=(20, 400), silent_bpm=(20, 400), metres=(2, 16))
-        check_ranges(self, tempo_cost=(0, 10_000), beat_cost=(0, 100), attack=(0, 100), downbeats=(0, 100))
-        check_ranges(self, bar_cost=(0, 10_000), chord_cost=(0, 100), silence_dbfs=(-200, 0))
+        check_settings(self)
         check_order(self, "slowest_bpm", "fastest_bpm")
         if not self.metres:
             raise BadInput("The setting metres is empty; it must name how many beats a bar may have.")
@@ -42,29 +34,21 @@ class ListenSettings:
 
 @dataclass(frozen=True)
 class PitchSettings:
-    """How pitch is tracked.
+    """How f0 is tracked; the four costs are Boersma's (1993), those of jumps and of voicing a step of 10 ms."""
 
-    `floor_hz` and `ceiling_hz` bound the voice; `gate_db` is the level below the 95th percentile of frame levels under
-    which a frame counts as residue and has no pitch; `silence_dbfs` the absolute one. The four costs are Boersma's: of
-    low candidates, of octave jumps, of changes of voicing (the last two a 10 ms step), and the strength of the unvoiced
-    candidate. A voice more than `residue_db` below its song's mean level is separation residue.
-    """
-
-    floor_hz: float = 60.0
-    ceiling_hz: float = 1100.0
-    hop_s: float = 0.01
-    gate_db: float = 42.0
-    silence_dbfs: float = -60.0
-    octave_cost: float = 0.02
-    jump_cost: float = 0.35
-    voicing_cost: float = 0.14
-    unvoiced_strength: float = 0.45
-    residue_db: float = 12.0
+    floor_hz: float = setting(60.0, "The lowest f0.", 20, 1000)
+    ceiling_hz: float = setting(1100.0, "The highest f0.", 50, 4000)
+    hop_s: float = setting(0.01, "Time between frames.", 0.001, 0.1)
+    gate_db: float = setting(42.0, "A frame this far below the 95th percentile of level is unvoiced.", 0, 120)
+    silence_dbfs: float = setting(-60.0, "A frame below it is unvoiced.", -200, 0)
+    octave_cost: float = setting(0.02, "Penalty on low candidates, an octave.", 0, 100)
+    jump_cost: float = setting(0.35, "Penalty on a jump of an octave from one frame to the next.", 0, 100)
+    voicing_cost: float = setting(0.14, "Penalty on a change of voicing from one frame to the next.", 0, 100)
+    unvoiced_strength: float = setting(0.45, "Strength of the unvoiced candidate.", 0, 10)
+    residue_db: float = setting(12.0, "A voice this far below its song's mean level is separation residue.", 0, 120)
 
     def __post_init__(self) -> None:
-        check_ranges(self, floor_hz=(20, 1000), ceiling_hz=(50, 4000), hop_s=(0.001, 0.1), gate_db=(0, 120))
-        check_ranges(self, silence_dbfs=(-200, 0), residue_db=(0, 120), unvoiced_strength=(0, 10))
-        check_ranges(self, octave_cost=(0, 100), jump_cost=(0, 100), voicing_cost=(0, 100))
+        check_settings(self)
         check_order(self, "floor_hz", "ceiling_hz")
 
 

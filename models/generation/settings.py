@@ -3,7 +3,8 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from models.core.errors import BadInput, unknown_name
+from models.core.errors import unknown_name
+from models.core.validation import check_settings, setting
 from models.generation.tokenizer import FAMILIES
 
 
@@ -20,33 +21,21 @@ class SamplingParams:
 
 @dataclass(frozen=True)
 class PlaySettings:
-    """How notes are sampled.
+    """How notes are sampled."""
 
-    `temperature` 0.1..2, no unit: below 1 sharpens the distribution, above 1 flattens it. `top_p` 0.05..1: nucleus
-    sampling, only the likeliest events that together have this probability are drawn from. `follow` 0..1: weight of
-    the song's own n-gram cache (0 the network alone, 1 the fitted interpolation weights). `harmony` 0..1: strength of
-    the bias of pitches towards the key, the song's pitch classes and, in an accompaniment, its chords. `density`
-    0.25..4: factor on the odds of one more note, 1 leaves the network's. `tracks`: which families play
-    (`drums bass piano guitar strings melody`); empty for those of the prompt, or a whole band where it has none.
-    """
-
-    temperature: float = 0.95
-    top_p: float = 0.95
-    follow: float = 0.7
-    harmony: float = 0.6
-    density: float = 1.0
-    tracks: tuple[str, ...] = ()
+    temperature: float = setting(0.95, "Below 1 the distribution is sharpened, above 1 flattened.", 0.1, 2)
+    top_p: float = setting(0.95, "Nucleus sampling: the likeliest events up to this probability.", 0.05, 1)
+    follow: float = setting(0.7, "Weight of the song's n-gram cache; 0 is the network alone.", 0, 1)
+    harmony: float = setting(
+        0.6, "Bias of pitches towards key, the song's pitch classes and, in an accompaniment, its chords.", 0, 1
+    )
+    density: float = setting(1.0, "Factor on the odds of one more note; 1 leaves the network's.", 0.25, 4)
+    tracks: tuple[str, ...] = setting(
+        (), "Which families play (drums bass piano guitar strings melody); empty for the prompt's, or a whole band."
+    )
 
     def __post_init__(self) -> None:
-        for name, low, high in (
-            ("temperature", 0.1, 2),
-            ("top_p", 0.05, 1),
-            ("follow", 0, 1),
-            ("harmony", 0, 1),
-            ("density", 0.25, 4),
-        ):
-            if not low <= getattr(self, name) <= high:
-                raise BadInput(f"The setting {name} is {getattr(self, name)}; it must lie between {low} and {high}.")
+        check_settings(self)
         for track in self.tracks:
             if track not in FAMILIES:
                 raise unknown_name("track", track, FAMILIES)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from models.core.validation import check_ranges
+from models.core.validation import check_settings, setting
 from models.transcription.basic_pitch.coefficients import (
     BASS_COEFFICIENTS,
     HARMONY_COEFFICIENTS,
@@ -16,36 +16,26 @@ from models.transcription.basic_pitch.coefficients import (
 
 @dataclass(frozen=True)
 class TranscribeSettings:
-    """How posteriors become notes.
+    """How posteriors become notes."""
 
-    A note starts where the onset posterior peaks above `onset_threshold` and lasts while the frame posterior stays
-    above `frame_threshold` (but for gaps of up to `gap_s`); notes shorter than `minimum_s` are dropped, and so are
-    those that the note filter with `coefficients` (None: no filter) gives a probability below `min_probability`. Where
-    the rest of the song is known, its mix gives candidates, too, and `song_coefficients` and `song_min_probability` are
-    the filter's. Pitches outside `lowest`..`highest` (MIDI) are ignored. `single_voice`: at most one note at a time.
-    `batch` windows of 2 s are computed at once on `threads` CPU threads.
-    """
-
-    onset_threshold: float = 0.5
-    frame_threshold: float = 0.3
-    minimum_s: float = 0.08
-    gap_s: float = 0.13
-    lowest: int = 21
-    highest: int = 108
-    coefficients: NoteCoefficients | None = None
-    min_probability: float = 0.0
-    song_coefficients: SongNoteCoefficients | None = None
-    song_min_probability: float = 0.0
-    single_voice: bool = False
-    batch: int = 8
-    threads: int = 1
+    onset_threshold: float = setting(0.5, "A note starts where the onset posterior peaks above it.", 0, 1)
+    frame_threshold: float = setting(0.3, "A note lasts while the frame posterior stays above it.", 0, 1)
+    minimum_s: float = setting(0.08, "Shorter notes are dropped.", 0, 10)
+    gap_s: float = setting(0.13, "Gaps of the frame posterior up to it are bridged.", 0, 10)
+    lowest: int = setting(21, "The lowest pitch.", 0, 127, "MIDI note")
+    highest: int = setting(108, "The highest pitch.", 0, 127, "MIDI note")
+    coefficients: NoteCoefficients | None = setting(None, "Coefficients of the note filter; null for no filter.")
+    min_probability: float = setting(0.0, "Notes that the filter gives a lower probability are dropped.", 0, 1)
+    song_coefficients: SongNoteCoefficients | None = setting(
+        None, "Coefficients of the filter where the rest of the song is known, whose mix gives candidates, too."
+    )
+    song_min_probability: float = setting(0.0, "As min_probability, where the rest of the song is known.", 0, 1)
+    single_voice: bool = setting(False, "At most one note at a time.")
+    batch: int = setting(8, "Windows of 2 s through the network at once.", 1, 1024, "windows")
+    threads: int = setting(1, "CPU threads of the network.", 1, 256, "threads")
 
     def __post_init__(self) -> None:
-        check_ranges(
-            self, onset_threshold=(0, 1), frame_threshold=(0, 1), min_probability=(0, 1), song_min_probability=(0, 1)
-        )
-        check_ranges(self, minimum_s=(0, 10), gap_s=(0, 10), lowest=(0, 127), highest=(0, 127))
-        check_ranges(self, batch=(1, 1024), threads=(1, 256))
+        check_settings(self)
 
 
 BASS_SETTINGS = TranscribeSettings(
@@ -81,66 +71,48 @@ MELODY_SETTINGS = TranscribeSettings(
 
 @dataclass(frozen=True)
 class DrumSettings:
-    """How drum onsets are detected and classified.
+    """How drum onsets are detected and classified."""
 
-    An onset counts from `onset` times the 95th percentile of the song's onsets on, two of them at least `apart_s`
-    apart. A drum is active there if it makes up at least `share` of the new spectrum (`rare_share` for toms and
-    cymbals), and is at least `threshold` times as strong as its own 90th percentile. Below `silence_dbfs` there are
-    none; a stem whose loudest second is more than `residue_db` below the song's is separation residue.
-    """
-
-    onset: float = 0.1
-    apart_s: float = 0.04
-    share: float = 0.07
-    rare_share: float = 0.35
-    threshold: float = 0.08
-    silence_dbfs: float = -90.0
-    residue_db: float = 20.0
+    onset: float = setting(0.1, "An onset counts from this share of the 95th percentile of the song's onsets.", 0, 10)
+    apart_s: float = setting(0.04, "The least time between two onsets.", 0, 10)
+    share: float = setting(0.07, "A drum is active if it makes up this share of the new spectrum.", 0, 1)
+    rare_share: float = setting(0.35, "As share, for toms and cymbals.", 0, 1)
+    threshold: float = setting(0.08, "A drum is active from this share of its own 90th percentile on.", 0, 10)
+    silence_dbfs: float = setting(-90.0, "Below it there are no onsets.", -200, 0)
+    residue_db: float = setting(20.0, "A stem whose loudest second is this far below the song's is residue.", 0, 120)
 
     def __post_init__(self) -> None:
-        check_ranges(self, onset=(0, 10), apart_s=(0, 10), share=(0, 1), rare_share=(0, 1), threshold=(0, 10))
-        check_ranges(self, silence_dbfs=(-200, 0), residue_db=(0, 120))
+        check_settings(self)
 
 
 @dataclass(frozen=True)
 class VocalNoteSettings:
-    """How a pitch track is segmented into notes.
+    """How an f0 track is segmented into notes: the path of least squared distance, a semitone or none a frame."""
 
-    Each frame is one semitone or none: the path that minimises squared distance from the track plus `change_cost` a
-    change of semitone (in squared semitones times frames of 10 ms). Notes shorter than `minimum_s` are dropped; gaps up
-    to `bridge_s` inside one pitch are bridged unless the level dips by `dip_db` there. Notes that stay `faint_db` below
-    the stem's 95th percentile are separation residue.
-    """
-
-    change_cost: float = 6.0
-    minimum_s: float = 0.08
-    bridge_s: float = 0.05
-    dip_db: float = 6.0
-    faint_db: float = 18.0
+    change_cost: float = setting(6.0, "Penalty on a change of semitone, in squared semitones times frames.", 0, 10_000)
+    minimum_s: float = setting(0.08, "Shorter notes are dropped.", 0, 10)
+    bridge_s: float = setting(0.05, "Gaps inside one pitch up to it are bridged.", 0, 10)
+    dip_db: float = setting(6.0, "Unless the level dips by so much there.", 0, 120)
+    faint_db: float = setting(18.0, "Notes that stay this far below the 95th percentile of level are residue.", 0, 120)
 
     def __post_init__(self) -> None:
-        check_ranges(self, change_cost=(0, 10_000), minimum_s=(0, 10), bridge_s=(0, 10))
-        check_ranges(self, dip_db=(0, 120), faint_db=(0, 120))
+        check_settings(self)
 
 
 @dataclass(frozen=True)
 class MelodySettings:
-    """How a melody is transcribed.
-
-    The pitch track is used (with settings `sung`) where it agrees with Basic Pitch in at least `least_agreement` of the
-    voiced frames; else the stem holds leaks of a band rather than a voice, and Basic Pitch alone is used (with settings
-    `leaky`). A note of the pitch track, which begins with its voiced consonant, is moved to the largest onset posterior
-    within `near_s`, where that is at least `least_onset`.
-    """
+    """How a melody is transcribed: from the f0 track, or by Basic Pitch where the stem holds leaks of a band."""
 
     sung: VocalNoteSettings = field(default_factory=VocalNoteSettings)
     leaky: TranscribeSettings = MELODY_SETTINGS
-    least_agreement: float = 0.85
-    near_s: float = 0.1
-    least_onset: float = 0.1
+    least_agreement: float = setting(
+        0.85, "The f0 track is used where it agrees with Basic Pitch in this share of voiced frames.", 0, 1
+    )
+    near_s: float = setting(0.1, "A note is moved to the largest onset posterior within it.", 0, 1)
+    least_onset: float = setting(0.1, "Where that posterior is at least so large.", 0, 1)
 
     def __post_init__(self) -> None:
-        check_ranges(self, least_agreement=(0, 1), near_s=(0, 1), least_onset=(0, 1))
+        check_settings(self)
 
 
 @dataclass(frozen=True)

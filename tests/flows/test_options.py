@@ -113,8 +113,11 @@ def test_every_option_is_named_with_a_default_that_can_be_set():
     by_name = {option.name: option for option in known}
     assert {name.split(".")[0] for name in by_name} == {f.name for f in fields(StageSettings)}
     assert by_name["master.target_lufs"].default == "-14.0"
-    assert "`release_s`" in by_name["master.release_s"].about
-    assert "`overlap`" in by_name["split_vocals.overlap"].about, "said where the record builds on another"
+    assert by_name["master.target_lufs"].unit == "LUFS"
+    assert by_name["split_vocals.overlap"].range == (0, 0.95), "said where the record builds on another"
+    assert not [option.name for option in known if not option.about.endswith(".")]
+    sentences = [option.about for option in known if option.name.count(".") == 1 and option.name[:8] != "extend.t"]
+    assert len(set(sentences)) > 0.8 * len(sentences), "a setting has a sentence of its own"
 
 
 def test_the_largest_seed_has_room_for_what_is_made_of_it_and_a_larger_one_is_refused():

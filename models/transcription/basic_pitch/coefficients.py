@@ -4,30 +4,27 @@ Fitted to songs of POP909 (those whose number ends in 3), rendered and as a sepa
 transcription` measures them on others.
 """
 
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
+
+from models.core.validation import setting
 
 
 @dataclass(frozen=True)
 class NoteCoefficients:
-    """Logistic-regression coefficients of a note's features, and the `intercept`.
+    """Logistic-regression coefficients of a note's features, and the `intercept`."""
 
-    `onset` is the onset posterior; `sounding` the frame posterior while it lasts, `before` just before it;
-    `octave_below` to `two_octaves_below` those of other pitches meanwhile; `onset_below` and `onset_above` the onset
-    posteriors an octave away; `loudness` the stem's level in units of 20 dB relative to its 95th percentile.
-    """
-
-    onset: float
-    sounding: float
-    before: float
-    octave_below: float
-    octave_above: float
-    twelfth_below: float
-    twelfth_above: float
-    two_octaves_below: float
-    onset_below: float
-    onset_above: float
-    loudness: float
-    intercept: float
+    onset: float = setting(MISSING, "Coefficient of the onset posterior.")
+    sounding: float = setting(MISSING, "Coefficient of the frame posterior while the note lasts.")
+    before: float = setting(MISSING, "Coefficient of the frame posterior just before it.")
+    octave_below: float = setting(MISSING, "Coefficient of the frame posterior an octave below.")
+    octave_above: float = setting(MISSING, "Coefficient of the frame posterior an octave above.")
+    twelfth_below: float = setting(MISSING, "Coefficient of the frame posterior a twelfth below.")
+    twelfth_above: float = setting(MISSING, "Coefficient of the frame posterior a twelfth above.")
+    two_octaves_below: float = setting(MISSING, "Coefficient of the frame posterior two octaves below.")
+    onset_below: float = setting(MISSING, "Coefficient of the onset posterior an octave below.")
+    onset_above: float = setting(MISSING, "Coefficient of the onset posterior an octave above.")
+    loudness: float = setting(MISSING, "Coefficient of the level from the stem's 95th percentile.", unit="per 20 dB")
+    intercept: float = setting(MISSING, "The intercept.")
 
 
 BASS_COEFFICIENTS = NoteCoefficients(8.8, 10.5, -6.6, -7.4, -3.3, -3.1, -4.2, -1.5, -1.0, 3.8, 0.0, -9.6)
@@ -37,16 +34,14 @@ MELODY_COEFFICIENTS = NoteCoefficients(2.9, 1.3, -1.7, -1.2, -3.0, 0.9, -6.5, 3.
 
 @dataclass(frozen=True)
 class SongNoteCoefficients:
-    """Coefficients of a note where the posteriors of the rest of its song are known, too.
-
-    `stem` are those of its own stem's features; then `onset`, `sounding` and `before` of the same pitch in the song's
-    mix, its bass and the `counterpart` stem: the vocals for harmony, the harmony for vocals.
-    """
+    """Coefficients of a note where the posteriors of the rest of its song are known, too; `stem` of its own stem's."""
 
     stem: NoteCoefficients
-    mix: tuple[float, float, float]
-    bass: tuple[float, float, float]
-    counterpart: tuple[float, float, float]
+    mix: tuple[float, float, float] = setting(MISSING, "Coefficients of onset, sounding and before in the song's mix.")
+    bass: tuple[float, float, float] = setting(MISSING, "The same of its bass.")
+    counterpart: tuple[float, float, float] = setting(
+        MISSING, "The same of the counterpart: the vocals for harmony, the harmony for vocals."
+    )
 
 
 HARMONY_SONG_COEFFICIENTS = SongNoteCoefficients(
