@@ -91,33 +91,35 @@ def spread(
     models.core.errors.BadInput: The option pitch is 200; it must lie between 0 and 127.
     """
     shown = {name: model.model_fields[name] for name in names or model.model_fields}
+    return lambda body: _spread(model, shown, annotate, body)
 
-    def decorate(body: Callable[..., R]) -> Callable[..., R]:
-        hints = get_type_hints(body, include_extras=True)
-        taken = next(name for name, hint in hints.items() if hint is model and name != "return")
-        parameters: list[Parameter] = []
-        for name, parameter in signature(body).parameters.items():
-            own = [parameter.replace(annotation=hints.get(name, Any))]
-            parameters += [_parameter(n, f, annotate) for n, f in shown.items()] if name == taken else own
-        parameters.sort(key=lambda one: one.default is not Parameter.empty)  # as Python wants them
-        looks = signature(body).replace(parameters=parameters)
 
-        @wraps(body)
-        def run(*args: Any, **kwargs: Any) -> R:
-            bound = looks.bind(*args, **kwargs)
-            bound.apply_defaults()
-            given = dict(bound.arguments)
-            values = {name: given.pop(name) for name in shown}
-            given[taken] = checked(model, **{name: _listed(shown[name], value) for name, value in values.items()})
-            return body(**given)
+def _spread(
+    model: type[BaseModel], shown: dict[str, FieldInfo], annotate: Annotate, body: Callable[..., R]
+) -> Callable[..., R]:
+    hints = get_type_hints(body, include_extras=True)
+    taken = next(name for name, hint in hints.items() if hint is model and name != "return")
+    parameters: list[Parameter] = []
+    for name, parameter in signature(body).parameters.items():
+        own = [parameter.replace(annotation=hints.get(name, Any))]
+        parameters += [_parameter(n, f, annotate) for n, f in shown.items()] if name == taken else own
+    parameters.sort(key=lambda one: one.default is not Parameter.empty)  # as Python wants them
+    looks = signature(body).replace(parameters=parameters)
 
-        run.__signature__ = looks  # type: ignore[attr-defined]
-        run.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": hints.get("return", Any)}
-        if annotate is plain:  # a command says it beside each option
-            run.__doc__ = _documented(cleandoc(body.__doc__ or ""), shown)
-        return run
+    @wraps(body)
+    def run(*args: Any, **kwargs: Any) -> R:
+        bound = looks.bind(*args, **kwargs)
+        bound.apply_defaults()
+        given = dict(bound.arguments)
+        values = {name: given.pop(name) for name in shown}
+        given[taken] = checked(model, **{name: _listed(shown[name], value) for name, value in values.items()})
+        return body(**given)
 
-    return decorate
+    run.__signature__ = looks  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": hints.get("return", Any)}
+    if annotate is plain:  # a command says it beside each option
+        run.__doc__ = _documented(cleandoc(body.__doc__ or ""), shown)
+    return run
 
 
 def _parameter(name: str, field: FieldInfo, annotate: Annotate) -> Parameter:

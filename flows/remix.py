@@ -21,7 +21,7 @@ from models.audio.decode import decode
 from models.conversion.convert import engine_module
 from models.conversion.voices.registry import consent, find_voice, voice_digest
 from models.core import registry
-from models.core.types import Band, Clip, Grid, Remixed, Score, Song, Stems, Take
+from models.core.types import Band, Clip, Grid, Prompt, Remixed, Score, Song, Stems, Take
 from models.core.writable import check_writable
 from models.generation import sparse_input_warnings
 from models.separation.checkpoints import network_modules, separator_digest, separator_path
@@ -29,7 +29,7 @@ from models.separation.settings import ALL_LEAD
 from models.symbolic.score_ops import merge_scores, with_track, without_track
 from tasks.cache.in_use import in_use
 from tasks.runs.provenance import Provenance
-from tasks.runs.publish import Remix, publish
+from tasks.runs.publish import FinishedRemix, Remix, publish
 from tasks.runs.stage_log import stage_log
 from tasks.stages.accompany import accompany
 from tasks.stages.analyse import analyse
@@ -111,7 +111,7 @@ def remix_of(taken: Song, song: Path, out: Path, options: RemixOptions) -> Remix
         weights=used,
         notes=chosen.notes + notes_on_voice(f0, parts) + notes_on(made, sings, context),
     )
-    return publish(song, out, made, measurements, provenance, stage_log(str(flow_run.id)))
+    return publish(FinishedRemix(song, made, measurements, provenance, stage_log(str(flow_run.id))), out)
 
 
 def provenance_settings(context: Context, parts: VocalParts) -> dict[str, object]:
@@ -163,11 +163,9 @@ def backing_band(audio: Clip, stems: Stems, score: Score, grid: Grid, context: C
     where = (options.transformer, settings.accompany, options.seed, context.device)
     generated = options.backing == "generated"
     accompaniment = accompany(score, grid, audio.duration_s, *where) if generated else Score(())
-    prompt = with_track(accompaniment, score.track("melody")) if accompaniment.tracks else score
-    more = extend(
-        prompt, grid, audio.duration_s, options.outro_bars, options.transformer, settings.extend, options.seed,
-        context.device, not accompaniment.tracks,
-    )  # fmt: skip
+    notes = with_track(accompaniment, score.track("melody")) if accompaniment.tracks else score
+    prompt = Prompt(notes, grid, audio.duration_s, transcribed=not accompaniment.tracks)
+    more = extend(prompt, options.outro_bars, options.transformer, settings.extend, options.seed, context.device)
     length_s = max(audio.duration_s + more.end_s - more.start_s, more.end_s)
     frames = round(length_s * audio.sample_rate)
     band = merge_scores(accompaniment, more.score)

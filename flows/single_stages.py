@@ -13,7 +13,7 @@ from models.audio.encode import write_bytes, write_flac, write_wav
 from models.audio.tags import read_tags
 from models.conversion.voices.registry import consent, find_voice
 from models.core.errors import BadInput
-from models.core.types import Clip, Grid, Mix, Score, Stems, Take, Voices
+from models.core.types import Clip, Grid, Mix, Prompt, Score, Stems, Take, Voices
 from models.core.writable import check_file_writable, check_writable
 from models.generation import sparse_input_warnings
 from models.symbolic.midi import from_midi, to_midi
@@ -103,9 +103,8 @@ def extend_midi(midi: Path, out: Path, options: RemixOptions, bars: int = 8) -> 
     score, grid = _midi(midi)
     _say(sparse_input_warnings(score, grid, score.end_s, accompanied=False))
     with in_use():
-        more = extend(
-            score, grid, score.end_s, bars, options.transformer, context.settings.extend, options.seed, context.device
-        )
+        prompt = Prompt(score, grid, score.end_s)
+        more = extend(prompt, bars, options.transformer, context.settings.extend, options.seed, context.device)
     write_bytes(to_midi(merge_scores(score, more.score), more.grid), out)
     return out
 

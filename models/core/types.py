@@ -174,6 +174,16 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Prompt:
+    """What the Music Transformer continues: a score on a grid up to `end_s` (s); a `transcribed` one has errors."""
+
+    score: Score
+    grid: Grid
+    end_s: float
+    transcribed: bool = False
+
+
+@dataclass(frozen=True)
 class Continuation:
     """A continuation of the song: the generated notes alone, the extended grid, and its start and end in seconds."""
 

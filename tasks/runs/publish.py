@@ -66,37 +66,35 @@ class Remix:
     stages: tuple[StageRun, ...]
 
 
-def publish(
-    song: Path,
-    out: Path,
-    made: Remixed,
-    report: ReportData,
-    provenance: Provenance,
-    stages: tuple[StageRun, ...],
-) -> Remix:
+@dataclass(frozen=True)
+class FinishedRemix:
+    """All that is published of a remix: the file it came from, the results, their measurements and their provenance."""
+
+    song: Path
+    made: Remixed
+    report: ReportData
+    provenance: Provenance
+    stages: tuple[StageRun, ...]
+
+
+def publish(finished: FinishedRemix, out: Path) -> Remix:
     """Write the remix's folder: mix, stems, MIDI, report and manifest; refuses a voice whose consent is gone by now."""
-    given, options = unsearched((song, out, made, report, provenance, stages), {})
+    given, options = unsearched((finished, out), {})
     return cast(Remix, published(*given, **options))
 
 
 @task(name="publish", task_run_name="publish", cache_policy=NO_CACHE, persist_result=False)
-def published(
-    song: Path,
-    out: Path,
-    made: Remixed,
-    report: ReportData,
-    provenance: Provenance,
-    stages: tuple[StageRun, ...],
-) -> Remix:
+def published(finished: FinishedRemix, out: Path) -> Remix:
     """`publish` as Prefect runs it."""
+    made, provenance = finished.made, finished.provenance
     for singer in provenance.singers:
         consent(find_voice(singer.voice))
-    tags = read_tags(song)
+    tags = read_tags(finished.song)
     folder = _folder(out, tags, made.audio)
     with _new_or_untouched(folder):
-        _fill(folder, song, tags, made, report, provenance, stages)
-    summarise(folder, tags.title, report.measurements, report_input(made))
-    return Remix(folder, made.mix.loudness_lufs, made.mix.true_peak_dbtp, provenance.notes, stages)
+        _fill(folder, tags, finished)
+    summarise(folder, tags.title, finished.report.measurements, report_input(made))
+    return Remix(folder, made.mix.loudness_lufs, made.mix.true_peak_dbtp, provenance.notes, finished.stages)
 
 
 @contextmanager
@@ -113,35 +111,15 @@ def _new_or_untouched(folder: Path) -> Iterator[None]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _fill(
-    folder: Path,
-    song: Path,
-    tags: Tags,
-    made: Remixed,
-    report: ReportData,
-    provenance: Provenance,
-    stages: tuple[StageRun, ...],
-) -> None:
+def _fill(folder: Path, tags: Tags, finished: FinishedRemix) -> None:
     """Write every file of the remix; the manifest last."""
     watch = stage_watch("publish")
     previous = _files_of(folder)
-    files = {name: (clip.sha256, _writer(name, clip, tags, provenance)) for name, clip in _audio(made).items()}
-    writer = [code_digest("models.symbolic.midi"), versions(("pretty_midi",))]
-    for name, score, grid in (
-        ("score.mid", made.score, made.grid),
-        ("extended.mid", made.band.generated, made.band.continuation.grid),
-    ):
-        files[name] = (digest_of([score, grid, writer]), _midi_writer(score, grid))
+    files = _files(tags, finished)
     written: dict[str, dict[str, str]] = {}
-    encoder = [code_digest("models.audio.encode"), versions(ENCODERS)]
-    cover = sha256(tags.cover or b"").hexdigest()
 
     def write(name: str) -> None:
         content, write_to = files[name]
-        if name.endswith("mp3"):
-            content = digest_of([content, asdict(tags) | {"cover": cover}, provenance.comment, encoder])
-        elif not name.endswith("mid"):
-            content = digest_of([content, provenance.comment if name in SUNG else "", encoder])
         path, before = folder / name, previous.get(name, {})
         there = file_digest(path) if before.get("content") == content and path.is_file() else ""
         if not there or there != before.get("sha256"):
@@ -152,9 +130,28 @@ def _fill(
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(write, files))
-    _write_report(folder, made, report, tags, provenance, stages)
-    _write_manifest(folder, song, made, report, provenance, stages, written)
+    _write_report(folder, tags, finished)
+    _write_manifest(folder, finished, written)
     watch.at(1.0)
+
+
+def _files(tags: Tags, finished: FinishedRemix) -> dict[str, tuple[str, Callable[[Path], None]]]:
+    """Every audio and MIDI file by its relative name: the digest of all that it depends on, and what writes it."""
+    made, provenance = finished.made, finished.provenance
+    encoder = [code_digest("models.audio.encode"), versions(ENCODERS)]
+    tagged = asdict(tags) | {"cover": sha256(tags.cover or b"").hexdigest()}
+    files = {}
+    for name, clip in _audio(made).items():
+        comment = provenance.comment if name in SUNG else ""
+        content = [clip.sha256, *([tagged] if name.endswith("mp3") else []), comment, encoder]
+        files[name] = (digest_of(content), _writer(name, clip, tags, provenance))
+    writer = [code_digest("models.symbolic.midi"), versions(("pretty_midi",))]
+    for name, score, grid in (
+        ("score.mid", made.score, made.grid),
+        ("extended.mid", made.band.generated, made.band.continuation.grid),
+    ):
+        files[name] = (digest_of([score, grid, writer]), _midi_writer(score, grid))
+    return files
 
 
 def _audio(made: Remixed) -> dict[str, Clip]:
@@ -213,34 +210,21 @@ def _files_of(folder: Path) -> dict[str, dict[str, str]]:
     return files if isinstance(files, dict) else {}
 
 
-def _write_report(
-    folder: Path,
-    made: Remixed,
-    report: ReportData,
-    tags: Tags,
-    provenance: Provenance,
-    stages: tuple[StageRun, ...],
-) -> None:
+def _write_report(folder: Path, tags: Tags, finished: FinishedRemix) -> None:
+    made, report, provenance = finished.made, finished.report, finished.provenance
     beside = {Path(name).stem: name for name in _audio(made) if name != "mix.mp3"}
     audio = {{"new_voice": "revoiced", "new_band": "backing"}.get(name, name): path for name, path in beside.items()}
-    ran = tuple(ReportedStage(s.name, s.seconds, s.reused, graph.AFTER.get(s.name, ())) for s in stages)
+    ran = tuple(ReportedStage(s.name, s.seconds, s.reused, graph.AFTER.get(s.name, ())) for s in finished.stages)
     data = report_input(
         made, tags.title, provenance.voice, provenance.voice_ground, provenance.separator, provenance.notes, audio, ran
     )
     write_bytes(page(data, report.measurements, report.plots).encode(), folder / "report.html")
 
 
-def _write_manifest(
-    folder: Path,
-    song: Path,
-    made: Remixed,
-    report: ReportData,
-    provenance: Provenance,
-    stages: tuple[StageRun, ...],
-    files: dict[str, dict[str, str]],
-) -> None:
+def _write_manifest(folder: Path, finished: FinishedRemix, files: dict[str, dict[str, str]]) -> None:
+    made, provenance, stages = finished.made, finished.provenance, finished.stages
     manifest = {
-        "input": {"file": song.name, "audio_sha256": made.audio.sha256, "seconds": made.audio.duration_s},
+        "input": {"file": finished.song.name, "audio_sha256": made.audio.sha256, "seconds": made.audio.duration_s},
         "voice": {"name": provenance.voice, "ground": provenance.voice_ground},
         "singers": [asdict(singer) for singer in provenance.singers],
         "settings": provenance.settings,
@@ -248,7 +232,7 @@ def _write_manifest(
         "versions": versions(MADE_WITH),
         "loudness_lufs": made.mix.loudness_lufs,
         "true_peak_dbtp": made.mix.true_peak_dbtp,
-        "figures": [asdict(figure) for figure in report.measurements.metrics],
+        "figures": [asdict(figure) for figure in finished.report.measurements.metrics],
         "notes": provenance.notes,
         "stages": [asdict(stage) for stage in stages],
         "seconds_saved": sum(stage.seconds for stage in stages if stage.reused),

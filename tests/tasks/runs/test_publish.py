@@ -11,7 +11,7 @@ from models.conversion.voices import revocation
 from models.core.errors import BadInput
 from tasks.runs import publish
 from tasks.runs.provenance import Provenance, Singer
-from tasks.runs.publish import published
+from tasks.runs.publish import FinishedRemix, published
 
 LJ, WORLD = Singer("lead", "lj", "public domain"), Singer("backing", "world", "no one's voice")
 
@@ -22,7 +22,7 @@ def provenance(*singers: Singer) -> Provenance:
 
 def publishing(out: Path, *singers: Singer) -> None:
     nothing = cast(Any, None)
-    published.fn(out / "no song.wav", out, nothing, nothing, provenance(*singers), ())
+    published.fn(FinishedRemix(out / "no song.wav", nothing, nothing, provenance(*singers), ()), out)
 
 
 @pytest.mark.parametrize("gone", ["lj", "world"])
@@ -47,7 +47,7 @@ def test_the_manifest_names_every_singer_and_ground(tmp_path: Path) -> None:
         mix=SimpleNamespace(loudness_lufs=-14.0, true_peak_dbtp=-1.0),
     )
     report: Any = SimpleNamespace(measurements=SimpleNamespace(metrics=()))
-    publish._write_manifest(tmp_path, Path("a.wav"), made, report, provenance(LJ, WORLD), (), {})
+    publish._write_manifest(tmp_path, FinishedRemix(Path("a.wav"), made, report, provenance(LJ, WORLD), ()), {})
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["voice"] == {"name": "lj and world", "ground": "lj: public domain; world: no one's voice"}
     assert manifest["singers"] == [
