@@ -39,7 +39,7 @@ def test_torch_is_asked_only_when_wanted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "content", "state", "found"),
+    ("url", "content", "state", "result"),
     [
         ("", b"good", "ok", "verified"),
         ("", b"bad!", "fault", "missing or damaged"),
@@ -63,7 +63,7 @@ def test_weights_are_verified(
     assert result in fact.result
 
 
-def test_a_missing_or_other_package_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_or_other_package_is_reported_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     versions = {"torch": "1.0.0+cpu"}
 
     def version(name: str) -> str:
@@ -90,7 +90,7 @@ def test_an_ffmpeg_that_cannot_be_run_is_a_fault(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("cards", "driver", "built_for", "found", "word"),
+    ("cards", "driver", "built_for", "result", "word"),
     [
         ([], "", "", "cpu", ""),
         ([], "", "13.0", "cpu", ""),
