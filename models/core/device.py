@@ -28,8 +28,10 @@ def supports_capability(built_for: list[str], capability: tuple[int, int]) -> bo
 
     Machine code (sm) runs on its own major version from its minor version on, PTX (compute) on all later GPUs.
 
-    >>> runs(["sm_75", "sm_86"], (8, 9)), runs(["sm_75", "sm_86"], (6, 1)), runs(["compute_90"], (12, 0))
-    (True, False, True)
+    >>> [supports_capability(["sm_75", "sm_86"], capability) for capability in ((8, 9), (6, 1))]
+    [True, False]
+    >>> supports_capability(["compute_90"], (12, 0))
+    True
     """
     known = [re.fullmatch(r"(sm|compute)_(\d+)(\d)", name) for name in built_for]
     for kind, major, minor in (match.groups() for match in known if match):

@@ -57,7 +57,7 @@ class VocalRange:
     def compass(self) -> str:
         """From the lowest to the highest note with half a second or more.
 
-        >>> Range(59, (0.1, 2.0, 0.0, 3.0)).compass
+        >>> VocalRange(59, (0.1, 2.0, 0.0, 3.0)).compass
         'C4 to D4'
         """
         notes = [self.lowest + i for i, seconds in enumerate(self.seconds) if seconds >= 0.5]
