@@ -93,7 +93,7 @@ def scored(monkeypatch: pytest.MonkeyPatch, score: Callable[[int], float]) -> li
     checks: list[int] = []
 
     class ValidationResult:
-        figures = dict.fromkeys(FIGURES, 0.5)
+        metrics = dict.fromkeys(FIGURES, 0.5)
         sample = Wave(np.zeros((1, 100), np.float32), SMALL.rate)
 
         def __init__(self, score: float) -> None:
@@ -116,7 +116,7 @@ def test_a_voice_is_trained_examined_and_installed_with_its_consent(work: Path, 
     folder = fitted(work, replace(SETTINGS, epochs=1))
     assert {path.name for path in folder.iterdir()} == {"model.safetensors", "config.json", "voice.json"}
     assert card(folder).unvoiced_f0 == "interpolated"
-    assert set(FIGURES) <= set(card(folder).figures)
+    assert set(FIGURES) <= set(card(folder).metrics)
     assert [row["step"] for row in rows(work / "examined.jsonl")] == [0, 2]
     assert sorted(path.name for path in (work / "samples").iterdir()) == ["000000.wav", "000002.wav"]
     assert {"mel", "kl", "total"} < set(rows(work / "losses.jsonl")[-1])

@@ -1,4 +1,4 @@
-"""Temporary files of each test go to a folder that must be empty afterwards."""
+"""A folder for temporary files that must be empty after the test: `pytestmark = pytest.mark.usefixtures("scratch")`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 
-@pytest.fixture(autouse=True)
-def _nothing_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Temporary files go to a folder of their own, which is empty again after each test."""
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
     yield
-    assert not list(scratch.iterdir())
+    assert not list(folder.iterdir())

@@ -11,6 +11,8 @@ from models.core.progress import Watch
 from tests.models.audio.decoding import children, refusal, samples
 from tests.support.hostile import KINDS, chord, ffmpeg, sound
 
+pytestmark = pytest.mark.usefixtures("scratch")
+
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_decodes_to_the_sound_it_was_made_from(tmp_path: Path, kind: str) -> None:

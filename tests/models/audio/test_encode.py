@@ -81,7 +81,7 @@ def test_samples_over_full_scale_are_clipped_not_wrapped(tmp_path: Path, write: 
 
 def test_a_wav_too_large_for_32_bit_lengths_is_rf64(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_wav(wave(), tmp_path / "small.wav")
-    monkeypatch.setattr(models.audio.encode, "_MOST_WAV_BYTES", 1000)
+    monkeypatch.setattr(models.audio.encode, "_MAX_WAV_BYTES", 1000)
     write_wav(wave(), tmp_path / "large.wav")
     assert (tmp_path / "small.wav").read_bytes()[:4] == b"RIFF"
     assert (tmp_path / "large.wav").read_bytes()[:4] == b"RF64"

@@ -20,6 +20,8 @@ from tests.models.audio.decoding import refusal, samples, write
 from tests.support.hostile import KINDS, chord, ffmpeg, malformed, sound
 from tests.support.lying_files import flac_bomb
 
+pytestmark = pytest.mark.usefixtures("scratch")
+
 
 def test_what_is_missing_a_folder_or_a_device_is_refused(tmp_path: Path) -> None:
     assert "does not exist" in refusal(tmp_path / "none.wav")

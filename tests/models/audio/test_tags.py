@@ -10,6 +10,8 @@ from models.core.errors import BadInput
 from tests.models.audio.decoding import samples, write
 from tests.support.hostile import KINDS, ffmpeg, sound
 
+pytestmark = pytest.mark.usefixtures("scratch")
+
 
 def test_tags_and_cover_are_read_and_a_song_without_a_title_has_its_files_name(tmp_path: Path) -> None:
     picture = tmp_path / "cover.png"

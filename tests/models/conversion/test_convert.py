@@ -177,13 +177,13 @@ def test_phrases_cover_all_that_sounds_and_nothing_is_too_long() -> None:
 
 
 def test_it_reports_and_stops_when_asked() -> None:
-    heard: list[float] = []
+    reported: list[float] = []
     blocks = convert(
-        Wave(sung(220, 2)[None], RATE), Voice(NOTHING, Humming()), RevoiceSettings(), 0, "cpu", Watch(heard.append)
+        Wave(sung(220, 2)[None], RATE), Voice(NOTHING, Humming()), RevoiceSettings(), 0, "cpu", Watch(reported.append)
     )
     list(blocks)
-    assert heard == sorted(heard)
-    assert heard[-1] == 1.0
+    assert reported == sorted(reported)
+    assert reported[-1] == 1.0
     with pytest.raises(Cancelled):
         list(
             convert(

@@ -55,7 +55,7 @@ def test_a_copy_is_perfect(phone_classifier: PhoneClassifier) -> None:
     assert metrics.realtime == 0
 
 
-def test_a_changed_voice_is_heard_and_timed(phone_classifier: PhoneClassifier) -> None:
+def test_a_converted_clip_is_measured_and_timed(phone_classifier: PhoneClassifier) -> None:
     clip = EvaluationClip("a", sung(220, 1000))
     world = measure(clip, load_voice(find_voice("world"), "cpu"), None, phone_classifier, RevoiceSettings(), "cpu")
     assert world.like_source < 0.99
@@ -85,7 +85,7 @@ def test_the_shift_that_a_conversion_used_is_known() -> None:
     assert np.median(hz[hz > 0]) == pytest.approx(440, rel=0.01)
 
 
-def test_likeness_is_of_the_voice_and_not_of_loudness_rate_or_silence() -> None:
+def test_similarity_is_of_the_voice_and_not_of_loudness_rate_or_silence() -> None:
     one, other = sung(220, 1000), sung(110, 2400)
     quiet = Wave(np.pad(0.1 * one.samples, ((0, 0), (RATE, RATE))), RATE)
     assert speaker_similarity(speaker_embedding(one), speaker_embedding(quiet)) > 0.98
@@ -104,14 +104,14 @@ def test_means_come_with_an_interval_that_holds_them() -> None:
 
 
 def test_a_long_recording_is_embedded_by_the_minute_as_it_would_be_whole(monkeypatch):
-    heard = example_song(0, 40.0).stems["lead_vocals"]
-    whole = metrics.speaker_embedding(heard)
+    vocals = example_song(0, 40.0).stems["lead_vocals"]
+    whole = metrics.speaker_embedding(vocals)
     asked = []
     network = metrics._speaker_network()
     embed = network.embed_utterance
     monkeypatch.setattr(network, "embed_utterance", lambda piece, **kw: asked.append(len(piece)) or embed(piece, **kw))
     monkeypatch.setattr(metrics, "_CHUNK_S", 8)
-    by_piece = metrics.speaker_embedding(heard)
+    by_piece = metrics.speaker_embedding(vocals)
     assert max(asked) <= 8 * 16_000
     assert len(asked) > 1
     assert np.linalg.norm(by_piece) == pytest.approx(1, abs=1e-5)

@@ -83,7 +83,7 @@ def run(
     enough: Callable[[so_vits_network.Network, int], bool] = lambda network, step: False,
 ) -> tuple[Nets, list[dict[str, float]], list[int]]:
     """Train tiny networks; killed before the step `kill_at`. Returns them, what was reported, and the steps made."""
-    nets, heard, made = full_size_voice.init_networks(config_of(settings), 0), [], []  # type: ignore[var-annotated]
+    nets, rows, made = full_size_voice.init_networks(config_of(settings), 0), [], []  # type: ignore[var-annotated]
     last = settings.epochs * full_size.steps_per_epoch(4, settings)
 
     def watched(fraction: float) -> None:
@@ -92,9 +92,9 @@ def run(
             raise Killed
         made.append(step)
 
-    training = TrainingRun(folder, heard.append, Watch(watched), should_stop=enough)
+    training = TrainingRun(folder, rows.append, Watch(watched), should_stop=enough)
     full_size.train(*nets, utterances(), config_of(settings), settings, training)
-    return nets, heard, made
+    return nets, rows, made
 
 
 def test_the_configuration_is_the_forks_own_template() -> None:
@@ -135,11 +135,11 @@ def test_an_epoch_hears_every_piece_once_in_an_order_of_its_own() -> None:
 
 
 def test_the_recipe_learns_and_reports_every_loss(tmp_path: Path) -> None:
-    _, heard, _ = run(tmp_path, replace(TINY, epochs=50, checkpoint_every=100))
-    assert [row["step"] for row in heard] == [25, 50, 75, 100]
-    assert set(heard[0]) == {"step", "mel", "kl", "pitch", "adversarial", "feature_matching", "discriminator", "total"}
-    assert heard[-1]["mel"] < 0.8 * heard[0]["mel"]
-    assert heard[-1]["total"] < heard[0]["total"]
+    _, rows, _ = run(tmp_path, replace(TINY, epochs=50, checkpoint_every=100))
+    assert [row["step"] for row in rows] == [25, 50, 75, 100]
+    assert set(rows[0]) == {"step", "mel", "kl", "pitch", "adversarial", "feature_matching", "discriminator", "total"}
+    assert rows[-1]["mel"] < 0.8 * rows[0]["mel"]
+    assert rows[-1]["total"] < rows[0]["total"]
 
 
 def test_it_goes_on_from_a_checkpoint_as_if_never_stopped(tmp_path: Path) -> None:
@@ -251,8 +251,8 @@ def test_one_step_of_the_true_size_on_a_cpu(tmp_path: Path) -> None:
     sizes = [sum(p.numel() for p in net.parameters()) / 1e6 for net in nets]
     assert sizes == pytest.approx([45.6, 46.7], abs=0.1)
     before = nets[0].dec.conv_post.weight_v.detach().clone()
-    heard: list[dict[str, float]] = []
+    rows: list[dict[str, float]] = []
     material = utterances(1, FULL.rate, FULL.hop, full_size_voice.CONTENT_WIDTH)
-    full_size.train(*nets, material, config, settings, TrainingRun(tmp_path, heard.append))
-    assert all(np.isfinite(value) for value in heard[0].values())
+    full_size.train(*nets, material, config, settings, TrainingRun(tmp_path, rows.append))
+    assert all(np.isfinite(value) for value in rows[0].values())
     assert not torch.equal(before, nets[0].dec.conv_post.weight_v)

@@ -52,8 +52,8 @@ def by_pitch(monkeypatch: pytest.MonkeyPatch) -> None:
         power = np.abs(np.fft.rfft(audio.samples[0], RATE)) ** 2
         return DnsmosScores(3.5, 1.2 if power[3000:].sum() > 0.2 * power.sum() else 3.5, 3.0)
 
-    monkeypatch.setattr(recordings, "embedding", speaker_embedding)
-    monkeypatch.setattr(recordings, "opinion", dnsmos_scores)
+    monkeypatch.setattr(recordings, "speaker_embedding", speaker_embedding)
+    monkeypatch.setattr(recordings, "dnsmos_scores", dnsmos_scores)
 
 
 def held(audio: Wave) -> Callable[[], Wave]:
@@ -119,7 +119,7 @@ def test_pieces_are_cut_at_pauses_and_none_is_longer_than_ten_seconds() -> None:
     assert sum(segment.audio.duration_s for segment in found) == pytest.approx(27.3, abs=0.2)
 
 
-def test_clipping_is_told_from_a_loud_voice() -> None:
+def test_clipping_is_distinguished_from_a_loud_voice() -> None:
     assert clipped_share(voiced(1, level=0.99)) < 0.001
     assert clipped_share(np.clip(2 * voiced(1, level=0.5), -0.5, 0.5)) > 0.01
 

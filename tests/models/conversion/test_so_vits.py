@@ -30,7 +30,7 @@ def network() -> so_vits_network.Network:
     network = init_network(debug_voice_config(), 0)
     for name, parameter in network.named_parameters():
         if name.endswith("weight_g"):
-            parameter.data.fill_(1.0)  # the fork starts them so small that nothing would be heard
+            parameter.data.fill_(1.0)  # the fork starts them so small that the output is nearly silent
     return network.eval()
 
 
@@ -231,17 +231,17 @@ def test_importing_the_fork_leaves_logging_as_it_was() -> None:
     assert not any("rich" in type(handler).__module__.lower() for handler in logging.root.handlers)
 
 
-def test_converting_sings_from_the_source_that_training_heard(
+def test_conversion_uses_the_excitation_of_training(
     network: so_vits_network.Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Trained from a source an octave off, the decoder doubles every pitch, and all is sung an octave too high."""
     audio, _ = a_phrase(64)
-    heard: list[torch.Tensor] = []
+    excitations: list[torch.Tensor] = []
     before = so_vits_network.excitation
 
     def listened(f0: torch.Tensor, hop: int, rate: int, harmonics: int, rng: torch.Generator) -> torch.Tensor:
-        heard.append(before(f0, hop, rate, harmonics, rng)[0, :, 0])
-        return heard[-1][None, :, None].expand(1, -1, harmonics)
+        excitations.append(before(f0, hop, rate, harmonics, rng)[0, :, 0])
+        return excitations[-1][None, :, None].expand(1, -1, harmonics)
 
     monkeypatch.setattr(so_vits_network, "excitation", listened)
     engine = voice(network)
@@ -249,7 +249,7 @@ def test_converting_sings_from_the_source_that_training_heard(
     voice_training.synthesise(
         network, torch.zeros(1, 8, 64), torch.full((1, 64), 220.0), torch.Generator().manual_seed(0)
     )
-    assert len(heard) == 2
-    for source in heard:
+    assert len(excitations) == 2
+    for source in excitations:
         peak = int(torch.fft.rfft(source).abs().argmax()) * engine.sample_rate / len(source)
         assert abs(peak - 220) < 2 * engine.sample_rate / len(source)

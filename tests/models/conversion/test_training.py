@@ -100,16 +100,16 @@ def test_a_corpus_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 def train_encoder(steps: int, folder: Path) -> tuple[dict[str, torch.Tensor], list[dict[str, float]]]:
     encoder = init_encoder(debug_config(), 0)
-    heard: list[dict[str, float]] = []
+    rows: list[dict[str, float]] = []
     settings = EncoderTraining(steps=60, batch=4, span_s=0.5, warmup=5, learning_rate=5e-3, checkpoint_every=30)
-    content_encoder.train(encoder, a_corpus(), replace(settings, steps=steps), TrainingRun(folder, heard.append))
-    return dict(encoder.state_dict()), heard
+    content_encoder.train(encoder, a_corpus(), replace(settings, steps=steps), TrainingRun(folder, rows.append))
+    return dict(encoder.state_dict()), rows
 
 
 def test_an_encoder_learns_and_goes_on_from_a_checkpoint_as_if_never_stopped(tmp_path: Path) -> None:
-    whole, heard = train_encoder(100, tmp_path / "whole")
-    assert heard[-1]["phones"] < heard[0]["phones"]
-    assert heard[-1]["right"] > 0.5
+    whole, rows = train_encoder(100, tmp_path / "whole")
+    assert rows[-1]["phones"] < rows[0]["phones"]
+    assert rows[-1]["right"] > 0.5
     again = init_encoder(debug_config(), 0)
     settings = EncoderTraining(steps=100, batch=4, span_s=0.5, warmup=5, learning_rate=5e-3, checkpoint_every=30)
 
@@ -189,21 +189,21 @@ def test_a_voice_learns_and_goes_on_from_a_checkpoint_as_if_never_stopped(tmp_pa
         pass
 
     def run(folder: Path, kill_at: int = 0) -> tuple[dict[str, torch.Tensor], list[dict[str, float]]]:
-        network, heard = small_voice.init_network(small_voice.debug_config(), 0), []  # type: ignore[var-annotated]
+        network, rows = small_voice.init_network(small_voice.debug_config(), 0), []  # type: ignore[var-annotated]
 
         def report(row: dict[str, float]) -> None:
-            heard.append(row)
+            rows.append(row)
 
         def watched(fraction: float) -> None:
             if kill_at and fraction >= kill_at / settings.steps:
                 raise Killed
 
         voice_training.train(network, material, settings, TrainingRun(folder, report, Watch(watched)))
-        return dict(network.state_dict()), heard
+        return dict(network.state_dict()), rows
 
-    whole, heard = run(tmp_path / "whole")
-    assert heard[-1]["mel"] < heard[0]["mel"]
-    assert "discriminator" in heard[-1]
+    whole, rows = run(tmp_path / "whole")
+    assert rows[-1]["mel"] < rows[0]["mel"]
+    assert "discriminator" in rows[-1]
     with pytest.raises(Killed):
         run(tmp_path / "cut", kill_at=30)
     parts, _ = run(tmp_path / "cut")

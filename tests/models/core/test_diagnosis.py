@@ -63,7 +63,7 @@ def test_weights_are_verified(
     assert result in fact.result
 
 
-def test_a_missing_or_other_package_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_or_other_package_is_reported_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     versions = {"torch": "1.0.0+cpu"}
 
     def version(name: str) -> str:
