@@ -1,9 +1,10 @@
 # make remix              set everything up and remix the example song
 # make remix SONG=x.mp3   remix any song
+# make quick              pure functions, in 90 s: no weights, no Prefect
 # make test               set everything up, check and test
 # make serve              the service on this machine: server, worker, UI (docs/operating.md)
 # make soak               kills, spoilt files and scale at length, hours; figures go to benchmarks/*.json
-.PHONY: setup remix serve soak test check lock clean
+.PHONY: setup remix serve soak quick test check lock clean
 export SONG
 
 setup: .venv/installed
@@ -30,6 +31,9 @@ check: .venv/installed
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+
+quick: .venv/installed
+	.venv/bin/pytest -q tests/models models -m "not weights and not slow and not gpu and not browser and not service"
 
 test: check
 	.venv/bin/pytest -q

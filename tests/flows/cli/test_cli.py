@@ -86,12 +86,11 @@ def test_every_command_that_remixes_offers_what_the_flow_does():
     from flows.cli.submit import submit
     from flows.remix import remix as flow
 
-    of_the_flow = set(signature(flow.fn).parameters) - {"song", "settings"}
-    stage_options = {"instrument", "soundfont", "key_shift", "options"}
+    of_the_flow = set(signature(flow.fn).parameters) - {"song"}
     of_the_command = {"songs", "as_json", "gpu", "follow"}
     for command, own in ((run, set()), (demo, set()), (submit, {"out"})):
         offered = set(signature(command).parameters)
-        assert offered - of_the_command == (of_the_flow | stage_options) - own, command.__name__
+        assert offered - of_the_command == of_the_flow - own, command.__name__
 
 
 def test_the_example_song_is_made_anew_when_its_code_has_changed(tmp_path, monkeypatch):
