@@ -1,4 +1,9 @@
-"""Verbs, one file each: read from the store, call one pure function, write to the store.
+"""The Prefect tasks: stages, the cache around them, the engine that computes them, and the ends of a run.
+
+stages/   a verb a file: read from the store, call one pure function of models, write to the store
+cache/    content keys, locks, the store, the collector
+engine/   networks that stay loaded, one engine process a machine
+runs/     uploads, progress, provenance, publishing
 
 Importing this package sets, before Prefect is imported, what this project wants of it unless the environment says
 otherwise: no telemetry, patience, and a database of its own beside the store.

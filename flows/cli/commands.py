@@ -6,7 +6,7 @@ from flows.cli import batches, evaluation, maintenance, run, runs, serve, settin
 
 app = typer.Typer(
     name="remix",
-    help="A song goes in; its voice is sung by somebody else, its band is transcribed, played on and rendered anew.",
+    help="A song goes in; its voice is converted, its band is transcribed, continued and rendered anew.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

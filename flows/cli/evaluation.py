@@ -1,4 +1,4 @@
-"""`remix eval`: how good the parts are, measured beside baselines; one command a part."""
+"""`remix eval`: each part evaluated beside baselines; one command a part."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How the command ends: exit codes, one sentence for a person, and gone within seconds of Ctrl-C."""
+"""Exit codes, error sentences, and ending within seconds of Ctrl-C."""
 
 import atexit
 import os

@@ -1,4 +1,4 @@
-"""`remix runs`: what became of the songs that were handed to the service."""
+"""`remix runs`: the state of the runs of submitted songs."""
 
 import json
 from collections.abc import Iterator

@@ -18,7 +18,7 @@ from models.core.registry import home
 console = Console(highlight=False, soft_wrap=True)
 
 Port = Annotated[int, typer.Option(min=1, max=65535, help="The port of the server and its UI.")]
-Host = Annotated[str, typer.Option(help="The address to listen on; loopback unless told otherwise.")]
+Host = Annotated[str, typer.Option(help="The address to listen on; by default loopback.")]
 AtOnce = Annotated[int, typer.Option("--songs", min=1, help="How many songs are remixed at once, over all workers.")]
 Pool = Annotated[str, typer.Option(help="The work pool to work for: cpu or gpu.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="How many runs this worker has at once; by default any number.")]

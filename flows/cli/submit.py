@@ -1,4 +1,4 @@
-"""`remix submit`: songs handed to the service, and how their runs ended."""
+"""`remix submit`: songs uploaded to the service, and how their runs ended."""
 
 import json
 import time

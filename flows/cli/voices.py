@@ -1,4 +1,4 @@
-"""`remix voices list|show|add|train|revoke|remove`: who can sing, on what ground, taking voices in, letting them go."""
+"""`remix voices list|show|add|train|revoke|remove`: installed voices, their consent, adding and removing them."""
 
 import json
 from dataclasses import asdict
@@ -108,7 +108,7 @@ def revoke(name: Name) -> None:
     """Let a voice sing no more, also a shipped one, and delete every kept result that holds it.
 
     Only a new record of consent undoes it: `remix voices add NAME FOLDER`, after `remove` where the voice is yours. For
-    a shipped one FOLDER is the one that `remix voices show NAME` tells.
+    a shipped one FOLDER is the one that `remix voices show NAME` prints.
     """
     from models.conversion.voices import revocation
     from models.conversion.voices.registry import broken_voices, find_voice

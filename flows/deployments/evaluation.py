@@ -1,4 +1,4 @@
-"""The deployment that judges the parts, as `remix eval` does: on the project's own songs or a registered folder."""
+"""The deployment that evaluates a part, as `remix eval` does: on the project's own songs or a registered folder."""
 
 import json
 from pathlib import Path
@@ -42,7 +42,7 @@ def evaluate(
     seconds: Seconds = 75.0,
     seed: Seed = 0,
 ) -> State[Any]:
-    """Measure one part of the remix beside its baselines, or whole remixes by the figures of their reports.
+    """Measure one part of the remix beside its baselines, or whole remixes by the metrics of their reports.
 
     Args:
         kind: Which part: separation, transcription, grid (beats, key and chords), continuation (the Music Transformer),
@@ -50,8 +50,8 @@ def evaluate(
         data: The name of a registered folder: songs with their stems in MUSDB's layout (separation), clips of singing
             alone (voice), MIDI (all others); or own for the project's own songs.
         separators: Names of separators from `remix weights list`, one a line; beside separation the first one is used.
-        voice: Which installed voice is judged, or sings in whole remixes.
-        transformer: Which Music Transformer is judged.
+        voice: Which installed voice is evaluated, or sings in whole remixes.
+        transformer: Which Music Transformer is evaluated.
         songs: At most how many songs are made, or taken from a folder of MIDI.
         seconds: At most how many seconds of a song or a clip are taken.
         seed: Where every random choice starts.

@@ -95,7 +95,7 @@ def train_voice_named(name: Name, recordings: Data, consent: ConsentForm, option
 @flow(name="train-music-transformer", flow_run_name="train the Music Transformer {name}", persist_result=False)
 @honest
 def train_music_transformer_named(name: Name, data: Data, steps: Steps = 4000, seed: Seed = 0) -> State[Any]:
-    """Train a Music Transformer on a registered folder of MIDI collections and judge it on held-out songs.
+    """Train a Music Transformer on a registered folder of MIDI collections and evaluate it on held-out songs.
 
     Args:
         name: What the result is called; a run of the same name goes on where the last one was.

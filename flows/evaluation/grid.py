@@ -1,4 +1,4 @@
-"""How well beats, bars, key and chords are heard, beside librosa's plain answer."""
+"""Beats, downbeats, key and chords, evaluated beside librosa's defaults."""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ def evaluate_grid(
 ) -> dict[str, Any]:
     """Beat and downbeat F-measure, weighted key score, chord root and maj/min accuracy: means, and each song's.
 
-    Three ways of listening: to separated stems as a remix does, to the true stems, and librosa's plain answer to the
+    Three estimates: from separated stems as in a remix, from the true stems, and librosa's defaults on the
     mix. Raises `BadInput` for a folder without songs.
     """
     tracker = load(registry.verified(registry.find("beat_tracker", settings.tracker)))
@@ -41,7 +41,7 @@ def evaluate_grid(
         truth = {"tempo_bpm": song.piece.grid.tempo_bpm, "metre": song.piece.grid.metre, "key": song.piece.grid.key}
         estimates = {way: {"tempo_bpm": g.tempo_bpm, "metre": g.metre, "key": g.key} for way, g in grids.items()}
         scores = {way: grid_scores(song.piece, grid) for way, grid in grids.items()}
-        rows.append({"song": song.piece.name, "truth": truth, "heard": estimates, "scores": scores})
+        rows.append({"song": song.piece.name, "reference": truth, "estimate": estimates, "scores": scores})
     means = {way: mean_scores(row["scores"][way] for row in rows) for way in _WAYS}
     return {"songs": len(rows), "separator": separator, "means": means, "by_song": rows}
 

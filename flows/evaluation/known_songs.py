@@ -1,4 +1,4 @@
-"""Songs of which everything is known, to measure listening by: rendered from MIDI, or our own example song."""
+"""Songs with reference annotations, for analysis and transcription: rendered from MIDI, or our own example song."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _EXAMPLE_S = 30.0
 
 @dataclass(frozen=True)
 class KnownSong:
-    """A piece as sound: the mix, the true stems that add up to it, and the stems a separator makes of it."""
+    """A piece as audio: the mix, the true stems that add up to it, and the separated ones."""
 
     piece: ReferencePiece
     mix: Wave
@@ -57,7 +57,7 @@ def mixed(stems: dict[str, Wave]) -> Wave:
 def known_songs(
     midi: Path | None, part: str, songs: int, seconds: float, separator: str, device: str = "cpu"
 ) -> Iterator[KnownSong]:
-    """The songs of `true_stems`, taken apart by a separator; raises `BadInput` also for an unusable one."""
+    """The songs of `true_stems`, separated; raises `BadInput` also for an unusable one."""
     network = load(separator_path(separator), device)
     check_sources(separator, network.sources)  # type: ignore[arg-type]
     for piece, true in true_stems(midi, part, songs, seconds):

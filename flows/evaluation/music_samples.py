@@ -1,6 +1,6 @@
 """Write what `docs/samples` holds: `python -m flows.evaluation.music_samples --out docs/samples`.
 
-Five prompts of the project's own composing are played on for 16 bars, three melodies get a new band; each as MIDI and
+Five prompts of the project's own composing are continued for 16 bars, three melodies are accompanied; each as MIDI and
 as Ogg Vorbis (the continuations with the four bars before them, then the new ones).
 """
 

@@ -1,4 +1,4 @@
-"""How good whole remixes are: what the report measures, and loudness by meters that are not ours."""
+"""Whole remixes evaluated: the metrics of their reports, and loudness by independent meters."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""How well separators do on songs whose stems are known: what `remix eval separation` runs.
+"""Separators evaluated on songs with true stems: what `remix eval separation` runs.
 
 A folder is one song in MUSDB's layout (drums, bass, other and vocals as sound files; lead_vocals and backing_vocals may
 stand for vocals, and a stem that is not there is silent), or holds such folders. Every table has the baselines: an even
@@ -132,7 +132,7 @@ def expected(truth: Samples, sources: Sequence[str]) -> Samples:
     wanted = np.zeros((len(sources), *truth.shape[1:]), np.float32)
     for row, stem in enumerate(STEMS):
         if stem not in sources and len(rest) != 1:
-            raise BadInput(f"Sources {', '.join(sources)} cannot be judged: none of them is known to hold {stem}.")
+            raise BadInput(f"Sources {', '.join(sources)} cannot be evaluated: none of them is known to hold {stem}.")
         wanted[sources.index(stem if stem in sources else rest[0])] += truth[row]
     return wanted
 

@@ -46,8 +46,8 @@ def evaluate_transcription(
     """Precision, recall and F1 of notes by stem and of drums by piece of the kit: means over songs, and each song's.
 
     On true stems and on separated stems apart. `sung` is a folder in vocadito's layout (`Audio/*.wav`,
-    `Annotations/Notes/*_notesA1.csv`), whose clips are judged by each annotator's notes. Raises `BadInput` for a folder
-    without songs or clips.
+    `Annotations/Notes/*_notesA1.csv`), whose clips are evaluated against each annotator's notes. Raises `BadInput` for
+    a folder without songs or clips.
     """
     rows: list[dict[str, Any]] = []
     separator = usable(separator).separator
@@ -99,7 +99,7 @@ def _scores(
 def _transcribed(
     name: str, wave: Wave, settings: ScoreSettings, pitch: PitchSettings, posterior: dict[str, Posteriors]
 ) -> dict[str, tuple[Note, ...]]:
-    """A pitched stem written down as a remix does it, and by Basic Pitch's defaults, from the same posteriors."""
+    """A pitched stem transcribed as in a remix, and by Basic Pitch's defaults, from the same posteriors."""
     own = posterior[name]
     if name == "vocals":
         song = SongPosteriors(posterior["mix"], posterior["bass"], posterior["other"]) if "mix" in posterior else None

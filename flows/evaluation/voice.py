@@ -1,4 +1,4 @@
-"""How well voices sing: each beside the source as it is and the fallbacks, on sung clips; `remix eval voice`."""
+"""Voice conversion evaluated on sung clips, beside the source and the fallback engines: `remix eval voice`."""
 
 from collections.abc import Sequence
 from dataclasses import asdict

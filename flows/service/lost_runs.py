@@ -51,7 +51,7 @@ _EXCUSED = "Its server was away; it is taken up again."
 _WORKING = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 _UUID = "prefect.flow-run."
 _RUN = b"PREFECT__FLOW_RUN_ID="
-"""What Prefect's worker tells the process of a run in its environment."""
+"""The variable in which Prefect's worker names the run to its process."""
 
 
 @dataclass
@@ -117,7 +117,7 @@ def take_up(client: SyncPrefectClient, run: FlowRun, steady: datetime) -> bool:
 def _hopeless(run: FlowRun, states: Sequence[State[Any]]) -> str:
     """Why a run that was lost is not taken up once more, as a sentence; empty where it is."""
     if run.state and _is_fault(run.state) and _faults(states) >= MOST_FAULTS:
-        return "The run ended by a fault of its own before it could say which; its worker's log runs.log tells more."
+        return "The run ended by a fault of its own before it could say which; its worker's log runs.log says more."
     crashes = sum(state.type == StateType.CRASHED for state in states)
     if crashes >= MOST_CRASHES or run.run_count >= MOST_STARTS:
         return f"The process of this run was lost {run.run_count} times; it is not started again."
@@ -189,7 +189,7 @@ def living_here() -> set[UUID]:
 
 
 def sweep_forever(stop: threading.Event) -> None:
-    """Sweep until told to stop; `$REMIX_LOST_AFTER_S` is how long a run may be silent, in seconds."""
+    """Sweep until `stop` is set; `$REMIX_LOST_AFTER_S` is how long a run may be silent, in seconds."""
     sweep = Sweep(float(os.environ.get("REMIX_LOST_AFTER_S", LOST_AFTER_S)))
     while not stop.wait(EVERY_S):
         for name in sweep.once():

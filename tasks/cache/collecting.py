@@ -1,4 +1,4 @@
-"""The cache looked over: how much there is, whether it is whole, and the least used thrown out."""
+"""The cache's statistics, its verification, and the collection of its least recently used results."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""The store that machines share, kept under a size: what was used longest ago goes first.
+"""The shared store kept under a size limit: the least recently used results are removed first.
 
 Nothing here can spoil a run: what is missing there is computed anew. What is being looked up or computed is under a
 lease and left alone, and so is what was made or used in the last `SPARED_S`, since a song under way may want it.

@@ -24,7 +24,7 @@ _RELEASED = b"released"
 
 @dataclass(frozen=True)
 class Leases:
-    """Locks in the store that machines share, each dead when its owner was not heard of for `lease_s` seconds."""
+    """Locks in the shared store, each expired when its owner has sent no heartbeat for `lease_s` seconds."""
 
     lease_s: float = LEASE_S
 

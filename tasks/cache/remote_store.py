@@ -109,7 +109,7 @@ class RemoteStore:
         self._tried(lambda: self._written(key, content, "overwrite"))
 
     def create(self, key: str, content: bytes) -> bool:
-        """Write a small object unless there is one; of several at once exactly one is told True."""
+        """Write a small object unless there is one; of several at once exactly one gets True."""
         try:
             return self._tried(lambda: self._written(key, content, "create"))
         except FileExistsError:

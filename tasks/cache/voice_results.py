@@ -1,4 +1,4 @@
-"""Which kept results hold whose voice, so that all of them can be deleted when the voice is removed or revoked.
+"""Which kept results hold which voice, so that they can be deleted when it is removed or revoked.
 
 What a voice sang is marked, and so is all that was made of it: the mix holds the voice too.
 """

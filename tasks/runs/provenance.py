@@ -1,4 +1,4 @@
-"""Who sings in a remix and on what ground, and what it was made with: what manifest, tags and report say of it."""
+"""The provenance of a remix: voices and their consent, settings and weights, for manifest, tags and report."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""What became of each stage of a flow run: made or reused, and in how many seconds."""
+"""The log of a flow run's stages: computed or reused, and in how many seconds."""
 
 import threading
 from dataclasses import dataclass

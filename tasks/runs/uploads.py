@@ -1,4 +1,4 @@
-"""Songs handed in: their bytes by SHA-256 in the store, so that a run names a song by its digest and never by a path.
+"""Uploaded songs: their bytes by SHA-256 in the store, so that a run names a song by its digest and never by a path.
 
 An upload is refused by its size before it is kept, and decoded in a process of its own with limits of memory and time,
 so that a hostile file takes nothing down but that process.

@@ -21,9 +21,9 @@ def transcribe(
     settings: ScoreSettings,
     parts: tuple[Part, ...] = (),
 ) -> Score:
-    """Write down bass and harmony (Basic Pitch), drums (strokes) and the sung melody (from its f0).
+    """Transcribe bass and harmony (Basic Pitch), drums and the sung melody (from its f0).
 
-    Where `other` is known in parts (guitar, piano), each of them is written down for itself.
+    Where `other` is known in parts (guitar, piano), each of them is transcribed for itself.
     """
     source = Store().source
     harmony = {part.name: source(part.audio) for part in parts} or {"other": source(other)}
