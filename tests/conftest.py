@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin for each other starve on busy cores
 os.environ.setdefault("REMIX_OFFLINE", "1")  # tests of the hub say otherwise
 
 
