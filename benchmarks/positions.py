@@ -16,23 +16,26 @@ from pathlib import Path
 
 import torch
 
+from models.core.solver import TrainingRun
 from models.generation.evaluation import likelihood
-from models.generation.network import Config
-from models.generation.training import corpus, training
+from models.generation.network import Config, MusicTransformer
+from models.generation.training import corpus
+from models.generation.training import music_transformer as training
 
 
-def trained(entries: list[corpus.Entry], positions: str, steps: int) -> tuple[training.Trainer, float]:
+def trained(entries: list[corpus.Entry], positions: str, steps: int) -> tuple[MusicTransformer, int, float]:
     config = replace(Config(), context=512, positions=positions)
     recipe = training.Recipe(config=config, steps=steps, windows=((0.0, 512),), average=0.98)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = training.Trainer(entries, recipe, Path(folder))
+        solver = training.solver(training.TransformerTraining(entries, recipe), TrainingRun(Path(folder)))
         began = time.process_time()
-        trainer.network.load_state_dict(trainer.run())
-    return trainer, time.process_time() - began
+        solver.train()
+    network = MusicTransformer(config)
+    network.load_state_dict(solver.averaged.state_dict())
+    return network.eval(), solver.step * recipe.events, time.process_time() - began
 
 
-def evaluate_songs(trainer: training.Trainer, held: list[corpus.Entry]) -> dict[str, float]:
-    network = trainer.network.eval()
+def evaluate_songs(network: MusicTransformer, held: list[corpus.Entry]) -> dict[str, float]:
     nats = [likelihood.event_probabilities(network, e.piece, e.piece.families, stop=48).nats_per_note() for e in held]
     return likelihood.bootstrap_ci(nats)
 
@@ -49,9 +52,9 @@ def main() -> None:
     groups = {"pop909": ("pop909",), "bands": corpus.BANDS}
     found = {}
     for positions in ("rotary", "relative"):
-        trainer, seconds = trained(learnt, positions, given.steps)
-        found[positions] = {"events": trainer.events_seen, "cpu_seconds": round(seconds)} | {
-            name: evaluate_songs(trainer, [e for e in held if e.source in group][: given.songs])
+        network, events, seconds = trained(learnt, positions, given.steps)
+        found[positions] = {"events": events, "cpu_seconds": round(seconds)} | {
+            name: evaluate_songs(network, [e for e in held if e.source in group][: given.songs])
             for name, group in groups.items()
         }
     print(json.dumps(found, indent=1))

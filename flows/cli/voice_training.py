@@ -69,10 +69,10 @@ def _check_options(engine: str, options: VoiceTrainingOptions) -> None:
 
 def _tell(made: Path, work: Path) -> None:
     """Print what the recordings gave, where curves and samples are, and whether the voice is in tune."""
-    from flows.training.voice_data import sifted
+    from flows.training.voice_data import selection_report
     from models.conversion.voices.registry import card
 
-    console.print(sifted(work)["account"], highlight=False, markup=False)
+    console.print(selection_report(work)["account"], highlight=False, markup=False)
     console.print(f"Curves, samples and measures of the training lie in {work}.", highlight=False)
     tuned = card(made).metrics.get("within_50", 1.0)
     if tuned < IN_TUNE:

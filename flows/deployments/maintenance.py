@@ -70,7 +70,7 @@ def train_voice_named(name: Name, recordings: Data, consent: ConsentForm, option
     """
     from flows.training.user_voice import NO_BASE, full_voice
     from flows.training.voice import train_voice
-    from models.conversion.training.settings import VoiceTraining
+    from models.conversion.training.settings import VoiceTrainingSettings
     from models.conversion.voices.install import add_voice, check_name
     from models.conversion.voices.registry import Consent, check_record
 
@@ -87,7 +87,7 @@ def train_voice_named(name: Name, recordings: Data, consent: ConsentForm, option
         settings = options.full_settings()
         made = full_voice(name, folder, work, settings, base=base, encoder=str(encoder or options.encoder))
     else:
-        steps = VoiceTraining(steps=options.steps, seed=options.seed)
+        steps = VoiceTrainingSettings(steps=options.steps, seed=options.seed)
         made = train_voice(name, folder, work, steps, encoder=encoder)
     return Completed(message=f"The voice lies in {add_voice(name, made, record)}.")
 
@@ -104,10 +104,11 @@ def train_music_transformer_named(name: Name, data: Data, steps: Steps = 4000, s
         seed: Where every random choice starts.
     """
     from flows.training.music_transformer import train_music_transformer
+    from flows.training.options import TransformerOptions
 
     work = _work("music-transformer", name)
     out = work / f"{name}.safetensors"
-    train_music_transformer(find_folder(data), work, out, steps=steps, seed=seed)
+    train_music_transformer(TransformerOptions(data=find_folder(data), work=work, out=out, steps=steps, seed=seed))
     return Completed(message=f"The weights lie in {out}.")
 
 
@@ -133,24 +134,23 @@ def train_separator_named(
         steps: How long to train, in steps of the optimiser.
         seed: Where every random choice starts.
     """
+    from flows.training.options import SeparatorOptions
     from flows.training.separator import train_separator
 
     fonts = sorted(find_folder(soundfonts).glob("*.sf[23]"))
     if not fonts:
         raise BadInput(f"The folder {soundfonts!r} holds no SoundFont (.sf2 or .sf3).")
     work = _work("separator", name)
-    figures = train_separator(
+    options = SeparatorOptions(
         network=network,
         data=find_folder(data),
         midi=find_folder(midi),
         fonts=fonts,
         work=work,
         steps=steps,
-        batch=4,
-        bands=200,
-        sung=100,
         seed=seed,
     )
+    figures = train_separator(options)
     words = ", ".join(f"{key} {value:.2f}" for key, value in figures.items())
     return Completed(message=f"The weights lie in {work / 'runs' / network}: {words}.")
 

@@ -1,8 +1,8 @@
-"""How well the Music Transformer plays on and accompanies, beside baselines: `remix eval continuation [--midi DIR]`.
+"""Evaluation of continuations and accompaniments beside baselines: `remix eval continuation [--midi DIR]`.
 
-Each song gives an 8-bar prompt and the 16 bars that follow it; `models.generation.evaluation.continuation` says what is
-measured. Rows: `model`, `real`, `markov`, `repeat`, `other_song`. `whole_songs`: a band for up to 48 bars of each song
-from its melody and chords alone, and the song's own.
+Each song gives an 8-bar prompt and the 16 bars that follow it; `models.generation.evaluation.continuation` defines
+the metrics. Rows: `model`, `real`, `markov`, `repeat`, `other_song`. `whole_songs`: a band for up to 48 bars of each
+song from its melody and chords alone, and the song's own.
 """
 
 import json
@@ -17,9 +17,11 @@ from models.core.progress import UNWATCHED, Watch
 from models.generation import PlaySettings
 from models.generation.evaluation import continuation
 from models.generation.evaluation.accompaniment import evaluate_accompaniments
+from models.generation.evaluation.robustness import error_rates, evaluate_robustness
 from models.generation.network import load
 from models.generation.tokenizer import Piece
 from models.generation.training import corpus
+from models.generation.training.transcription_noise import TranscribedPiece
 
 OWN_SONGS = 6
 DEFAULTS = PlaySettings()
@@ -27,11 +29,11 @@ DEFAULTS = PlaySettings()
 
 @dataclass(frozen=True)
 class Material:
-    """Songs to judge by, songs for the Markov row to learn from (none: each song is judged by the others), a name."""
+    """Songs to evaluate on, songs for the Markov baseline to learn from (none: the others of those), a description."""
 
-    held: list[Piece]
-    learnt: list[Piece]
-    what: str
+    held_out: list[Piece]
+    training: list[Piece]
+    description: str
 
 
 def evaluate_continuation(
@@ -44,38 +46,43 @@ def evaluate_continuation(
     seed: int = 0,
     watch: Watch = UNWATCHED,
 ) -> dict[str, Any]:
-    """All figures, JSON-sized, of at most `songs` songs.
+    """All metrics, JSON-sized, of at most `songs` songs.
 
     `midi` is a folder of MIDI files, or one that holds the collections the network was trained on, of which only its
-    held-out songs are judged (those of `sources`, where any are named). Without it the songs are versions of the
-    project's own example song. `noisy`: with so many of the songs it is measured, too, what prompts are worth that were
-    played, mixed, taken apart and transcribed. Raises `BadInput` for folders without usable songs, and for
-    `sources` that are not there to choose from.
+    held-out songs are used (those of `sources`, if given). Without it the songs are versions of the project's own
+    example song. With `noisy` not 0, continuations of prompts with transcription noise are evaluated as well: so many
+    of the songs are rendered, mixed, separated and transcribed. Raises `BadInput` for folders without usable songs, and
+    for `sources` that are not in the folder.
     """
     if sources and midi is None:
         raise BadInput(f"To choose {sources[0]!r} say the folder that holds it, with --midi.")
     entry = registry.find("music_transformer", transformer)
     network = load(registry.verified(entry))
     material = own_songs() if midi is None else _collections(midi, sources, entry.path) or midi_files(midi)
-    held = spread(material.held, songs)
+    held_out = spread(material.held_out, songs)
     split = 1 - 0.5 * (noisy > 0)
-    found = continuation.evaluate(network, held, material.learnt, settings, seed, watch.span(0, 0.6 * split))
-    found["whole_songs"] = evaluate_accompaniments(network, held, settings, seed, watch.span(0.6 * split, split))
-    found |= {"material": material.what, "transformer": transformer, "sha256": entry.sha256}
+    metrics = continuation.evaluate(network, held_out, material.training, settings, seed, watch.span(0, 0.6 * split))
+    metrics["whole_songs"] = evaluate_accompaniments(network, held_out, settings, seed, watch.span(0.6 * split, split))
+    metrics |= {"material": material.description, "transformer": transformer, "sha256": entry.sha256}
     if noisy:
-        from flows.evaluation.transcribed_prompts import heard_as, with_melody
-        from models.generation.evaluation.robustness import error_rates, evaluate_robustness
+        prompts = _noisy_prompts(held_out, noisy, watch.span(split, 0.8))
+        metrics["noisy"] = evaluate_robustness(network, prompts, settings, seed, watch.span(0.8, 1))
+        metrics["noisy"]["errors_a_note"] = error_rates(prompts)
+    return metrics
 
-        trials = spread(with_melody(held), noisy)
-        if len(trials) < 2:
-            raise BadInput("Noisy prompts need at least two songs of 24 bars with a melody and a band.")
-        heard, hearing = [], watch.span(split, 0.8)
-        for i, trial in enumerate(trials):
-            hearing.at(i / len(trials))
-            heard.append(heard_as(trial.piece, seed=i))
-        found["noisy"] = evaluate_robustness(network, heard, settings, seed, watch.span(0.8, 1))
-        found["noisy"]["errors_a_note"] = error_rates(heard)
-    return found
+
+def _noisy_prompts(held_out: list[Piece], count: int, watch: Watch) -> list[TranscribedPiece]:
+    """At most `count` excerpts with their transcriptions."""
+    from flows.evaluation.transcribed_prompts import transcribed_piece, with_melody
+
+    excerpts = spread(with_melody(held_out), count)
+    if len(excerpts) < 2:
+        raise BadInput("Noisy prompts need at least two songs of 24 bars with a melody and a band.")
+    pieces = []
+    for i, excerpt in enumerate(excerpts):
+        watch.at(i / len(excerpts))
+        pieces.append(transcribed_piece(excerpt.piece, seed=i))
+    return pieces
 
 
 def spread(items: Sequence[Any], most: int) -> list[Any]:
@@ -84,7 +91,7 @@ def spread(items: Sequence[Any], most: int) -> list[Any]:
 
 
 def own_songs() -> Material:
-    """The example song in several keys and playings; they are alike, so `markov` and `other_song` nearly know them."""
+    """The example song in several keys and arrangements, so alike that `markov` and `other_song` nearly know them."""
     from models.generation.quantize import quantize
     from models.symbolic.score_ops import without_track
     from models.synthesis.example_song.composition import compose
@@ -105,22 +112,22 @@ def midi_files(folder: Path) -> Material:
 
 def _collections(folder: Path, sources: Sequence[str], weights: Path) -> Material | None:
     """The held-out songs of the training collections, where the folder holds any of them."""
-    there = [name for name in corpus.SOURCES if (folder / name).is_dir()]
-    if not there:
+    present = [name for name in corpus.SOURCES if (folder / name).is_dir()]
+    if not present:
         if sources:
             raise BadInput(
                 f"{folder} holds none of the collections trained on, so no {sources[0]!r} can be chosen there."
             )
         return None
-    missing = sorted(set(sources) - set(there))
+    missing = sorted(set(sources) - set(present))
     if missing:
-        raise BadInput(f"There is no {missing[0]!r} in {folder}; there are: {', '.join(there)}.")
+        raise BadInput(f"There is no {missing[0]!r} in {folder}; there are: {', '.join(present)}.")
     continuation_metrics = weights.with_suffix(".json")
     if not continuation_metrics.is_file():
         raise BadInput(f"Which songs were held out is not known: {continuation_metrics} is missing.")
-    chosen = [name for name in (sources or there) if name != "groove"]
-    learnt, held = corpus.train_test_split(
+    chosen = [name for name in (sources or present) if name != "groove"]
+    training, held_out = corpus.train_test_split(
         list(corpus.read(folder, chosen)), json.loads(continuation_metrics.read_text())["held_out"]
     )
-    known = [e.piece for e in learnt if "-v" not in e.name]
-    return Material([e.piece for e in held], known, f"held-out songs of {', '.join(chosen)}")
+    known = [e.piece for e in training if "-v" not in e.name]
+    return Material([e.piece for e in held_out], known, f"held-out songs of {', '.join(chosen)}")

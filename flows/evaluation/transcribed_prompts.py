@@ -1,4 +1,4 @@
-"""Music as the pipeline hears it: played on instruments and sung, mixed, taken apart and transcribed."""
+"""Transcribed prompts: pieces rendered and sung, mixed, separated and transcribed by the pipeline."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,38 +19,38 @@ from models.synthesis.example_song.singer import FormantSinger, synthesise_line
 
 RATE = 44_100
 LEVELS_DB = {"drums": -20.0, "bass": -22.0, "other": -22.0, "melody": -19.0}
-"""How loud each part is in the mix, RMS below full scale."""
+"""Level of each part in the mix, RMS below full scale."""
 _TAIL_S = 1.5
 _BARS, _LEAST_NOTES, _LONGEST_S = 24, 64, 100.0
-"""What is heard of a song to train on."""
+"""An excerpt of a training song: bars, fewest notes, longest duration."""
 
 
-def heard_as(piece: Piece, seed: int, separator: str = "band-mask") -> TranscribedPiece:
-    """A piece beside what the pipeline's separator and transcribers write down of its sound, on its own beats."""
-    score, grid = played(piece)
-    written, chords = transcribed(mixed(score, seed), grid, separator)
-    return _on_the_lattice(written, replace(grid, chords=chords), piece)
+def transcribed_piece(piece: Piece, seed: int, separator: str = "band-mask") -> TranscribedPiece:
+    """A piece and the transcription of its rendering by the pipeline's separator and transcribers, on its beats."""
+    score, grid = score_and_grid(piece)
+    estimate, chords = transcribed(mixed(score, seed), grid, separator)
+    return _quantized(estimate, replace(grid, chords=chords), piece)
 
 
-def hear_songs(entries: list[Entry], count: int, folder: Path) -> list[TranscribedPiece]:
-    """Stretches of `count` songs as the pipeline hears them; each is left in `folder`, and heard once."""
+def transcribe_songs(entries: list[Entry], count: int, folder: Path) -> list[TranscribedPiece]:
+    """Excerpts of `count` songs with their transcriptions; each is kept in `folder`, and transcribed once."""
     folder.mkdir(exist_ok=True)
-    found: list[TranscribedPiece] = []
-    for number, piece in _stretches(entries):
-        if len(found) == count:
+    pieces: list[TranscribedPiece] = []
+    for number, piece in _excerpts(entries):
+        if len(pieces) == count:
             break
-        kept = folder / f"{number:05d}.npz"
-        if not kept.exists():
-            save_transcribed([heard_as(piece, seed=number)], kept.with_suffix(".part.npz"))
-            kept.with_suffix(".part.npz").rename(kept)
-        found += load_transcribed(kept)
-    return found
+        path = folder / f"{number:05d}.npz"
+        if not path.exists():
+            save_transcribed([transcribed_piece(piece, seed=number)], path.with_suffix(".part.npz"))
+            path.with_suffix(".part.npz").rename(path)
+        pieces += load_transcribed(path)
+    return pieces
 
 
-def _stretches(entries: list[Entry]) -> Iterator[tuple[int, Piece]]:
-    """Numbered stretches of 24 bars: two of POP909 for one of a band, half of them dealt out to an ensemble.
+def _excerpts(entries: list[Entry]) -> Iterator[tuple[int, Piece]]:
+    """Numbered excerpts of 24 bars: two of POP909 for one of a band, half of the former orchestrated for an ensemble.
 
-    The same ones every time; what is too empty, or lasts too long, is passed over.
+    The same ones every time; those with too few notes, or too long, are skipped.
     """
     rng, windows = np.random.default_rng(5), Windows(entries, Augmentation(), 0)
     piano = [e.piece for e in entries if e.source == "pop909" and "-v" not in e.name]
@@ -66,12 +66,12 @@ def _stretches(entries: list[Entry]) -> Iterator[tuple[int, Piece]]:
         piece = slice_bars(whole, start, start + _BARS)
         if len(piece.notes) >= _LEAST_NOTES and len(piece.families) > 1:
             piece = windows.orchestrate(piece) if not band and draw.random() < 0.5 else piece
-            if played(piece)[0].end_s <= _LONGEST_S:
+            if score_and_grid(piece)[0].end_s <= _LONGEST_S:
                 yield number, piece
 
 
-def played(piece: Piece) -> tuple[Score, Grid]:
-    """A piece at its tempo, in seconds, with the grid that it lies on."""
+def score_and_grid(piece: Piece) -> tuple[Score, Grid]:
+    """A piece at its tempo, in seconds, with its grid."""
     starts = np.concatenate([[0], np.cumsum(piece.bar_beats)])
     beats = tuple(float(i * 60 / piece.tempo_bpm) for i in range(int(starts[-1]) + 1))
     key = f"{('C', 'C#', 'D', 'D#', 'E', 'F', 'F#', 'G', 'G#', 'A', 'A#', 'B')[-piece.shift % 12]}:maj"
@@ -81,14 +81,14 @@ def played(piece: Piece) -> tuple[Score, Grid]:
 
 
 def mixed(score: Score, seed: int) -> Wave:
-    """The score as sound: its melody sung, the rest on the General MIDI instruments. Stereo, at most full scale."""
+    """The score rendered: its melody sung, the rest on General MIDI instruments. Stereo, at most full scale."""
     frames = round((score.end_s + _TAIL_S) * RATE)
     parts: dict[str, list[Samples]] = {}
     for track in score.tracks:
         role = track.name if track.name in LEVELS_DB else "other"
         sung = role == "melody"
         parts.setdefault(role, []).append(
-            synthesise_line(FormantSinger(seed), track.notes, frames) if sung else _struck(track, frames)
+            synthesise_line(FormantSinger(seed), track.notes, frames) if sung else _rendered(track, frames)
         )
     mix = np.zeros((2, frames), np.float32)
     for role, samples in parts.items():
@@ -97,7 +97,7 @@ def mixed(score: Score, seed: int) -> Wave:
     return Wave(mix / np.float32(max(1.0, np.abs(mix).max())), RATE)
 
 
-def _struck(track: Track, frames: int) -> Samples:
+def _rendered(track: Track, frames: int) -> Samples:
     from models.synthesis.settings import RenderSettings
     from models.synthesis.soundfont import render
 
@@ -105,7 +105,7 @@ def _struck(track: Track, frames: int) -> Samples:
 
 
 def transcribed(song: Wave, grid: Grid, separator: str) -> tuple[Score, tuple[str, ...]]:
-    """What the pipeline writes down of a song with its default settings: bass, other, melody and drums, and chords.
+    """The pipeline's transcription of a song with default settings: bass, other, melody and drums, and chords.
 
     The beats are those of the grid.
     """
@@ -119,8 +119,8 @@ def transcribed(song: Wave, grid: Grid, separator: str) -> tuple[Score, tuple[st
     from models.transcription.transcribe import transcribe_song
 
     network = load(separator_path(separator), "cpu")
-    parted = np.concatenate(list(split(song, network, SplitSettings(), 0, "cpu")), axis=2)
-    stems = four_stems(network.sources, parted)  # type: ignore[arg-type]
+    separated = np.concatenate(list(split(song, network, SplitSettings(), 0, "cpu")), axis=2)
+    stems = four_stems(network.sources, separated)  # type: ignore[arg-type]
     waves = {name: Wave(stem, RATE) for name, stem in zip(STEMS, stems, strict=True)}
     vocals = waves["vocals"]
     pitch = track_f0(vocals, PitchSettings())
@@ -128,15 +128,16 @@ def transcribed(song: Wave, grid: Grid, separator: str) -> tuple[Score, tuple[st
     return score, chords_on_grid(grid, waves["bass"], waves["other"])
 
 
-def _on_the_lattice(score: Score, grid: Grid, piece: Piece) -> TranscribedPiece:
+def _quantized(score: Score, grid: Grid, piece: Piece) -> TranscribedPiece:
     """The piece, and the score and the grid's chords inside its bars."""
     quantized, _ = quantize(score, grid, grid.beats_s[-1] - 0.01)
     first = int(np.searchsorted(quantized.bar_starts, 0))
-    said = slice_bars(quantized.piece, first, first + piece.bars)
-    return TranscribedPiece(piece, said.notes, said.chords)
+    transcription = slice_bars(quantized.piece, first, first + piece.bars)
+    return TranscribedPiece(piece, transcription.notes, transcription.chords)
 
 
 def with_melody(pieces: list[Piece]) -> list[Excerpt]:
-    """The trials of those pieces whose bars have a melody and a band."""
-    found = [trial for piece in pieces if (trial := continuation.excerpt_at(piece)) is not None]
-    return [t for t in found if (t.real[:, 2] == MELODY).sum() >= continuation.NEW_BARS and len(t.piece.families) > 1]
+    """Excerpts of those pieces whose bars have a melody and a band."""
+    excerpts = [one for piece in pieces if (one := continuation.excerpt_at(piece)) is not None]
+    with_line = [one for one in excerpts if (one.real[:, 2] == MELODY).sum() >= continuation.NEW_BARS]
+    return [one for one in with_line if len(one.piece.families) > 1]

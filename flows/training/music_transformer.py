@@ -1,11 +1,10 @@
 """Train the Music Transformer: `python -m flows.training.music_transformer --data DIR --work DIR --out FILE`.
 
-`--data` holds a folder a MIDI collection (pop909, freedoom, openmsx, nottingham, groove); `--sources` leaves some out.
-The pieces, the split and the checkpoints lie in `--work`: stopped at any time, the same command goes on where it was,
-and more `--steps` lengthen a training that is done.
+`--data` holds a folder a MIDI collection (pop909, freedoom, openmsx, nottingham, groove); `--sources` selects some.
+The pieces, the split and the checkpoints are kept in `--work`: stopped at any time, the same command resumes, and more
+`--steps` lengthen a training that is done.
 """
 
-import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +12,21 @@ from typing import Any
 
 from prefect import flow, get_run_logger, task
 
+from flows.training.arguments import parsed
+from flows.training.curves import Panel, plot_curves
+from flows.training.options import TransformerOptions
+from models.core.curve import CURVE_FILE, read_rows
 from models.core.malloc import keep_freed_memory
 
-SOURCES = ("pop909", "freedoom", "openmsx", "nottingham", "groove")
+TRANSCRIBED = "transcribed.npz"
+CACHE_FITTING_SONGS = 8
+"""Training songs a group that the weights of the n-gram cache are fitted on."""
+SMOOTHED_ROWS = 25
 
 
 @task
 def gather(data: Path, work: Path, sources: tuple[str, ...]) -> Path:
-    """Read the collections onto the lattice, find near-duplicates and write down which pieces are held out; once."""
+    """Quantize the pieces of the collections, find near-duplicates and write the held-out split; once a work folder."""
     from models.generation.training import corpus
 
     if not (work / "split.json").is_file():
@@ -31,91 +37,102 @@ def gather(data: Path, work: Path, sources: tuple[str, ...]) -> Path:
 
 
 @task
-def hear(work: Path, songs: int) -> Path:
-    """Play, mix, take apart and transcribe stretches of so many songs to train on; each once, into `work/heard`."""
+def transcribe(work: Path, songs: int) -> Path:
+    """Render, mix, separate and transcribe excerpts of training songs; each once, into `work/transcribed`."""
     import torch
 
-    from flows.evaluation.transcribed_prompts import hear_songs
-    from models.generation.training import corpus
+    from flows.evaluation.transcribed_prompts import transcribe_songs
     from models.generation.training.transcription_noise import save_transcribed
 
     torch.set_num_threads(1)
-    learnt, _ = corpus.train_test_split(corpus.load(work / "corpus.npz"), json.loads((work / "split.json").read_text()))
-    found = hear_songs(learnt, songs, work / "heard") if songs else []
-    if found:
-        save_transcribed(found, work / "heard.npz")
+    pieces = transcribe_songs(_split(work)[0], songs, work / "transcribed") if songs else []
+    if pieces:
+        save_transcribed(pieces, work / TRANSCRIBED)
     return work
+
+
+def _split(work: Path) -> tuple[list[Any], list[Any]]:
+    """The entries of the training set and those held out."""
+    from models.generation.training import corpus
+
+    return corpus.train_test_split(corpus.load(work / "corpus.npz"), json.loads((work / "split.json").read_text()))
 
 
 @task
 def fit(
     work: Path, size: dict[str, Any], how: dict[str, Any], start_from: Path | None = None, blend: float = 1.0
 ) -> Path:
-    """Train from the last checkpoint on what is not held out; the averaged weights go to `work/network.safetensors`.
+    """Train from the last checkpoint on the training set; the EMA weights go to `work/network.safetensors`.
 
-    `size` are fields of the network's `Config`, `how` of the `Recipe`. The first checkpoint begins with the weights of
-    `start_from`, where that is given; in the end `blend` of the new weights are mixed with the rest of those.
+    `size` are fields of the network's `Config`, `how` of the `Recipe`. Without a checkpoint it starts from the weights
+    `start_from`, if given; at the end `blend` of the new weights are mixed with the rest of those.
     """
     import torch
 
-    from models.core.progress import Watch
+    from models.core.solver import TrainingRun
     from models.generation import network
-    from models.generation.training import corpus, training
+    from models.generation.training import music_transformer as training
     from models.generation.training.transcription_noise import load_transcribed
 
     torch.set_num_threads(1)
-    log = get_run_logger()
-    learnt, _ = corpus.train_test_split(corpus.load(work / "corpus.npz"), json.loads((work / "split.json").read_text()))
+    entries, _ = _split(work)
     recipe = training.Recipe(config=replace(network.Config(), **size), **how)
-    known = load_transcribed(work / "heard.npz") if (work / "heard.npz").is_file() else []
+    transcribed = load_transcribed(work / TRANSCRIBED) if (work / TRANSCRIBED).is_file() else []
     start = network.load(start_from) if start_from else None
-    trainer = training.Trainer(learnt, recipe, work, start, known)
-    log.info("%d pieces, from step %d", len(learnt), trainer.step)
-    found = trainer.run(Watch(lambda done: None))
+    of = training.TransformerTraining(entries, recipe, start, transcribed)
+    solver = training.solver(of, TrainingRun(work))
+    get_run_logger().info("%d pieces, from step %d", len(entries), solver.step)
+    solver.train()
+    weights = solver.averaged.state_dict()
     if start is not None:
-        found = {name: value.lerp(found[name], blend) for name, value in start.state_dict().items()}
-    trainer.network.load_state_dict(found)
-    network.save(trainer.network, work / "network.safetensors")
+        weights = {name: value.lerp(weights[name], blend) for name, value in start.state_dict().items()}
+    of.network.load_state_dict(weights)
+    network.save(of.network, work / "network.safetensors")
     return work / "network.safetensors"
 
 
 @task
-def judge(work: Path, weights: Path, out: Path, songs: int) -> dict[str, Any]:
-    """Fit the memory's trust on songs trained on, evaluate on at most `songs` held-out ones a group, and write `out`.
+def evaluate(work: Path, weights: Path, out: Path, songs: int) -> dict[str, Any]:
+    """Fit the n-gram cache's weights on training songs, evaluate on at most `songs` held-out ones a group, write `out`.
 
-    The figures and the names of what was held out go beside it as JSON.
+    The metrics and the names of the held-out songs go beside it as JSON.
     """
     import torch
 
     from models.core.registry import file_digest
     from models.generation import PlaySettings, network
-    from models.generation.evaluation import continuation, likelihood
+    from models.generation.evaluation import continuation
     from models.generation.training import corpus
 
     torch.set_num_threads(1)
-    split = json.loads((work / "split.json").read_text())
-    learnt, held = corpus.train_test_split(corpus.load(work / "corpus.npz"), split)
-    trained = network.load(weights)
+    training, held_out = _split(work)
     groups = {"pop909": ("pop909",), "bands": corpus.BANDS, "nottingham": ("nottingham",)}
-    heard = [e for name in ("pop909", "bands") for e in _spread([e for e in learnt if e.source in groups[name]], 8)]
-    trained = likelihood.fit_cache_weights(
-        trained, [likelihood.event_probabilities(trained, e.piece, e.piece.families, stop=48) for e in heard]
-    )
+    trained = _with_cache(network.load(weights), [groups[name] for name in ("pop909", "bands")], training)
     network.save(trained, out)
-    figures: dict[str, Any] = {"sha256": file_digest(out), "held_out": split}
-    everything: list[continuation.SongResult] = []
+    metrics: dict[str, Any] = {"sha256": file_digest(out), "held_out": json.loads((work / "split.json").read_text())}
+    results: list[continuation.SongResult] = []
     for name, group in groups.items():
-        tested = [e.piece for e in _spread([e for e in held if e.source in group], songs)]
-        known = [e.piece for e in learnt if e.source in group and "-v" not in e.name]
+        tested = [e.piece for e in _spread([e for e in held_out if e.source in group], songs)]
+        known = [e.piece for e in training if e.source in group and "-v" not in e.name]
         if len(tested) > 1:
-            found = continuation.evaluate_songs(trained, tested, known, PlaySettings())
-            everything += found
-            figures[name] = continuation.summarize(found)
-            get_run_logger().info("%s: %s", name, json.dumps(figures[name]["rows"]["model"]))
-    if everything:
-        figures["all"] = continuation.summarize(everything)
-    out.with_suffix(".json").write_text(json.dumps(figures, indent=1) + "\n")
-    return figures
+            of_group = continuation.evaluate_songs(trained, tested, known, PlaySettings())
+            results += of_group
+            metrics[name] = continuation.summarize(of_group)
+            get_run_logger().info("%s: %s", name, json.dumps(metrics[name]["rows"]["model"]))
+    if results:
+        metrics["all"] = continuation.summarize(results)
+    out.with_suffix(".json").write_text(json.dumps(metrics, indent=1) + "\n")
+    return metrics
+
+
+def _with_cache(network: Any, groups: list[tuple[str, ...]], training: list[Any]) -> Any:
+    """The network with n-gram cache weights fitted on training songs of these groups."""
+    from models.generation.evaluation import likelihood
+
+    songs = [e for group in groups for e in _spread([e for e in training if e.source in group], CACHE_FITTING_SONGS)]
+    return likelihood.fit_cache_weights(
+        network, [likelihood.event_probabilities(network, e.piece, e.piece.families, stop=48) for e in songs]
+    )
 
 
 def _spread(entries: list[Any], most: int) -> list[Any]:
@@ -123,108 +140,20 @@ def _spread(entries: list[Any], most: int) -> list[Any]:
     return entries[:: -(-len(entries) // most)] if entries else []
 
 
-@task
-def draw_curves(work: Path, out: Path) -> Path:
-    """Nats a note and accuracy while training, as a picture beside the weights."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import numpy as np
-    from matplotlib import pyplot
-
-    rows = [json.loads(line) for line in (work / "log.jsonl").read_text().splitlines()]
-    panels = {"nats": ("nats_per_note", "length_nats"), "share": ("accuracy",)}
-    panels = {unit: names for unit, names in panels.items() if names[0] in rows[-1]}
-    labels = {
-        "nats_per_note": "a note, all in all",
-        "length_nats": "of these on its length",
-        "accuracy": "guessed right",
-    }
-    figure, axes = pyplot.subplots(len(panels), 1, figsize=(7, 3 * len(panels)), sharex=True, squeeze=False)
-    seen = [row["seen"] / 1e6 for row in rows]
-    width = min(25, len(rows) // 3 + 1)
-    for axis, (unit, names) in zip(axes[:, 0], panels.items(), strict=True):
-        for name in names:
-            values = np.convolve([row.get(name, np.nan) for row in rows], np.ones(width) / width, "valid")
-            axis.plot(seen[width - 1 :], values, label=labels[name])
-        axis.set(ylabel=f"{unit} (training windows)", ylim=(0, None))
-        axis.legend()
-    axes[-1, 0].set(xlabel="million events seen")
-    figure.savefig(out.with_suffix(".png"), dpi=80, bbox_inches="tight")
-    return out.with_suffix(".png")
-
-
 @flow(name="train-music-transformer")
-def train_music_transformer(
-    data: Path,
-    work: Path,
-    out: Path,
-    sources: tuple[str, ...] = SOURCES,
-    size: dict[str, Any] | None = None,
-    steps: int = 4000,
-    seed: int = 0,
-    songs: int = 40,
-    minutes: float = 0.0,
-    bfloat16: bool = False,
-    start_from: Path | None = None,
-    recipe: dict[str, Any] | None = None,
-    heard: int = 0,
-    blend: float = 1.0,
-) -> dict[str, Any]:
-    """Gather the pieces, train on them, judge on the held-out ones; weights, figures and curves go to `out`.
-
-    `size` are fields of the network's `Config`; with `minutes` the training ends after so many instead of `steps`.
-    `recipe` are further fields of the `Recipe`. `heard` songs to train on are first heard as the pipeline hears them
-    (about 15 s of a core each), so that its errors in a prompt are learned to be seen through. `blend` is the share
-    of the new weights beside those of `start_from` (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
-    """
-    how = {"steps": steps, "seconds": 60 * minutes, "seed": seed, "bfloat16": bfloat16, **(recipe or {})}
+def train_music_transformer(options: TransformerOptions) -> dict[str, Any]:
+    """Gather the pieces, train on them, evaluate on the held-out ones; weights, metrics and curves go to `out`."""
+    work, out = options.work, options.out
     work.mkdir(parents=True, exist_ok=True)
-    gathered = hear(gather(data, work, sources), heard)
-    weights = fit(gathered, size or {}, how, start_from, blend)
-    figures = judge(work, weights, out, songs)
-    draw_curves(work, out)
-    return figures
-
-
-def main() -> None:
-    """Read the command line and run the flow."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("--data", "--work", "--out"):
-        parser.add_argument(name, type=Path, required=True)
-    parser.add_argument("--sources", nargs="+", default=SOURCES, choices=SOURCES)
-    parser.add_argument("--start-from", type=Path, help="weights of this shape to go on from")
-    parser.add_argument("--steps", type=int, default=4000, help="of 4,096 events each")
-    parser.add_argument("--minutes", type=float, default=0.0, help="train so long instead of so many steps")
-    parser.add_argument("--bfloat16", action="store_true", help="for processors that multiply in it")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--heard", type=int, default=0, help="songs to play and transcribe, for prompts with errors")
-    parser.add_argument("--blend", type=float, default=1.0, help="of the new weights beside those started from, 0..1")
-    parser.add_argument("--songs", type=int, default=40, help="at most to judge by, of each group")
-    for name in ("--width", "--layers", "--heads", "--context"):
-        parser.add_argument(name, type=int, help="of the network")
-    parser.add_argument("--positions", choices=("rotary", "relative"), help="how it knows where events stand")
-    parser.add_argument("--recipe", type=json.loads, default={}, help="further fields of the Recipe, as JSON")
-    given = vars(parser.parse_args())
-    size = {k: given[k] for k in ("width", "layers", "heads", "context", "positions") if given[k] is not None}
-    names = (
-        "data",
-        "work",
-        "out",
-        "steps",
-        "seed",
-        "songs",
-        "minutes",
-        "bfloat16",
-        "start_from",
-        "recipe",
-        "heard",
-        "blend",
-    )
-    shared = {name: given[name] for name in names}
-    train_music_transformer(sources=tuple(given["sources"]), size=size, **shared)
+    of = {"steps": options.steps, "seconds": 60 * options.minutes, "seed": options.seed, "bfloat16": options.bfloat16}
+    gathered = transcribe(gather(options.data, work, options.sources), options.transcribed)
+    weights = fit(gathered, options.size, of | options.recipe, options.start_from, options.blend)
+    metrics = evaluate(work, weights, out, options.songs)
+    panels = [Panel(("nats_per_note", "length_nats"), "nats a note"), Panel(("accuracy",), "accuracy of events")]
+    plot_curves(read_rows(work / CURVE_FILE), panels, out.with_suffix(".png"), columns=1, smooth=SMOOTHED_ROWS)
+    return metrics
 
 
 if __name__ == "__main__":
     keep_freed_memory()
-    main()
+    train_music_transformer(*parsed(__doc__, TransformerOptions))

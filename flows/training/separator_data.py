@@ -1,4 +1,4 @@
-"""What the separators are trained on, decoded once to 16-bit arrays that are then mapped, not loaded."""
+"""Training data of the separators, decoded once to 16-bit arrays on disk that are memory-mapped."""
 
 from collections.abc import Callable
 from functools import partial
@@ -25,7 +25,7 @@ def decode_songs(data: Path, work: Path) -> None:
         for stem in STEMS:
             source = folder / f"{stem}.ogg"
             if source.is_file():
-                _kept(work / "songs" / folder.name / f"{stem}.npy", partial(_turned, source))
+                _write_once(work / "songs" / folder.name / f"{stem}.npy", partial(_channels_first, source))
 
 
 def decode_voices(data: Path, work: Path) -> None:
@@ -34,7 +34,7 @@ def decode_voices(data: Path, work: Path) -> None:
         for name in names:
             for group, files in sorted(_by_voice(data / "voice" / name).items()):
                 target = work / kind / f"{name.replace('/', '-')}-{group}.npy"
-                _kept(target, partial(_strung, files))
+                _write_once(target, partial(_concatenated, files))
 
 
 def read(path: Path) -> Stem:
@@ -46,23 +46,23 @@ def read(path: Path) -> Stem:
     return whole
 
 
-def _turned(path: Path) -> Stem:
+def _channels_first(path: Path) -> Stem:
     return read(path).T
 
 
 def load_library(work: Path, held_out: bool = False) -> Library:
-    """The prepared pieces, mapped from disk: the training part, or with `held_out` what is kept for judging."""
+    """The prepared pieces, memory-mapped: the training part, or with `held_out` what is held out."""
     songs = [_piece(p) for p in sorted((work / "songs").iterdir()) if (p.name == HELD_OUT_SONG) == held_out]
-    bands = [_piece(p) for p in sorted((work / "bands").glob("*")) if p.is_dir() and _is_held(p.name) == held_out]
+    bands = [_piece(p) for p in sorted((work / "bands").glob("*")) if p.is_dir() and _is_held_out(p.name) == held_out]
     singing, speech, sung = (
-        [_solo(p) for p in sorted((work / kind).glob("*.npy")) if _is_held(p.stem) == held_out]
+        [_solo(p) for p in sorted((work / kind).glob("*.npy")) if _is_held_out(p.stem) == held_out]
         for kind in ("singing", "speech", "sung")
     )
     return Library(songs, bands, singing, speech, sung)
 
 
-def _is_held(name: str) -> bool:
-    """Every tenth piece, by the last digits of its name, and one folder of singing, is kept for judging."""
+def _is_held_out(name: str) -> bool:
+    """Every tenth piece, by the last digits of its name, and one folder of singing, is held out."""
     digits = "".join(c for c in name if c.isdigit())
     return name.endswith("shv_c_126") or (name.startswith(("band", "sung")) and int(digits[-4:] or 1) % 10 == 0)
 
@@ -77,7 +77,7 @@ def _solo(path: Path) -> Multitrack:
 
 
 def _by_voice(folder: Path) -> dict[str, list[Path]]:
-    """The sound files below a folder by who sings or speaks, as far as the names tell."""
+    """The sound files below a folder by singer or speaker, from the names."""
     groups: dict[str, list[Path]] = {}
     for path in sorted([*folder.rglob("*.opus"), *folder.rglob("*.flac"), *folder.rglob("*.wav")]):
         key = path.name[:2] if folder.name == "emodb" else path.parent.name
@@ -85,7 +85,7 @@ def _by_voice(folder: Path) -> dict[str, list[Path]]:
     return groups
 
 
-def _strung(files: list[Path]) -> Stem:
+def _concatenated(files: list[Path]) -> Stem:
     """Clips one after another, each brought to one loudness, with a tenth of a second between. Shape: (1, frames)."""
     parts = []
     for path in files:
@@ -96,8 +96,8 @@ def _strung(files: list[Path]) -> Stem:
     return np.concatenate(parts or [np.zeros(SAMPLE_RATE, np.float32)])[None].astype(np.int16)
 
 
-def _kept(path: Path, make: Callable[[], Stem]) -> None:
-    """Write the array that `make` gives, unless it was written before."""
+def _write_once(path: Path, make: Callable[[], Stem]) -> None:
+    """Write the array that `make` returns, unless the file exists."""
     if path.is_file():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ def render_bands(midi: Path, fonts: list[Path], work: Path, count: int) -> None:
         if not (work / "bands" / f"band_{index:04d}" / "other.npy").is_file():
             stems = band_stems(midi, fonts, index)
             for name in ("drums", "bass", "other"):
-                _kept(work / "bands" / f"band_{index:04d}" / f"{name}.npy", partial(np.asarray, stems[name]))
+                _write_once(work / "bands" / f"band_{index:04d}" / f"{name}.npy", partial(np.asarray, stems[name]))
 
 
 def band_stems(midi: Path, fonts: list[Path], seed: int) -> dict[str, Stem]:
@@ -138,7 +138,7 @@ def make_singing(work: Path, count: int) -> None:
             speech = np.load(group[int(rng.integers(len(group)))], mmap_mode="r")[0]
             start = int(rng.random() * max(len(speech) - 10 * SAMPLE_RATE, 0))
             passage = speech[start : start + 10 * SAMPLE_RATE].astype(np.float32) / 32768
-            _kept(target, partial(_int16, speech_to_singing(passage, SAMPLE_RATE, rng)))
+            _write_once(target, partial(_int16, speech_to_singing(passage, SAMPLE_RATE, rng)))
 
 
 def _int16(mono: Samples) -> Stem:

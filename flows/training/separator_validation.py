@@ -1,4 +1,4 @@
-"""Judging a separator on what it never saw: the held-out song, and for the splitter dry voices put in rooms."""
+"""Validation of a separator on held-out data: the held-out song, and for the splitter reverberated dry voices."""
 
 from pathlib import Path
 
@@ -19,31 +19,35 @@ from models.separation.training.multitracks import SAMPLE_RATE, Library, Multitr
 
 ROOMS = 12
 WET_DB = (-10.0, -2.0)
-"""How loud the room is against the voice in the pairs of dry and reverberant singing."""
+"""Level of the reverberation relative to the voice in the pairs of dry and reverberant singing."""
 
 
-def judged(network_name: str, network: torch.nn.Module, work: Path) -> dict[str, float]:
-    """Figures in dB by name on what was held out: whole-song SDR a source, and the main one's median second."""
-    unseen = load_library(work, held_out=True)
+def held_out_metrics(network_name: str, network: torch.nn.Module, work: Path) -> dict[str, float]:
+    """Metrics in dB by name on the held-out data: whole-song SDR a source, and the main one's median over seconds."""
+    held_out = load_library(work, held_out=True)
     names: list[str] = list(network.sources)  # type: ignore[arg-type]
-    truth = true_voices(unseen.songs[0]) if network_name == "lead-backing" else true_sources(unseen.songs[0], names)
-    mix = truth.sum(axis=0)
+    reference = (
+        reference_voices(held_out.songs[0])
+        if network_name == "lead-backing"
+        else reference_sources(held_out.songs[0], names)
+    )
+    mix = reference.sum(axis=0)
     estimate = _estimated(network, mix)
-    figures = {name: sdr_db(truth[row], estimate[row]) for row, name in enumerate(names)}
+    metrics = {name: sdr_db(reference[row], estimate[row]) for row, name in enumerate(names)}
     main = names.index("lead_vocals" if network_name == "lead-backing" else "vocals")
-    frames = frame_sdrs_db(truth[main], estimate[main], SAMPLE_RATE)
-    figures[f"{names[main]}, median second"] = float(np.median(frames)) if len(frames) else float("nan")
+    frames = frame_sdrs_db(reference[main], estimate[main], SAMPLE_RATE)
+    metrics[f"{names[main]}, median second"] = float(np.median(frames)) if len(frames) else float("nan")
     if network_name == "lead-backing":
-        figures["lead_vocals where both sing, all is lead"] = _both(truth, mix)
-        figures["lead_vocals where both sing"] = _both(truth, estimate[0])
-        figures |= dried(network, unseen)
-    return {name: round(value, 2) for name, value in figures.items()}
+        metrics["lead_vocals where both sing, all is lead"] = _sdr_where_both_sing(reference, mix)
+        metrics["lead_vocals where both sing"] = _sdr_where_both_sing(reference, estimate[0])
+        metrics |= dereverberation_sdrs(network, held_out)
+    return {name: round(value, 2) for name, value in metrics.items()}
 
 
-def dried(network: torch.nn.Module, unseen: Library) -> dict[str, float]:
-    """Mean SDR in dB of held-out dry voices in rooms of another kind than trained on: as they are, and dried."""
+def dereverberation_sdrs(network: torch.nn.Module, held_out: Library) -> dict[str, float]:
+    """Mean SDR in dB of held-out dry voices in rooms unlike those in training: as they are, and dereverberated."""
     before, after = [], []
-    singers = [singer for singer in (*unseen.voices, *unseen.sung) if not singer.wet]
+    singers = [singer for singer in (*held_out.voices, *held_out.sung) if not singer.wet]
     for index in range(ROOMS):
         rng = np.random.default_rng((3, index))
         dry = crop(singers[index % len(singers)].stems["lead_vocals"], rng, 8 * SAMPLE_RATE, 1.0, None)
@@ -57,7 +61,7 @@ def dried(network: torch.nn.Module, unseen: Library) -> dict[str, float]:
 
 
 def _estimated(network: torch.nn.Module, mix: Samples) -> Samples:
-    """What the network makes of a mix, as it is used. Shapes: (2, frames) -> (sources, 2, frames)."""
+    """The network's estimate from a mix, as in a remix. Shapes: (2, frames) -> (sources, 2, frames)."""
     mixture, settings = Wave(mix, SAMPLE_RATE), PartingSettings()
     blocks = split(mixture, network, settings, seed=0, device="cpu")
     if "lead_vocals" in network.sources:  # type: ignore[operator]
@@ -65,34 +69,34 @@ def _estimated(network: torch.nn.Module, mix: Samples) -> Samples:
     return np.concatenate(list(blocks), axis=2)
 
 
-def true_sources(song: Multitrack, names: list[str]) -> Samples:
-    """A song's true stems as a network of those sources should give them. Shape: (sources, 2, frames)."""
+def reference_sources(song: Multitrack, names: list[str]) -> Samples:
+    """A song's stems grouped as a network of those sources estimates them. Shape: (sources, 2, frames)."""
     four = _rows(song, (("drums",), ("bass",), ("other",), ("lead_vocals", "backing_vocals")))
     return expected(four, names)
 
 
-def true_voices(song: Multitrack) -> Samples:
+def reference_voices(song: Multitrack) -> Samples:
     """A song's lead and backing vocals, and no room. Shape: (3, 2, frames)."""
     return _rows(song, (("lead_vocals",), ("backing_vocals",), ()))
 
 
 def _rows(song: Multitrack, rows: tuple[tuple[str, ...], ...]) -> Samples:
-    truth = np.zeros((len(rows), 2, song.frames), np.float32)
+    reference = np.zeros((len(rows), 2, song.frames), np.float32)
     for row, stems in enumerate(rows):
         for stem in stems:
             if stem in song.stems:
-                truth[row] += song.stems[stem][:, : song.frames].astype(np.float32) / 32768
-    return truth
+                reference[row] += song.stems[stem][:, : song.frames].astype(np.float32) / 32768
+    return reference
 
 
-def _both(truth: Samples, lead: Samples) -> float:
-    """SDR in dB of the lead over the seconds in which lead and backing both sound."""
-    picked = [
+def _sdr_where_both_sing(reference: Samples, lead: Samples) -> float:
+    """SDR in dB of the lead over the seconds in which lead and backing are both active."""
+    active = [
         slice(at, at + SAMPLE_RATE)
-        for at in range(0, truth.shape[2] - SAMPLE_RATE, SAMPLE_RATE)
-        if all(np.square(truth[row, :, at : at + SAMPLE_RATE]).mean() > 1e-5 for row in (0, 1))
+        for at in range(0, reference.shape[2] - SAMPLE_RATE, SAMPLE_RATE)
+        if all(np.square(reference[row, :, at : at + SAMPLE_RATE]).mean() > 1e-5 for row in (0, 1))
     ]
-    if not picked:
+    if not active:
         return float("nan")
-    pairs = [(truth[0, :, s], lead[:, s]) for s in picked]
+    pairs = [(reference[0, :, s], lead[:, s]) for s in active]
     return sdr_db(np.concatenate([t for t, _ in pairs], 1), np.concatenate([e for _, e in pairs], 1))

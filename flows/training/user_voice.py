@@ -1,4 +1,4 @@
-"""Make a voice of a user's recordings: the shipped one trained on, one of full size, or nearest moments untrained."""
+"""A voice from a user's recordings: the shipped one fine-tuned, a full-size one trained, or a kNN pool of frames."""
 
 from pathlib import Path
 
@@ -7,9 +7,9 @@ from prefect import flow, task
 from flows.devices import resolved
 from flows.options import Device
 from flows.training.voice import FULL, train_voice
-from flows.training.voice_data import SMALL, MaterialSettings, gather, sifted
+from flows.training.voice_data import SMALL, MaterialSettings, gather, selection_report
 from flows.training.voice_validation import ENCODER
-from models.conversion.training.settings import FullTraining, SelectionSettings, VoiceTraining
+from models.conversion.training.settings import FullTrainingSettings, SelectionSettings, VoiceTrainingSettings
 from models.conversion.voices.registry import consent, find_voice
 from models.core.errors import BadInput
 from models.core.registry import find, verified
@@ -32,23 +32,23 @@ def user_voice(
 ) -> Path:
     """Make a user's voice in minutes on a CPU; returns its folder, which `add_voice` takes in.
 
-    "so-vits-svc" trains the shipped voice on for so many steps, and is refused where that one was revoked; "knn" keeps
-    moments of the recordings.
+    "so-vits-svc" fine-tunes the shipped voice for so many steps, and is refused where that one was revoked; "knn" keeps
+    a pool of the recordings' content frames.
     """
     if engine not in ("so-vits-svc", "knn"):
         raise BadInput(f"A voice is made by so-vits-svc or knn, not {engine!r}.")
-    sifting = SelectionSettings(denoise=denoise)
+    selection = SelectionSettings(denoise=denoise)
     if engine == "knn":
         work.mkdir(parents=True, exist_ok=True)
-        gather(recordings, work, MaterialSettings(sung=0, held_out=0, sift=sifting), seed, SMALL.rate)
-        return keep_moments(work, name, seed)
+        gather(recordings, work, MaterialSettings(sung=0, held_out=0, selection=selection), seed, SMALL.rate)
+        return build_knn_voice(work, name, seed)
     start = find_voice("lj")
     consent(start)
-    settings = VoiceTraining(
+    settings = VoiceTrainingSettings(
         steps=steps, batch=4, learning_rate=5e-4, warmup=30, decoder_from=0, discriminator_from=steps // 3, seed=seed,
         checkpoint_every=50, validate_every=150, patience=3,
     )  # fmt: skip
-    material = MaterialSettings(sung=1, perturbed=2, most_s=300.0, sift=sifting)
+    material = MaterialSettings(sung=1, perturbed=2, most_s=300.0, selection=selection)
     made: Path = train_voice(name, recordings, work, settings, material, start_from=start)
     return made
 
@@ -57,7 +57,7 @@ def full_voice(
     name: str,
     recordings: Path,
     work: Path,
-    settings: FullTraining,
+    settings: FullTrainingSettings,
     denoise: bool = False,
     base: str = FETCHED,
     encoder: str = CONTENTVEC,
@@ -72,18 +72,18 @@ def full_voice(
         raise BadInput(
             f"A segment is a multiple of {FULL.hop} samples and 8 of them or more, not {settings.segment_size}."
         )
-    computing = resolved(device)
+    on = resolved(device)
     folder = Path(encoder)
-    known = find("content_encoder", folder.name)  # a voice that hears by another could not sing
-    listening_to = folder if folder.is_dir() else verified(known).parent
-    material = MaterialSettings(sung=0, perturbed=0, most_s=3600.0, sift=SelectionSettings(denoise=denoise))
-    begins = None if (work / "checkpoint.pt").is_file() else start_folder(base)
-    made: Path = train_voice(name, recordings, work, settings, material, listening_to, begins, computing)
+    known = find("content_encoder", folder.name)  # conversion loads encoders by their names in the manifest
+    encoder_folder = folder if folder.is_dir() else verified(known).parent
+    material = MaterialSettings(sung=0, perturbed=0, most_s=3600.0, selection=SelectionSettings(denoise=denoise))
+    start = None if (work / "checkpoint.pt").is_file() else start_folder(base)
+    made: Path = train_voice(name, recordings, work, settings, material, encoder_folder, start, on)
     return made
 
 
 def start_folder(base: str) -> Path | None:
-    """The folder of base checkpoints that is meant, or None for none; raises `BadInput` where there is no such."""
+    """The folder of base checkpoints that `base` names, or None; raises `BadInput` for a folder without them."""
     from models.conversion.training.base_checkpoints import base_pair, fetched_base_folder
 
     if base == NO_BASE:
@@ -94,8 +94,8 @@ def start_folder(base: str) -> Path | None:
 
 
 @task
-def keep_moments(work: Path, name: str, seed: int) -> Path:
-    """A knn voice of what was gathered, in `work/voice`."""
+def build_knn_voice(work: Path, name: str, seed: int) -> Path:
+    """A kNN voice of the selected segments, in `work/voice`."""
     import numpy as np
 
     from models.analysis.f0 import track_f0
@@ -106,17 +106,24 @@ def keep_moments(work: Path, name: str, seed: int) -> Path:
     from models.conversion.voices.registry import Card, write_card
     from models.core.types import Wave
 
-    found = sifted(work)
-    pieces = [Wave(np.load(path)[None], SMALL.rate) for path in sorted((work / "audio").glob("piece-*.npy"))]
+    report = selection_report(work)
+    segments = [Wave(np.load(path)[None], SMALL.rate) for path in sorted((work / "audio").glob("piece-*.npy"))]
     folder = work / "voice"
     folder.mkdir(exist_ok=True)
     weights = verified(find("content_encoder", ENCODER)).parent
-    build_pool(pieces, load_encoder(weights, "cpu"), seed=seed).save(folder / POOL_FILE)
-    tracks = [track_f0(piece, PitchSettings()) for piece in pieces]
-    reach = vocal_range_of([track.hz for track in tracks], tracks[0].hop_s)
-    likeness = tuple(found["speaker"])
+    build_pool(segments, load_encoder(weights, "cpu"), seed=seed).save(folder / POOL_FILE)
+    tracks = [track_f0(segment, PitchSettings()) for segment in segments]
+    vocal_range = vocal_range_of([track.hz for track in tracks], tracks[0].hop_s)
+    embedding = tuple(report["speaker"])
     made = Card(
-        name, "knn", "the user's own", reach, POOL_FILE, ENCODER, training_s=found["kept_s"], speaker_embedding=likeness
+        name,
+        "knn",
+        "the user's own",
+        vocal_range,
+        POOL_FILE,
+        ENCODER,
+        training_s=report["kept_s"],
+        speaker_embedding=embedding,
     )
     write_card(made, folder)
     return folder

@@ -1,34 +1,34 @@
 """Train a voice: `python -m flows.training.voice NAME --recordings DIR --work DIR`, or `remix voices train`.
 
-`--recordings` is a folder of one speaker's audio files. Stopped at any time, the same command goes on from the last
-checkpoint, also with another encoder: what it hears is then prepared anew. The voice is left in WORK/voice: weights,
-config and card; its record of consent is written by `remix voices add`. Small and full-size voices go the same way; the
+`--recordings` is a folder of one speaker's audio files. Stopped at any time, the same command resumes from the last
+checkpoint; with another encoder its content features are computed anew. The voice is left in WORK/voice: weights,
+config and card; its record of consent is written by `remix voices add`. The flow trains small and full-size voices; the
 module's own command line trains small ones.
 """
 
-import argparse
 import json
-from collections.abc import Callable
-from dataclasses import asdict, fields, replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prefect import flow, get_run_logger, task
 
+from flows.training.arguments import parsed
+from flows.training.options import VoiceOptions
 from flows.training.voice_data import (
     MATERIAL,
     SMALL,
     Framing,
     MaterialSettings,
+    check_unchanged,
+    extract_features,
     gather,
-    listen,
-    same_as_before,
-    sifted,
-    utterances_in,
+    load_utterances,
+    selection_report,
 )
-from flows.training.voice_validation import Checks, append, draw_curves, examinations, rows_in, shipped_encoder
-from models.conversion.training.settings import FullTraining, SelectionSettings, VoiceTraining
+from flows.training.voice_validation import EarlyStopping, Schedule, VoiceInTraining, draw_curves, shipped_encoder
+from models.conversion.training.settings import FullTrainingSettings, SelectionSettings, VoiceTrainingSettings
 from models.core.malloc import keep_freed_memory
 from tasks.runs.progress import stage_watch
 
@@ -36,65 +36,69 @@ if TYPE_CHECKING:
     from models.conversion.training.voice_dataset import Utterance
     from models.conversion.voices.registry import Card
 
-Training = VoiceTraining | FullTraining
-"""How a voice is trained, by which its size is told."""
+TrainingSettings = VoiceTrainingSettings | FullTrainingSettings
+"""Settings of a small or of a full-size voice."""
 FULL = Framing(44_100, 512)
-CURVES = {VoiceTraining: ("mel", "spectral", "feature_matching"), FullTraining: ("mel", "kl", "total")}
-"""The losses that are drawn."""
+CURVES = {
+    VoiceTrainingSettings: ("mel", "spectral", "feature_matching"),
+    FullTrainingSettings: ("mel", "kl", "total"),
+}
+"""The losses that are plotted."""
 _MAY_CHANGE = ("epochs", "patience")
-"""Settings of a full-size training that say when it ends, and nothing else."""
+"""Settings of a full-size training that only say when it ends, so that it can be lengthened."""
 
 
 @task
 def fit(
-    heard: Path,
+    features: Path,
     encoder: Path,
     work: Path,
     name: str,
-    settings: Training,
+    settings: TrainingSettings,
     start_from: Path | None = None,
     device: str = "cpu",
 ) -> Path:
-    """Train from the last checkpoint, examined as it goes; the voice of the best examination goes to `work/voice`."""
+    """Train from the last checkpoint, with validation; the voice of the best validation goes to `work/voice`."""
     import torch
 
     from models.conversion.voices.registry import write_card
 
     torch.set_num_threads(1)
-    utterances, folder, ended = utterances_in(heard), work / "voice", work / "enough"
+    utterances, folder, finished = load_utterances(features), work / "voice", work / "finished"
     folder.mkdir(exist_ok=True)
     config = _config(settings, name, utterances[0].contents[0].shape[1])
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    described = _card(name, settings, utterances, encoder, work)
+    voice = VoiceInTraining(work, config, _card(name, settings, utterances, encoder, work), encoder, device)
     until = json.dumps([getattr(settings, key) for key in _MAY_CHANGE if key in asdict(settings)])
-    if not ended.is_file() or ended.read_text() not in ("", until):
-        checks = _checks(settings, len(utterances))
-        enough = examinations(work, config, described, encoder, checks, device)
-        if isinstance(settings, FullTraining):
-            _fit_full(utterances, config, settings, work, start_from, device, enough)
+    if not finished.is_file() or finished.read_text() != until:
+        stopping = EarlyStopping(voice, _validation_schedule(settings, len(utterances)))
+        if isinstance(settings, FullTrainingSettings):
+            _fit_full(utterances, settings, voice, start_from, stopping)
         else:
-            _fit_small(utterances, config, settings, work, start_from, enough)
-        ended.write_text(until)
-    best = max((row for row in rows_in(work / "examined.jsonl") if row["step"]), key=lambda row: row["score"])
-    figures = {key: value for key, value in best.items() if key != "realtime"}
-    write_card(replace(described, metrics=figures), folder)
+            _fit_small(utterances, settings, voice, start_from, stopping)
+        finished.write_text(until)
+    best = max((row for row in voice.validations if row["step"]), key=lambda row: row["score"])
+    metrics = {key: value for key, value in best.items() if key != "realtime"}
+    write_card(replace(voice.card, metrics=metrics), folder)
     return folder
 
 
-def _config(settings: Training, name: str, width: int) -> dict[str, Any]:
-    """The fork's config of a voice that hears so many numbers a frame."""
+def _config(settings: TrainingSettings, name: str, width: int) -> dict[str, Any]:
+    """The fork's config of a voice with content features of that width."""
     from models.conversion.training import full_size_voice, small_voice
 
-    if isinstance(settings, FullTraining):
+    if isinstance(settings, FullTrainingSettings):
         return full_size_voice.full_config(name, width, settings)
     return small_voice.small_config(name, width)
 
 
-def _card(name: str, settings: Training, utterances: "list[Utterance]", encoder: Path, work: Path) -> "Card":
+def _card(
+    name: str, settings: TrainingSettings, utterances: "Sequence[Utterance]", encoder: Path, work: Path
+) -> "Card":
     from models.conversion.training.voice_dataset import vocal_range_of
     from models.conversion.voices.registry import Card
 
-    framing, known = framing_of(settings), sifted(work)
+    framing, report = framing_of(settings), selection_report(work)
     return Card(
         name,
         "so-vits-svc",
@@ -102,67 +106,63 @@ def _card(name: str, settings: Training, utterances: "list[Utterance]", encoder:
         vocal_range_of([u.f0_hz for u in utterances], framing.hop / framing.rate),
         "model.safetensors",
         encoder.name,
-        unvoiced_f0="interpolated" if isinstance(settings, FullTraining) else "zero",
-        training_s=round(known["kept_s"], 1),
-        speaker_embedding=tuple(known["speaker"]),
-        ltas_db=tuple(known.get("spectrum", ())),
+        unvoiced_f0="interpolated" if isinstance(settings, FullTrainingSettings) else "zero",
+        training_s=round(report["kept_s"], 1),
+        speaker_embedding=tuple(report["speaker"]),
+        ltas_db=tuple(report.get("spectrum", ())),
     )
 
 
-def _checks(settings: Training, pieces: int) -> Checks:
-    """When the voice is examined."""
-    if isinstance(settings, FullTraining):
+def _validation_schedule(settings: TrainingSettings, utterances: int) -> Schedule:
+    """When the voice is validated."""
+    if isinstance(settings, FullTrainingSettings):
         from models.conversion.training.full_size import steps_per_epoch
 
-        epoch = steps_per_epoch(pieces, settings)
-        return Checks(settings.check_every * epoch, settings.epochs * epoch, settings.patience)
-    return Checks(settings.validate_every, settings.steps, settings.patience)
+        epoch = steps_per_epoch(utterances, settings)
+        return Schedule(settings.check_every * epoch, settings.epochs * epoch, settings.patience)
+    return Schedule(settings.validate_every, settings.steps, settings.patience)
 
 
 def _fit_small(
-    utterances: "list[Utterance]",
-    config: dict[str, Any],
-    settings: VoiceTraining,
-    work: Path,
+    utterances: "Sequence[Utterance]",
+    settings: VoiceTrainingSettings,
+    voice: VoiceInTraining,
     start_from: Path | None,
-    enough: Callable[[Any, int], bool],
+    stopping: EarlyStopping,
 ) -> None:
     from models.conversion.training import small_voice
     from models.conversion.training import voice as voice_training
-    from models.conversion.training.run import TrainingRun
+    from models.core.solver import TrainingRun
 
-    network = small_voice.init_network(config, settings.seed)
+    network = small_voice.init_network(voice.config, settings.seed)
     if start_from is not None:
         small_voice.load_voice_weights(network, start_from)
-    enough(network, 0)
-    run = TrainingRun(work, partial(append, work / "losses.jsonl"), stage_watch("train"), should_stop=enough)
-    voice_training.train(network, utterances, settings, run)
+    stopping(network, 0)
+    voice_training.train(network, utterances, settings, TrainingRun(voice.work, stage_watch("train")), stopping)
 
 
 def _fit_full(
-    utterances: "list[Utterance]",
-    config: dict[str, Any],
-    settings: FullTraining,
-    work: Path,
+    utterances: "Sequence[Utterance]",
+    settings: FullTrainingSettings,
+    voice: VoiceInTraining,
     start_from: Path | None,
-    device: str,
-    enough: Callable[[Any, int], bool],
+    stopping: EarlyStopping,
 ) -> None:
     from models.conversion.training import full_size, full_size_voice
-    from models.conversion.training.run import TrainingRun
+    from models.core.solver import TrainingRun
 
-    generator, discriminators = full_size_voice.init_networks(config, settings.seed)
-    if not (work / "checkpoint.pt").is_file():
+    run = TrainingRun(voice.work, stage_watch("train"), device=voice.device)
+    networks = full_size.Networks(*full_size_voice.init_networks(voice.config, settings.seed))
+    if not run.checkpoint.is_file():
         if start_from is not None:
-            full_size_voice.load_base_pair(generator, discriminators, start_from)
-        enough(generator, 0)
-    run = TrainingRun(work, partial(append, work / "losses.jsonl"), stage_watch("train"), device, enough)
-    full_size.train(generator, discriminators, utterances, config, settings, run)
+            full_size_voice.load_base_pair(*networks, start_from)
+        stopping(networks.generator, 0)
+    full_size.train(networks, utterances, voice.config, settings, run, stopping)
 
 
-def framing_of(settings: Training) -> Framing:
+def framing_of(settings: TrainingSettings) -> Framing:
     """The rate and hop of the voice that is trained."""
-    return FULL if isinstance(settings, FullTraining) else SMALL
+    return FULL if isinstance(settings, FullTrainingSettings) else SMALL
 
 
 @flow(name="train-voice")
@@ -170,50 +170,31 @@ def train_voice(
     name: str,
     recordings: Path,
     work: Path,
-    settings: Training,
+    settings: TrainingSettings,
     material: MaterialSettings = MATERIAL,
     encoder: Path | None = None,
     start_from: Path | None = None,
     device: str = "cpu",
 ) -> Path:
-    """Sift a speaker's recordings, train on them, and leave the voice's folder in `work/voice`.
+    """Select segments of a speaker's recordings, train on them, and leave the voice's folder in `work/voice`.
 
     `start_from` is where the first weights come from: the folder of a small voice, or of base checkpoints for a
     full-size one.
     """
     work.mkdir(parents=True, exist_ok=True)
     encoder, framing = encoder or shipped_encoder(), framing_of(settings)
-    free = _MAY_CHANGE if isinstance(settings, FullTraining) else ()
-    same_as_before(work / "settings.json", {key: v for key, v in asdict(settings).items() if key not in free})
+    free = _MAY_CHANGE if isinstance(settings, FullTrainingSettings) else ()
+    check_unchanged(work / "settings.json", {key: v for key, v in asdict(settings).items() if key not in free})
     audio = gather(recordings, work, material, settings.seed, framing.rate)
-    get_run_logger().info(sifted(work)["account"])
-    heard = listen(audio, encoder, work, material.perturbed, settings.seed, framing)
-    voice = fit(heard, encoder, work, name, settings, start_from, device)
+    get_run_logger().info(selection_report(work)["account"])
+    features = extract_features(audio, encoder, work, material.perturbed, settings.seed, framing)
+    voice = fit(features, encoder, work, name, settings, start_from, device)
     draw_curves(work, CURVES[type(settings)], name)
     return voice
 
 
-def main() -> None:
-    """Read the command line and run the flow."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name")
-    for option in ("recordings", "work"):
-        parser.add_argument(f"--{option}", type=Path, required=True)
-    parser.add_argument("--encoder", type=Path, help="folder of a content encoder instead of the shipped one")
-    parser.add_argument("--start-from", type=Path, help="folder of a voice to start from")
-    parser.add_argument("--denoise", action="store_true")
-    simple = {"sung", "perturbed", "held_out", "most_s"}
-    options = [f for f in fields(MaterialSettings) if f.name in simple] + list(fields(VoiceTraining))
-    for field in options:
-        parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
-    given = vars(parser.parse_args())
-    settings = VoiceTraining(**{field.name: given[field.name] for field in fields(VoiceTraining)})
-    sifting = SelectionSettings(denoise=given["denoise"])
-    material = MaterialSettings(sift=sifting, **{name: given[name] for name in simple})
-    name, recordings, work = given["name"], given["recordings"], given["work"]
-    train_voice(name, recordings, work, settings, material, given["encoder"], given["start_from"])
-
-
 if __name__ == "__main__":
     keep_freed_memory()
-    main()
+    chosen, used, how = parsed(__doc__, VoiceOptions, MaterialSettings, VoiceTrainingSettings)
+    used = replace(used, selection=SelectionSettings(denoise=chosen.denoise))
+    train_voice(chosen.name, chosen.recordings, chosen.work, how, used, chosen.encoder, chosen.start_from)

@@ -124,11 +124,11 @@ def test_the_largest_seed_has_room_for_what_is_made_of_it_and_a_larger_one_is_re
     import torch
 
     from flows.cli.commands import app
-    from models.conversion.training.settings import VoiceTraining
+    from models.conversion.training.settings import VoiceTrainingSettings
     from models.conversion.training.voice import draw
     from models.conversion.training.voice_dataset import Utterance
 
-    settings = VoiceTraining(seed=MAX_SEED, batch=1, context=24, window=16)
+    settings = VoiceTrainingSettings(seed=MAX_SEED, batch=1, context=24, window=16)
     piece = Utterance(np.zeros(30 * 256, np.float32), np.full(30, 220, np.float32), (torch.zeros(30, 4),))
     assert draw([piece], settings, 8, 10**6, 256)[0].noise.isfinite().all()
     torch.Generator().manual_seed(MAX_SEED + 10**6)

@@ -1,12 +1,7 @@
-"""Training of the beat tracker on annotated songs: augmentation, loss, EMA of the weights, checkpoints to resume
-from."""
+"""Training of the beat tracker on annotated songs: augmentation, loss, validation on held-out songs."""
 
-import json
-import os
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,7 +12,19 @@ from models.analysis.beat_tracker.inference import FPS
 from models.analysis.beat_tracker.network import STEMS, BeatTracker
 from models.analysis.chroma import NOTES
 from models.core.dtypes import DoubleArray, FloatArray, HalfArray
-from models.core.progress import UNWATCHED, Watch
+from models.core.solver import (
+    EmaSettings,
+    GlobalTorchState,
+    NumpyGeneratorState,
+    Optimization,
+    Progress,
+    Solver,
+    SolverSettings,
+    Stateful,
+    Training,
+    TrainingRun,
+    Validation,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,95 +59,62 @@ class Recipe:
     seed: int = 0
 
 
-class Trainer:
-    """A network in training; `run` resumes from the last checkpoint in `folder`, if there is one."""
+class BeatTraining(Training[BeatTracker]):
+    """The beat tracker for the solver, in training on `examples` and validated on `held_out`."""
 
-    def __init__(self, examples: Sequence[Example], held_out: Sequence[Example], recipe: Recipe, folder: Path) -> None:
-        self.examples, self.held_out, self.recipe, self.folder = examples, held_out, recipe, folder
+    def __init__(self, examples: Sequence[Example], held_out: Sequence[Example], recipe: Recipe) -> None:
+        self.examples, self.held_out, self.recipe = examples, held_out, recipe
         torch.manual_seed(recipe.seed)
         self.rng = np.random.default_rng(recipe.seed)
         self.network = BeatTracker()
-        self.ema = {name: value.clone() for name, value in self.network.state_dict().items()}
-        self.optimiser = torch.optim.AdamW(self.network.parameters(), recipe.rate, weight_decay=recipe.weight_decay)
-        self.step, self.seconds = 0, 0.0
-        self._resume()
+        optimizer = torch.optim.AdamW(self.network.parameters(), recipe.rate, weight_decay=recipe.weight_decay)
+        self.optimizations = {
+            "network": Optimization(optimizer, schedule=self._schedule, clipped=self.network.parameters())
+        }
 
-    def run(self, watch: Watch = UNWATCHED, every: int = 100) -> BeatTracker:
-        """Train to the recipe's last step; returns a network with the EMA weights."""
-        self.network.train()
-        losses = []
-        while self.step < self.recipe.steps:
-            started = time.monotonic()
-            losses.append(self._train_step())
-            self.seconds += time.monotonic() - started
-            watch.at(self.step / self.recipe.steps)
-            if self.step % every == 0 or self.step == self.recipe.steps:
-                row = {"step": self.step, "seconds": round(self.seconds), "loss": float(np.mean(losses))}
-                self._save()
-                with open(self.folder / "log.jsonl", "a") as file:
-                    file.write(json.dumps(row | {"held_out_loss": self.held_out_loss()}) + "\n")
-                losses = []
-        return self.trained()
+    def parts(self) -> dict[str, Stateful]:
+        return {"rng": NumpyGeneratorState(self.rng), "torch": GlobalTorchState()}
 
-    def trained(self) -> BeatTracker:
-        """A network with the EMA weights."""
-        with torch.random.fork_rng(devices=[]):  # its first weights are drawn, and then not used
-            network = BeatTracker(**self.network.sizes)
-        network.load_state_dict(self.ema)
-        return network.eval()
+    def step(self, progress: Progress) -> dict[str, float]:
+        """A batch of augmented windows."""
+        indices = self.rng.integers(len(self.examples), size=self.recipe.batch).tolist()
+        windows = [augmented(self.examples[i], self.recipe, self.rng) for i in indices]
+        inputs, labels, mask = (torch.from_numpy(np.stack(part)) for part in zip(*windows, strict=True))
+        loss = masked_loss(self.network(inputs), labels, mask)
+        self.optimizations["network"].minimize(loss)
+        return {"loss": loss.item()}
 
-    def held_out_loss(self) -> float:
-        """The mean loss on the held-out songs."""
-        network, losses = self.trained(), []
+    def validate(self, step: int, averaged: nn.Module) -> Validation:
+        return Validation({"held_out_loss": self.held_out_loss(averaged)})
+
+    def held_out_loss(self, network: nn.Module) -> float:
+        """The mean loss of a network on the held-out songs."""
+        losses, was_training = [], network.training
+        network.eval()
         with torch.inference_mode():
             for example in self.held_out:
                 mask = _annotated_frames(example.beats_s, len(example.features))
                 logits = network(torch.from_numpy(example.features.T.astype(np.float32))[None])
                 labels = torch.from_numpy(targets(example.beats_s, example.downbeats_s, len(example.features)))
                 losses.append(float(masked_loss(logits, labels[None], torch.from_numpy(mask)[None])))
+        network.train(was_training)
         return float(np.mean(losses))
 
-    def _train_step(self) -> float:
-        recipe = self.recipe
-        indices = self.rng.integers(len(self.examples), size=recipe.batch).tolist()
-        windows = [augmented(self.examples[i], recipe, self.rng) for i in indices]
-        inputs, labels, mask = (torch.from_numpy(np.stack(part)) for part in zip(*windows, strict=True))
-        for group in self.optimiser.param_groups:
-            group["lr"] = recipe.rate * min(1.0, (self.step + 1) / 100, 2 * (1 - self.step / recipe.steps))
-        loss = masked_loss(self.network(inputs), labels, mask)
-        self.optimiser.zero_grad()
-        torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimiser.step()
-        self.step += 1
-        decay = min(0.99, self.step / (self.step + 20))
-        for name, value in self.network.state_dict().items():
-            self.ema[name].lerp_(value, 1 - decay)
-        return float(loss.detach())
+    def _schedule(self, progress: Progress) -> float:
+        """Linear warm-up, and a linear fall to zero over the last half."""
+        return min(1.0, (progress.step + 1) / 100, 2 * (1 - progress.step / self.recipe.steps))
 
-    def _save(self) -> None:
-        state = {
-            "network": self.network.state_dict(),
-            "averaged": self.ema,
-            "optimiser": self.optimiser.state_dict(),
-            "rng": self.rng.bit_generator.state,
-            "torch": torch.get_rng_state(),
-            "progress": (self.step, self.seconds),
-        }
-        torch.save(state, self.folder / "checkpoint.tmp")
-        os.replace(self.folder / "checkpoint.tmp", self.folder / "checkpoint.pt")
 
-    def _resume(self) -> None:
-        path = self.folder / "checkpoint.pt"
-        if not path.is_file():
-            return
-        state = torch.load(path, weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.ema = state["averaged"]
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.rng.bit_generator.state = state["rng"]
-        torch.set_rng_state(state["torch"])
-        self.step, self.seconds = state["progress"]
+def train(
+    examples: Sequence[Example], held_out: Sequence[Example], recipe: Recipe, run: TrainingRun, every: int = 100
+) -> BeatTracker:
+    """Train to the recipe's last step, validated every `every` steps; returns a network with the EMA weights."""
+    plan = SolverSettings(recipe.steps, validate_every=every, log_every=every, ema=EmaSettings(0.99, warmup=20))
+    training = BeatTraining(examples, held_out, recipe)
+    solver = Solver(training, plan, run)
+    solver.train()
+    training.network.load_state_dict(solver.averaged.state_dict())
+    return training.network.eval()
 
 
 def masked_loss(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:

@@ -5,8 +5,8 @@ Agreement: InfoNCE between two perturbed views of one recording (after ContentVe
 recording's log-mel frames, less their mean, predicted from either view.
 """
 
+import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,9 +17,18 @@ from torch.nn import functional
 from models.conversion.content import CONTENT_RATE, Encoder, content
 from models.conversion.training.perturbation import Perturbation, perturb, resample_speed
 from models.conversion.training.phones import LABEL_HOP_S, PHONES
-from models.conversion.training.run import LossMeans, TrainingRun
-from models.conversion.training.settings import EncoderTraining
+from models.conversion.training.settings import EncoderTrainingSettings
 from models.core.dtypes import BoolArray, FloatArray, Int16Array, IntArray
+from models.core.solver import (
+    Optimization,
+    Progress,
+    Solver,
+    SolverSettings,
+    Stateful,
+    Training,
+    TrainingRun,
+    torch_seed,
+)
 
 _MELS = 40
 _FRAME_S = 0.02
@@ -62,7 +71,9 @@ class Heads(nn.Module):
         self.spectrum = nn.Sequential(nn.Linear(width, 256), nn.ReLU(), nn.Linear(256, _MELS))
 
 
-def draw(corpus: Corpus, settings: EncoderTraining, rng: np.random.Generator, torch_rng: torch.Generator) -> Batch:
+def draw(
+    corpus: Corpus, settings: EncoderTrainingSettings, rng: np.random.Generator, torch_rng: torch.Generator
+) -> Batch:
     """A batch of random excerpts and two perturbations of each."""
     length = int(settings.span_s * CONTENT_RATE)
     pools = [np.flatnonzero(corpus.labelled & ~corpus.held_out), np.flatnonzero(~corpus.labelled & ~corpus.held_out)]
@@ -150,81 +161,49 @@ def _contrastive_loss(left: Tensor, right: Tensor, speeds: tuple[Tensor, Tensor]
     return functional.cross_entropy(similarity, target) / 2 + functional.cross_entropy(similarity.mT, target) / 2
 
 
-def train(encoder: Encoder, corpus: Corpus, settings: EncoderTraining, run: TrainingRun) -> Heads:
-    """Train in place, resuming from the run's checkpoint; `run.device` and `run.should_stop` are not used.
+class EncoderTraining(Training[Encoder]):
+    """An encoder with its heads for the solver; each step draws from its own random state."""
 
-    Equal seeds give equal weights, also when resumed: each step draws from its own random state.
-    """
-    session = _Session.begin(encoder, settings)
-    if run.checkpoint.is_file():
-        session.load(run.checkpoint)
-    weights = _class_weights(corpus)
-    means = LossMeans(np.nanmean)
-    encoder.train()
-    while session.step < settings.steps:
-        run.watch.at(session.step / settings.steps)
-        means.add(_step(session, corpus, settings, weights))
-        session.step += 1
-        if session.step % 50 == 0:
-            run.report(means.row(session.step))
-        if session.step % settings.checkpoint_every == 0 or session.step == settings.steps:
-            session.save(run.checkpoint)
-    encoder.train(False)
-    return session.heads
-
-
-@dataclass
-class _Session:
-    """What a checkpoint holds, and `trained`, the parameters of `optimiser`."""
-
-    encoder: Encoder
-    heads: Heads
-    optimiser: torch.optim.Optimizer
-    trained: list[nn.Parameter]
-    step: int = 0
-
-    @staticmethod
-    def begin(encoder: Encoder, settings: EncoderTraining) -> "_Session":
+    def __init__(self, encoder: Encoder, corpus: Corpus, settings: EncoderTrainingSettings) -> None:
+        self.network, self.corpus, self.settings = encoder, corpus, settings
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            heads = Heads(encoder.config.hidden_size)
-        trained = [p for p in [*encoder.parameters(), *heads.parameters()] if p.requires_grad]
-        optimiser = torch.optim.AdamW(trained, lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
-        return _Session(encoder, heads, optimiser, trained)
+            self.heads = Heads(encoder.config.hidden_size)
+        self.class_weights = _class_weights(corpus)
+        trained = [p for p in [*encoder.parameters(), *self.heads.parameters()] if p.requires_grad]
+        optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+        self.optimizations = {"encoder": Optimization(optimizer, schedule=self._schedule, clipped=trained)}
 
-    def save(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        state = {name: getattr(self, name).state_dict() for name in ("encoder", "heads", "optimiser")}
-        torch.save({**state, "step": self.step}, path.with_suffix(".part"))
-        path.with_suffix(".part").replace(path)
+    def parts(self) -> dict[str, Stateful]:
+        return {"heads": self.heads}
 
-    def load(self, path: Path) -> None:
-        state = torch.load(path, weights_only=True)
-        for name in ("encoder", "heads", "optimiser"):
-            getattr(self, name).load_state_dict(state[name])
-        self.step = state["step"]
+    def step(self, progress: Progress) -> dict[str, float]:
+        """A batch and its three losses; those without a labelled frame are left out."""
+        settings = self.settings
+        rng = np.random.default_rng([settings.seed, progress.step])
+        torch_rng = torch.Generator().manual_seed(torch_seed(settings.seed, progress.step))
+        batch = draw(self.corpus, settings, rng, torch_rng)
+        by_name = losses(self.network, self.heads, batch, self.class_weights)
+        total = by_name["phones"] + settings.agreement_weight * by_name["agreement"]
+        self.optimizations["encoder"].minimize(total + settings.spectrum_weight * by_name["spectrum"])
+        values = {name: float(value.detach()) for name, value in by_name.items()}
+        return {name: value for name, value in values.items() if not math.isnan(value)}
+
+    def _schedule(self, progress: Progress) -> float:
+        """Linear warm-up and cosine decay."""
+        decay = 0.5 + 0.5 * np.cos(np.pi * progress.step / self.settings.steps) + 0.02
+        return float(min((progress.step + 1) / self.settings.warmup, decay, 1.0))
+
+
+def train(encoder: Encoder, corpus: Corpus, settings: EncoderTrainingSettings, run: TrainingRun) -> Heads:
+    """Train in place and return the heads; equal seeds give equal weights, also when resumed. Always on the CPU."""
+    training = EncoderTraining(encoder, corpus, settings)
+    plan = SolverSettings(settings.steps, checkpoint_every=settings.checkpoint_every, log_every=50)
+    Solver(training, plan, run).train()
+    return training.heads
 
 
 def _class_weights(corpus: Corpus) -> Tensor:
     """Weights of the phone classes, larger for rare ones."""
     counts = np.bincount(corpus.labels[corpus.labels >= 0], minlength=len(PHONES)) + 100
     return torch.tensor((counts.mean() / counts) ** 0.35, dtype=torch.float32)
-
-
-def _step(session: _Session, corpus: Corpus, settings: EncoderTraining, weights: Tensor) -> dict[str, float]:
-    """One optimiser step, with linear warm-up and cosine decay. Returns the losses."""
-    step = session.step
-    factor = min((step + 1) / settings.warmup, 0.5 + 0.5 * np.cos(np.pi * step / settings.steps) + 0.02)
-    for group in session.optimiser.param_groups:
-        group["lr"] = settings.learning_rate * float(min(factor, 1.0))
-    rng = np.random.default_rng([settings.seed, step])
-    batch = draw(corpus, settings, rng, torch.Generator().manual_seed(settings.seed * 1_000_003 + step))
-    parts = losses(session.encoder, session.heads, batch, weights)
-    total = (
-        parts["phones"] + settings.agreement_weight * parts["agreement"] + settings.spectrum_weight * parts["spectrum"]
-    )
-    session.optimiser.zero_grad(set_to_none=True)
-    total.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(session.trained, 1.0)
-    session.optimiser.step()
-    return {name: float(value) for name, value in parts.items()}

@@ -12,16 +12,18 @@ import torch
 from models.conversion.engines import so_vits_network
 from models.conversion.training import small_voice
 from models.conversion.training.base_checkpoints import base_pair, load_base_weights
-from models.conversion.training.settings import FullTraining
+from models.conversion.training.settings import FullTrainingSettings
 
 from so_vits_svc_fork.modules.descriminators import MultiPeriodDiscriminator  # isort: skip  # after networks
 
-DEFAULTS = FullTraining()
+DEFAULTS = FullTrainingSettings()
 CONTENT_WIDTH = 768
 """Dimension of ContentVec, which the base checkpoints were trained with."""
 
 
-def full_config(speaker: str, ssl_dim: int = CONTENT_WIDTH, settings: FullTraining = DEFAULTS) -> dict[str, Any]:
+def full_config(
+    speaker: str, ssl_dim: int = CONTENT_WIDTH, settings: FullTrainingSettings = DEFAULTS
+) -> dict[str, Any]:
     """A fork's config of its full-size voice: 44.1 kHz, hop 512, 45.6 M parameters with ContentVec."""
     return {
         "train": training_section(settings),
@@ -61,14 +63,14 @@ def full_config(speaker: str, ssl_dim: int = CONTENT_WIDTH, settings: FullTraini
     }
 
 
-def debug_config(ssl_dim: int = 16, settings: FullTraining = DEFAULTS) -> dict[str, Any]:
+def debug_config(ssl_dim: int = 16, settings: FullTrainingSettings = DEFAULTS) -> dict[str, Any]:
     """The same recipe at a size for tests: the small voice's rates and layer types, 8 channels."""
     config = small_voice.debug_config(ssl_dim)
     config["train"] = training_section(settings)
     return config
 
 
-def training_section(settings: FullTraining) -> dict[str, Any]:
+def training_section(settings: FullTrainingSettings) -> dict[str, Any]:
     """The `train` section of a fork's config."""
     return {
         "seed": settings.seed,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class EncoderTraining:
+class EncoderTrainingSettings:
     """`span_s` is the length of a view in seconds; `labelled_share` the part of a batch with phone labels."""
 
     steps: int = 4000
@@ -20,7 +20,7 @@ class EncoderTraining:
 
 
 @dataclass(frozen=True)
-class VoiceTraining:
+class VoiceTrainingSettings:
     """`context` frames go through prior and flow, `window` of them through the decoder.
 
     The decoder is trained from step `decoder_from` on, with a discriminator from `discriminator_from` on. The voice is
@@ -44,7 +44,7 @@ class VoiceTraining:
 
 
 @dataclass(frozen=True)
-class FullTraining:
+class FullTrainingSettings:
     """so-vits-svc-fork's recipe at its full size, with the fork's numbers where it has one.
 
     An epoch goes through every utterance once, `batch_size` at a time; `segment_size` samples of each go through the

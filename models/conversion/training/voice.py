@@ -8,7 +8,6 @@ frames from the latents throughout: without it the decoder learns to ignore them
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,9 +16,20 @@ from torch.nn import functional
 
 from models.conversion.engines import so_vits_network
 from models.conversion.training.losses import MELS, SpectrogramDiscriminator, log_mel, match_loudness, spectral_loss
-from models.conversion.training.run import LossMeans, TrainingRun
-from models.conversion.training.settings import VoiceTraining
+from models.conversion.training.settings import VoiceTrainingSettings
+from models.conversion.training.stopping import ShouldStop, never
 from models.conversion.training.voice_dataset import Utterance
+from models.core.solver import (
+    Optimization,
+    Progress,
+    Solver,
+    SolverSettings,
+    Stateful,
+    Training,
+    TrainingRun,
+    Validation,
+    torch_seed,
+)
 
 
 def hop_of(network: so_vits_network.Network) -> int:
@@ -49,11 +59,11 @@ class Batch:
 
 
 def draw(
-    utterances: Sequence[Utterance], settings: VoiceTraining, latent: int, step: int, hop: int
+    utterances: Sequence[Utterance], settings: VoiceTrainingSettings, latent: int, step: int, hop: int
 ) -> tuple[Batch, torch.Generator]:
     """The batch of a step, a function of seed and step, and the random generator for its excitation."""
     rng = np.random.default_rng([settings.seed, step])
-    noise_rng = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
+    noise_rng = torch.Generator().manual_seed(torch_seed(settings.seed, step))
     share = np.array([len(u.f0_hz) for u in utterances], np.float64)
     first = int(rng.integers(settings.context - settings.window + 1))
     contents, pitches, audios = [], [], []
@@ -72,134 +82,97 @@ def draw(
     return batch, noise_rng
 
 
-_SAVED = {
-    "network": "network",
-    "mel_head": "reader",
-    "discriminator": "judge",
-    "optimiser": "optimiser",
-    "discriminator_optimiser": "judging",
-}
-"""Parts of a session, and their keys in a checkpoint."""
+class SmallVoiceTraining(Training[so_vits_network.Network]):
+    """A generator with a mel head and a discriminator for the solver."""
 
+    def __init__(
+        self,
+        network: so_vits_network.Network,
+        utterances: Sequence[Utterance],
+        settings: VoiceTrainingSettings,
+        device: str,
+        should_stop: ShouldStop,
+    ) -> None:
+        self.network, self.utterances, self.settings, self.device = network.to(device), utterances, settings, device
+        self.should_stop = should_stop
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            mel_head, discriminator = nn.Conv1d(int(network.inter_channels), MELS, 1), SpectrogramDiscriminator()
+        self.mel_head, self.discriminator = mel_head.to(device), discriminator.to(device)
+        trained = [p for name, p in network.named_parameters() if not name.startswith(so_vits_network.UNUSED)]
+        trained += list(self.mel_head.parameters())
+        generator = torch.optim.AdamW(trained, settings.learning_rate, betas=(0.8, 0.99), weight_decay=1e-3)
+        discriminator_optimizer = torch.optim.AdamW(self.discriminator.parameters(), 4e-4, betas=(0.8, 0.99))
+        self.optimizations = {
+            "generator": Optimization(generator, schedule=self._schedule, clipped=trained),
+            "discriminator": Optimization(discriminator_optimizer),
+        }
 
-@dataclass
-class _Session:
-    """What a checkpoint holds, and `trained`, the parameters of `optimiser`."""
+    def parts(self) -> dict[str, Stateful]:
+        return {"mel_head": self.mel_head, "discriminator": self.discriminator}
 
-    network: so_vits_network.Network
-    mel_head: nn.Module
-    discriminator: SpectrogramDiscriminator
-    optimiser: torch.optim.Optimizer
-    discriminator_optimiser: torch.optim.Optimizer
-    trained: list[nn.Parameter]
-    step: int = 0
+    def validate(self, step: int, averaged: nn.Module) -> Validation:
+        return Validation(stop=self.should_stop(self.network, step))
 
-    def save(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        state = {key: getattr(self, name).state_dict() for name, key in _SAVED.items()}
-        torch.save({**state, "step": self.step}, path.with_suffix(".part"))
-        path.with_suffix(".part").replace(path)
+    def step(self, progress: Progress) -> dict[str, float]:
+        """One step of the generator, and of the discriminator from its first step on. Returns the losses."""
+        network, settings, hop = self.network, self.settings, hop_of(self.network)
+        batch, rng = draw(self.utterances, settings, int(network.inter_channels), progress.step, hop)
+        f0, reference = batch.f0.to(self.device), batch.audio.to(self.device)
+        speaker = torch.zeros(len(f0), 1, dtype=torch.long, device=self.device)
+        content, noise = batch.content.to(self.device), batch.noise.to(self.device)
+        z = so_vits_network.latents(network, content, f0, f0 > 0, speaker, noise)
+        rate = int(network.sampling_rate)
+        latent_mel = (self.mel_head(z) - log_mel(reference, rate, hop)).abs().mean()
+        total, losses = latent_mel, {"latent_mel": latent_mel}
+        if progress.step >= settings.decoder_from:
+            window = slice(batch.first, batch.first + settings.window)
+            synthesis = synthesise(network, z[:, :, window], f0[:, window], rng)
+            reference = reference[:, batch.first * hop : (batch.first + settings.window) * hop]
+            synthesis = match_loudness(synthesis, reference, rate)
+            spectral, mel = spectral_loss(synthesis, reference, rate)
+            losses |= {"spectral": spectral, "mel": mel}
+            total = total + spectral + 1.5 * mel
+            if progress.step >= settings.discriminator_from:
+                losses |= self._adversarial_losses(synthesis, reference)
+                total = total + losses["adversarial"] * 0.25 + losses["feature_matching"] * 0.5
+        self.optimizations["generator"].minimize(total)
+        return {name: float(value.detach()) for name, value in losses.items()}
 
-    def load(self, path: Path) -> None:
-        state = torch.load(path, weights_only=True)
-        for name, key in _SAVED.items():
-            getattr(self, name).load_state_dict(state[key])
-        self.step = int(state["step"])
+    def _adversarial_losses(self, synthesis: Tensor, reference: Tensor) -> dict[str, Tensor]:
+        """A step of the discriminator (least squares), then the generator's adversarial and feature-matching losses."""
+        real, fake = self.discriminator(reference), self.discriminator(synthesis.detach())
+        discriminator_loss = synthesis.new_zeros(())
+        for r, f in zip(real, fake, strict=True):
+            discriminator_loss = discriminator_loss + ((1 - r[-1]) ** 2).mean() + (f[-1] ** 2).mean()
+        self.optimizations["discriminator"].minimize(discriminator_loss)
+        adversarial, feature_matching = synthesis.new_zeros(()), synthesis.new_zeros(())
+        real, fake = self.discriminator(reference), self.discriminator(synthesis)
+        for r, f in zip(real, fake, strict=True):
+            adversarial = adversarial + ((1 - f[-1]) ** 2).mean()
+            for a, b in zip(r[:-1], f[:-1], strict=True):
+                feature_matching = feature_matching + (a.detach() - b).abs().mean()
+        return {"discriminator": discriminator_loss, "adversarial": adversarial, "feature_matching": feature_matching}
+
+    def _schedule(self, progress: Progress) -> float:
+        """Linear warm-up, then cosine decay to 5 % of the peak."""
+        decay = 0.05 + 0.95 * (1 + np.cos(np.pi * (progress.step / self.settings.steps))) / 2
+        return float(min((progress.step + 1) / self.settings.warmup, decay))
 
 
 def train(
-    network: so_vits_network.Network, utterances: Sequence[Utterance], settings: VoiceTraining, run: TrainingRun
+    network: so_vits_network.Network,
+    utterances: Sequence[Utterance],
+    settings: VoiceTrainingSettings,
+    run: TrainingRun,
+    should_stop: ShouldStop = never,
 ) -> None:
-    """Train in place, resuming from the run's checkpoint; `run.should_stop` is called after each checkpoint.
+    """Train in place, resuming from the run's checkpoint; `should_stop` is called every `validate_every` steps.
 
     Equal seeds give equal weights on one machine, also when resumed.
     """
-    session = _begin(network, settings, run.device)
-    if run.checkpoint.is_file():
-        session.load(run.checkpoint)
-    means = LossMeans()
-    while session.step < settings.steps:
-        run.watch.at(session.step / settings.steps)
-        means.add(_step(session, utterances, settings, run.device))
-        session.step += 1
-        if session.step % 25 == 0:
-            run.report(means.row(session.step))
-        if session.step % settings.checkpoint_every == 0 or session.step == settings.steps:
-            session.save(run.checkpoint)
-            if run.should_stop(network, session.step):
-                break
-    network.eval()
-
-
-def _begin(network: so_vits_network.Network, settings: VoiceTraining, device: str) -> _Session:
-    """The session at step 0: the network in training mode, a mel head, a discriminator, and their optimisers."""
-    network.to(device).train()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        mel_head, discriminator = nn.Conv1d(int(network.inter_channels), MELS, 1), SpectrogramDiscriminator()
-    mel_head, discriminator = mel_head.to(device), discriminator.to(device)
-    trained = [p for name, p in network.named_parameters() if not name.startswith(so_vits_network.UNUSED)]
-    trained += list(mel_head.parameters())
-    return _Session(
-        network,
-        mel_head,
-        discriminator,
-        torch.optim.AdamW(trained, settings.learning_rate, betas=(0.8, 0.99), weight_decay=1e-3),
-        torch.optim.AdamW(discriminator.parameters(), 4e-4, betas=(0.8, 0.99)),
-        trained,
+    training = SmallVoiceTraining(network, utterances, settings, run.device, should_stop)
+    plan = SolverSettings(
+        settings.steps, checkpoint_every=settings.checkpoint_every, validate_every=settings.validate_every
     )
-
-
-def _step(session: _Session, utterances: Sequence[Utterance], settings: VoiceTraining, device: str) -> dict[str, float]:
-    """One step of the generator, and of the discriminator from its first step on. Returns the losses."""
-    network, rate = session.network, int(session.network.sampling_rate)
-    hop = hop_of(network)
-    _set_learning_rate(session, settings)
-    batch, rng = draw(utterances, settings, int(network.inter_channels), session.step, hop)
-    f0, reference = batch.f0.to(device), batch.audio.to(device)
-    speaker = torch.zeros(len(f0), 1, dtype=torch.long, device=device)
-    z = so_vits_network.latents(network, batch.content.to(device), f0, f0 > 0, speaker, batch.noise.to(device))
-    latent_mel = (session.mel_head(z) - log_mel(reference, rate, hop)).abs().mean()
-    total, losses = latent_mel, {"latent_mel": latent_mel}
-    if session.step >= settings.decoder_from:
-        window = slice(batch.first, batch.first + settings.window)
-        synthesis = synthesise(network, z[:, :, window], f0[:, window], rng)
-        reference = reference[:, batch.first * hop : (batch.first + settings.window) * hop]
-        synthesis = match_loudness(synthesis, reference, rate)
-        spectral, mel = spectral_loss(synthesis, reference, rate)
-        losses |= {"spectral": spectral, "mel": mel}
-        total = total + spectral + 1.5 * mel
-        if session.step >= settings.discriminator_from:
-            losses |= _adversarial_losses(session, synthesis, reference)
-            total = total + losses["adversarial"] * 0.25 + losses["feature_matching"] * 0.5
-    session.optimiser.zero_grad(set_to_none=True)
-    total.backward()
-    nn.utils.clip_grad_norm_(session.trained, 1.0)
-    session.optimiser.step()
-    return {name: float(value.detach()) for name, value in losses.items()}
-
-
-def _set_learning_rate(session: _Session, settings: VoiceTraining) -> None:
-    """Linear warm-up, then cosine decay to 5 % of the peak."""
-    done = session.step / settings.steps
-    factor = min((session.step + 1) / settings.warmup, 0.05 + 0.95 * (1 + np.cos(np.pi * done)) / 2)
-    for group in session.optimiser.param_groups:
-        group["lr"] = settings.learning_rate * float(factor)
-
-
-def _adversarial_losses(session: _Session, synthesis: Tensor, reference: Tensor) -> dict[str, Tensor]:
-    """A step of the discriminator (least squares), then the generator's adversarial and feature-matching losses."""
-    real, fake = session.discriminator(reference), session.discriminator(synthesis.detach())
-    discriminator_loss = synthesis.new_zeros(())
-    for r, f in zip(real, fake, strict=True):
-        discriminator_loss = discriminator_loss + ((1 - r[-1]) ** 2).mean() + (f[-1] ** 2).mean()
-    session.discriminator_optimiser.zero_grad(set_to_none=True)
-    discriminator_loss.backward()  # type: ignore[no-untyped-call]
-    session.discriminator_optimiser.step()
-    adversarial, feature_matching = synthesis.new_zeros(()), synthesis.new_zeros(())
-    real, fake = session.discriminator(reference), session.discriminator(synthesis)
-    for r, f in zip(real, fake, strict=True):
-        adversarial = adversarial + ((1 - f[-1]) ** 2).mean()
-        for a, b in zip(r[:-1], f[:-1], strict=True):
-            feature_matching = feature_matching + (a.detach() - b).abs().mean()
-    return {"discriminator": discriminator_loss, "adversarial": adversarial, "feature_matching": feature_matching}
+    Solver(training, plan, run).train()

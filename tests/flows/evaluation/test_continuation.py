@@ -62,9 +62,9 @@ def test_a_folder_of_midi_files_is_evaluated(quick, midi):
 
 def test_without_a_folder_the_example_song_is_evaluated():
     material = evaluating.own_songs()
-    assert len(material.held) == evaluating.OWN_SONGS
-    assert {p.shift for p in material.held} != {0}
-    for piece in material.held:
+    assert len(material.held_out) == evaluating.OWN_SONGS
+    assert {p.shift for p in material.held_out} != {0}
+    for piece in material.held_out:
         trial = continuation.excerpt_at(piece)
         assert trial is not None
         assert piece.families >= {FAMILIES.index("melody"), FAMILIES.index("bass"), FAMILIES.index("drums")}
@@ -82,7 +82,7 @@ def test_of_the_collections_only_what_was_held_out_is_judged(quick, midi, tmp_pa
     weights.with_suffix(".json").write_text(json.dumps({"held_out": ["openmsx/0", "openmsx/1"]}))
     material = evaluating._collections(tmp_path / "data", (), weights)
     assert material is not None
-    assert (len(material.held), len(material.learnt)) == (2, 1)
+    assert (len(material.held_out), len(material.training)) == (2, 1)
     with pytest.raises(BadInput, match="There is no 'pop909'"):
         evaluating._collections(tmp_path / "data", ("pop909",), weights)
 
@@ -100,18 +100,18 @@ def test_a_collection_that_is_not_there_is_not_passed_over(midi):
 
 
 def test_what_is_played_and_heard_perfectly_is_the_piece():
-    piece = evaluating.own_songs().held[1]
-    score, grid = transcribed_prompts.played(piece)
-    heard = transcribed_prompts._on_the_lattice(score, replace(grid, chords=("G:maj",) * len(grid.beats_s)), piece)
+    piece = evaluating.own_songs().held_out[1]
+    score, grid = transcribed_prompts.score_and_grid(piece)
+    heard = transcribed_prompts._quantized(score, replace(grid, chords=("G:maj",) * len(grid.beats_s)), piece)
     np.testing.assert_array_equal(np.unique(heard.notes, axis=0), np.unique(piece.notes, axis=0))
     assert heard.chords.tolist() == [[0, 0, chord_number("G")]]
-    assert transcribed_prompts.played(replace(piece, shift=-2))[1].key == "D:maj"
+    assert transcribed_prompts.score_and_grid(replace(piece, shift=-2))[1].key == "D:maj"
 
 
 def test_every_part_sounds_in_the_mix():
-    piece = evaluating.own_songs().held[0]
+    piece = evaluating.own_songs().held_out[0]
     short = replace(piece, bar_beats=piece.bar_beats[:3], notes=piece.notes[piece.notes[:, 0] < 3])
-    score, _ = transcribed_prompts.played(short)
+    score, _ = transcribed_prompts.score_and_grid(short)
     whole = transcribed_prompts.mixed(score, seed=0)
     assert whole.samples.shape[0] == 2
     assert np.abs(whole.samples).max() <= 1
@@ -121,7 +121,7 @@ def test_every_part_sounds_in_the_mix():
 
 
 def trial() -> continuation.Excerpt:
-    found = continuation.excerpt_at(evaluating.own_songs().held[0])
+    found = continuation.excerpt_at(evaluating.own_songs().held_out[0])
     assert found is not None
     return found
 
@@ -155,7 +155,7 @@ def test_wrong_beats_move_notes_as_they_would():
 
 
 def test_a_melody_heard_without_error_keeps_its_worth_and_one_unheard_loses_it(quick):
-    true = [t.piece for p in evaluating.own_songs().held[:2] if (t := continuation.excerpt_at(p)) is not None]
+    true = [t.piece for p in evaluating.own_songs().held_out[:2] if (t := continuation.excerpt_at(p)) is not None]
     quick.config = replace(quick.config, context=2048)  # or of the prompt nothing is seen
     for parameter in quick.parameters():  # untrained, all events are alike to it
         torch.nn.init.normal_(parameter, std=0.3, generator=torch.Generator().manual_seed(parameter.numel()))

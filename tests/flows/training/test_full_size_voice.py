@@ -18,7 +18,7 @@ from flows.training import voice as train_voice
 from flows.training import voice_validation
 from flows.training.user_voice import NO_BASE, full_voice, start_folder, user_voice
 from flows.training.voice import CURVES, Framing, fit
-from flows.training.voice_data import SMALL, gather, same_as_before, sifted
+from flows.training.voice_data import SMALL, check_unchanged, gather, selection_report
 from models.conversion.convert import Voice
 from models.conversion.engines.so_vits import SovitsVoice
 from models.conversion.evaluation import voice as evaluation
@@ -28,18 +28,21 @@ from models.conversion.training import full_size as full_training
 from models.conversion.training import full_size_voice as full_size
 from models.conversion.training import small_voice
 from models.conversion.training.base_checkpoints import KIND
-from models.conversion.training.settings import FullTraining, VoiceTraining
+from models.conversion.training.settings import FullTrainingSettings, VoiceTrainingSettings
 from models.conversion.voices import revocation
 from models.conversion.voices.install import add_voice
 from models.conversion.voices.registry import Consent, card, consent, find_voice
 from models.core import registry
+from models.core.curve import append_row, read_rows
 from models.core.errors import BadInput
 from models.core.types import Wave
 from tasks.runs.training_page import show_check, show_curves
 
 RECORD = Consent("Ada", "Ada", date(2026, 1, 31), "my own songs", "permission", "a letter")
-SETTINGS = FullTraining(epochs=4, batch_size=2, segment_size=2048, checkpoint_every=3, check_every=1, patience=9)
-FIGURES = ("median_cents", "within_50", "gross", "like_target", "phones", "naturalness")
+SETTINGS = FullTrainingSettings(
+    epochs=4, batch_size=2, segment_size=2048, checkpoint_every=3, check_every=1, patience=9
+)
+METRICS = ("median_cents", "within_50", "gross", "like_target", "phones", "naturalness")
 SECONDS = 2.0
 
 
@@ -55,25 +58,25 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "audio").mkdir(parents=True)
     np.save(folder / "audio" / "held-0000.0.npy", tone(220))
     known = {"account": "4 s are kept.", "kept_s": 4.0, "dropped_s": {}, "rate": SMALL.rate, "speaker": [0.1] * 256}
-    (folder / "sifted.json").write_text(json.dumps(known | {"spectrum": [0.0] * 40}))
+    (folder / "selection.json").write_text(json.dumps(known | {"spectrum": [0.0] * 40}))
     frames = int(SECONDS * SMALL.rate) // SMALL.hop
     states = torch.randn(frames, 128, generator=torch.Generator().manual_seed(0)).half()
     pieces = [
         (f"piece-{i}", torch.from_numpy(tone(hz)[: frames * SMALL.hop]), torch.full((frames,), float(hz)), [states])
         for i, hz in enumerate((200, 230, 260, 290))
     ]
-    torch.save(pieces, folder / "heard.pt")
+    torch.save(pieces, folder / "features.pt")
 
-    class Judge(torch.nn.Module):
+    class Discriminator(torch.nn.Module):
         def __init__(self, use_spectral_norm: bool) -> None:
             super().__init__()
             self.layer = torch.nn.Conv1d(1, 4, 15, 4)
 
-        def forward(self, real: torch.Tensor, sung: torch.Tensor) -> Any:
-            maps = [self.layer(real), self.layer(sung)]
+        def forward(self, real: torch.Tensor, synthesis: torch.Tensor) -> Any:
+            maps = [self.layer(real), self.layer(synthesis)]
             return [maps[0]], [maps[1]], [[maps[0]]], [[maps[1]]]
 
-    monkeypatch.setattr(full_size, "MultiPeriodDiscriminator", Judge)
+    monkeypatch.setattr(full_size, "MultiPeriodDiscriminator", Discriminator)
     monkeypatch.setattr(full_size, "full_config", lambda name, width, settings: full_size.debug_config(width, settings))
     monkeypatch.setattr(train_voice, "FULL", SMALL)
     monkeypatch.setattr(
@@ -82,9 +85,9 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def fitted(work: Path, settings: FullTraining = SETTINGS) -> Path:
+def fitted(work: Path, settings: FullTrainingSettings = SETTINGS) -> Path:
     encoder = voice_validation.shipped_encoder()
-    made: Path = fit.fn(work / "heard.pt", encoder, work, "ada", settings)
+    made: Path = fit.fn(work / "features.pt", encoder, work, "ada", settings)
     return made
 
 
@@ -93,7 +96,7 @@ def scored(monkeypatch: pytest.MonkeyPatch, score: Callable[[int], float]) -> li
     checks: list[int] = []
 
     class ValidationResult:
-        metrics = dict.fromkeys(FIGURES, 0.5)
+        metrics = dict.fromkeys(METRICS, 0.5)
         sample = Wave(np.zeros((1, 100), np.float32), SMALL.rate)
 
         def __init__(self, score: float) -> None:
@@ -104,7 +107,7 @@ def scored(monkeypatch: pytest.MonkeyPatch, score: Callable[[int], float]) -> li
             checks.append(len(checks))
             return ValidationResult(score(checks[-1]))
 
-    monkeypatch.setattr(voice_validation, "_examiner", lambda *given: VoiceValidator())
+    monkeypatch.setattr(voice_validation, "_validator", lambda voice: VoiceValidator())
     return checks
 
 
@@ -116,11 +119,11 @@ def test_a_voice_is_trained_examined_and_installed_with_its_consent(work: Path, 
     folder = fitted(work, replace(SETTINGS, epochs=1))
     assert {path.name for path in folder.iterdir()} == {"model.safetensors", "config.json", "voice.json"}
     assert card(folder).unvoiced_f0 == "interpolated"
-    assert set(FIGURES) <= set(card(folder).metrics)
+    assert set(METRICS) <= set(card(folder).metrics)
     assert [row["step"] for row in rows(work / "examined.jsonl")] == [0, 2]
     assert sorted(path.name for path in (work / "samples").iterdir()) == ["000000.wav", "000002.wav"]
     assert {"mel", "kl", "total"} < set(rows(work / "losses.jsonl")[-1])
-    picture = voice_validation.draw_curves.fn(work, CURVES[FullTraining], "ada")
+    picture = voice_validation.draw_curves.fn(work, CURVES[FullTrainingSettings], "ada")
     assert picture.read_bytes().startswith(b"\x89PNG")
     installed = add_voice("ada", folder, RECORD)
     assert consent(find_voice("ada")) == RECORD
@@ -137,14 +140,13 @@ def test_the_best_check_is_kept_and_a_finished_training_is_not_done_again(
     checks = scored(monkeypatch, lambda check: -abs(check - 2.0))
     kept: list[bytes] = []
     weights = work / "voice" / "model.safetensors"
-    append = voice_validation.append
 
     def seen(path: Path, row: dict[str, float]) -> None:
-        append(path, row)
-        if path.name == "examined.jsonl" and row["step"]:
+        append_row(path, row)
+        if row["step"]:
             kept.append(weights.read_bytes())
 
-    monkeypatch.setattr(voice_validation, "append", seen)
+    monkeypatch.setattr(voice_validation, "append_row", seen)
     fitted(work)
     assert len(checks) == 5
     assert kept[0] != kept[1] == kept[2] == kept[3] == weights.read_bytes()
@@ -181,7 +183,7 @@ def test_a_small_voice_goes_the_same_way(work: Path, monkeypatch: pytest.MonkeyP
     checks = scored(monkeypatch, float)
     tiny = small_voice.debug_config(128)
     monkeypatch.setattr(small_voice, "small_config", lambda name, width: tiny)
-    settings = VoiceTraining(
+    settings = VoiceTrainingSettings(
         steps=25,
         batch=1,
         context=24,
@@ -192,17 +194,17 @@ def test_a_small_voice_goes_the_same_way(work: Path, monkeypatch: pytest.MonkeyP
         validate_every=10,
     )
     for _ in range(2):
-        folder = fit.fn(work / "heard.pt", voice_validation.shipped_encoder(), work, "ada", settings)
+        folder = fit.fn(work / "features.pt", voice_validation.shipped_encoder(), work, "ada", settings)
     assert [row["step"] for row in rows(work / "examined.jsonl")] == [0, 10, 20, 25]
     assert len(checks) == 4
     assert card(folder).unvoiced_f0 == "zero"
-    assert set(CURVES[VoiceTraining]) < set(rows(work / "losses.jsonl")[-1])
+    assert set(CURVES[VoiceTrainingSettings]) < set(rows(work / "losses.jsonl")[-1])
 
 
 def test_a_loss_logged_twice_across_a_stop_counts_once(tmp_path: Path) -> None:
     for step, mel in ((25, 3.0), (50, 2.0), (25, 2.5)):
-        voice_validation.append(tmp_path / "losses.jsonl", {"step": step, "mel": mel})
-    assert [row["mel"] for row in voice_validation.rows_in(tmp_path / "losses.jsonl")] == [2.5, 2.0]
+        append_row(tmp_path / "losses.jsonl", {"step": step, "mel": mel})
+    assert [row["mel"] for row in read_rows(tmp_path / "losses.jsonl")] == [2.5, 2.0]
 
 
 def test_a_work_folder_of_another_size_is_refused(work: Path, tmp_path: Path) -> None:
@@ -210,24 +212,26 @@ def test_a_work_folder_of_another_size_is_refused(work: Path, tmp_path: Path) ->
     (tmp_path / "recordings" / "one.wav").write_bytes(b"")
     with pytest.raises(BadInput, match="of another size"):
         gather.fn(tmp_path / "recordings", work, train_voice.MATERIAL, 0, 44_100)
-    assert sifted(work)["rate"] == SMALL.rate
-    same_as_before(work / "settings.json", {"steps": 600})
+    assert selection_report(work)["rate"] == SMALL.rate
+    check_unchanged(work / "settings.json", {"steps": 600})
     with pytest.raises(BadInput, match="other recordings or settings"):
-        same_as_before(work / "settings.json", {"batch_size": 16})
+        check_unchanged(work / "settings.json", {"batch_size": 16})
 
 
 def test_what_is_not_fetched_and_what_cannot_be_is_said_first(home: Path, tmp_path: Path) -> None:
     recordings, work = tmp_path / "recordings", tmp_path / "work"
     with pytest.raises(BadInput, match="remix weights fetch contentvec"):
-        full_voice("ada", recordings, work, FullTraining(), device="cpu")
+        full_voice("ada", recordings, work, FullTrainingSettings(), device="cpu")
     with pytest.raises(BadInput, match="remix weights fetch sovits-768-base"):
-        full_voice("ada", recordings, work, FullTraining(), encoder="hubert-small", device="cpu")
+        full_voice("ada", recordings, work, FullTrainingSettings(), encoder="hubert-small", device="cpu")
     with pytest.raises(BadInput, match="no content encoder named 'recordings'"):
-        full_voice("ada", recordings, work, FullTraining(), encoder=str(recordings), device="cpu")
+        full_voice("ada", recordings, work, FullTrainingSettings(), encoder=str(recordings), device="cpu")
     with pytest.raises(BadInput, match=r"holds no G_<steps>\.pth"):
-        full_voice("ada", recordings, work, FullTraining(), encoder="hubert-small", base=str(tmp_path), device="cpu")
+        full_voice(
+            "ada", recordings, work, FullTrainingSettings(), encoder="hubert-small", base=str(tmp_path), device="cpu"
+        )
     with pytest.raises(BadInput, match="multiple of 512"):
-        full_voice("ada", recordings, work, FullTraining(segment_size=10_000))
+        full_voice("ada", recordings, work, FullTrainingSettings(segment_size=10_000))
     assert start_folder(NO_BASE) is None
     assert not work.exists()
 
@@ -253,13 +257,13 @@ def test_the_deployment_trains_either_size_from_registered_names(
     from flows.training import user_voice as train_user_voice
     from tasks.runs.folders import register
 
-    heard: dict[str, Any] = {}
+    calls: dict[str, Any] = {}
     trained = tmp_path / "trained"
     trained.mkdir()
     (trained / "voice.json").write_text((find_voice("world") / "voice.json").read_text())
 
     def noted(size: str) -> Callable[..., Path]:
-        return lambda *given, **named: heard.update({size: (given, named)}) or trained
+        return lambda *given, **named: calls.update({size: (given, named)}) or trained
 
     monkeypatch.setattr(train_user_voice, "full_voice", noted("full"))
     monkeypatch.setattr(train_voice, "train_voice", noted("small"))
@@ -267,16 +271,16 @@ def test_the_deployment_trains_either_size_from_registered_names(
     train = maintenance.train_voice_named.fn.__wrapped__
     said = {"who": "Ada", "given_by": "Ada", "ground": "permission", "use": "my songs", "check": "a letter"}
     train("ada", "ada", **said, size="full", base="ada", epochs=7, check_every=3)
-    given, named = heard["full"]
+    given, named = calls["full"]
     assert (given[3].epochs, given[3].check_every, given[3].batch_size) == (7, 3, 16)
     assert named == {"base": str(tmp_path), "encoder": "contentvec"}
     assert consent(find_voice("ada")).ground == "permission"
     train("eve", "ada", **said, steps=5)
-    given, named = heard["small"]
+    given, named = calls["small"]
     assert (given[3].steps, named["encoder"]) == (5, None)
     with pytest.raises(BadInput, match="registered"):
         train("bob", "ada", **said, size="full", base="/etc")
-    heard.clear()
+    calls.clear()
     for name, wrong, reason in (
         ("bob", {"ground": "I like it"}, "none of these"),
         ("bob", {"until": date(2020, 1, 1)}, "ended on 2020-01-01"),
@@ -285,7 +289,7 @@ def test_the_deployment_trains_either_size_from_registered_names(
     ):
         with pytest.raises(BadInput, match=reason):
             train(name, "ada", **said | wrong)
-    assert not heard, "refused before anything is trained"
+    assert not calls, "refused before anything is trained"
 
 
 def test_checks_and_curves_are_on_the_runs_page(prefect_server: None, tmp_path: Path) -> None:
@@ -311,4 +315,4 @@ def test_the_framing_of_each_size_is_its_configurations() -> None:
 
     for framing, config in ((SMALL, small_config("x")), (train_voice.FULL, full_size.full_config("x"))):
         assert framing == Framing(config["data"]["sampling_rate"], config["data"]["hop_length"])
-    assert full_training.steps_per_epoch(17, FullTraining()) == 2
+    assert full_training.steps_per_epoch(17, FullTrainingSettings()) == 2

@@ -1,7 +1,5 @@
 """The network that hears beats: what it is given, that it learns, and that a song in parts is heard as a whole."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -11,17 +9,20 @@ from models.analysis.beat_tracker.network import BeatTracker, load, save
 from models.analysis.chroma import NOTES
 from models.analysis.onset_features import BANDS, BandSpectra, max_near
 from models.analysis.training.beat_tracker import (
+    BeatTraining,
     Example,
     Recipe,
-    Trainer,
     augmented,
     masked_loss,
     targets,
+    train,
     without_last_beats,
 )
 from models.analysis.training.dataset import examples, song_arrays
+from models.core.curve import CURVE_FILE, read_rows
 from models.core.errors import BadInput
 from models.core.progress import Watch
+from models.core.solver import TrainingRun
 from models.core.types import Grid, Wave
 
 FEATURES = 6 * BANDS + NOTES
@@ -96,13 +97,12 @@ def test_beats_stay_on_their_strokes_however_a_song_is_varied(waltz):
 def test_training_learns_the_beat(tmp_path):
     known = [song(np.arange(0.2 + i / 50, 38, 0.4 + i / 40), seed=i) for i in range(6)]
     recipe = Recipe(steps=60, frames=256, batch=2, rate=5e-3, waltz=0.0, missing=0.0)
-    trainer = Trainer(known[:5], known[5:], recipe, tmp_path)
-    before = trainer.held_out_loss()
-    trained = trainer.run(every=10)
-    assert trainer.held_out_loss() < before / 2
-    assert [row["step"] for row in map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())][
-        -1
-    ] == trainer.step
+    before = BeatTraining(known[:5], known[5:], recipe)
+    trained = train(known[:5], known[5:], recipe, TrainingRun(tmp_path), every=10)
+    assert before.held_out_loss(trained) < before.held_out_loss(before.network) / 2
+    rows = read_rows(tmp_path / CURVE_FILE)
+    assert [row["step"] for row in rows] == [10, 20, 30, 40, 50, 60]
+    assert rows[-1]["held_out_loss"] == before.held_out_loss(trained), "validated with the EMA weights"
     said = predict(known[5].features, trained)
     assert (
         max_near(said[0], known[5].beats_s, FPS, 0.04).mean()
@@ -121,12 +121,10 @@ def test_a_training_that_was_stopped_ends_as_one_that_was_not(tmp_path):
         if fraction > 0.6:
             raise Stopped
 
-    (tmp_path / "whole").mkdir()
-    (tmp_path / "parts").mkdir()
-    whole = Trainer(known[:2], known[2:], recipe, tmp_path / "whole").run(every=2)
+    whole = train(known[:2], known[2:], recipe, TrainingRun(tmp_path / "whole"), every=2)
     with pytest.raises(Stopped):
-        Trainer(known[:2], known[2:], recipe, tmp_path / "parts").run(Watch(stop), every=2)
-    parts = Trainer(known[:2], known[2:], recipe, tmp_path / "parts").run(every=2)
+        train(known[:2], known[2:], recipe, TrainingRun(tmp_path / "parts", Watch(stop)), every=2)
+    parts = train(known[:2], known[2:], recipe, TrainingRun(tmp_path / "parts"), every=2)
     for name, value in whole.state_dict().items():
         torch.testing.assert_close(value, parts.state_dict()[name], rtol=0, atol=0)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from flows.training.voice_data import MaterialSettings, gather, sifted
+from flows.training.voice_data import MaterialSettings, gather, selection_report
 from models.conversion.metrics import DnsmosScores
 from models.conversion.training import recordings
 from models.conversion.training.recordings import (
@@ -92,8 +92,8 @@ def test_a_bad_file_is_left_out_and_named_and_the_rest_is_used(tmp_path: Path) -
     (folder / "empty.wav").write_bytes(b"")
     (folder / "more" / "text.mp3").write_bytes(b"no sound at all" * 100)
     gather.fn(folder, work, MaterialSettings(sung=0), 0, 22_050)
-    account = sifted(work)["account"]
-    assert sifted(work)["kept_s"] > 20
+    account = selection_report(work)["account"]
+    assert selection_report(work)["kept_s"] > 20
     assert "Files that could not be used: 5." in account
     for name in ("silent.wav", "none.wav", "nan.wav", "empty.wav", "text.mp3"):
         assert name in account

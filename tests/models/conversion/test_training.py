@@ -17,10 +17,10 @@ from models.conversion.training.content_dataset import Recording, active_segment
 from models.conversion.training.content_encoder import Corpus
 from models.conversion.training.perturbation import Perturbation, perturb, resample_speed
 from models.conversion.training.phones import ARPABET, PHONES, Segment, classes, frame_labels
-from models.conversion.training.run import TrainingRun
-from models.conversion.training.settings import EncoderTraining, VoiceTraining
+from models.conversion.training.settings import EncoderTrainingSettings, VoiceTrainingSettings
 from models.conversion.training.voice_dataset import Utterance, singing_version, utterance, vocal_range_of
 from models.core.progress import Watch
+from models.core.solver import TrainingRun
 from models.core.types import Wave
 
 STILL = Perturbation(1.0, 1.0, np.zeros(8, np.float32), 90.0, 0.0, 0.0)
@@ -101,8 +101,8 @@ def test_a_corpus_is_read_as_it_was_written(tmp_path: Path) -> None:
 def train_encoder(steps: int, folder: Path) -> tuple[dict[str, torch.Tensor], list[dict[str, float]]]:
     encoder = init_encoder(debug_config(), 0)
     rows: list[dict[str, float]] = []
-    settings = EncoderTraining(steps=60, batch=4, span_s=0.5, warmup=5, learning_rate=5e-3, checkpoint_every=30)
-    content_encoder.train(encoder, a_corpus(), replace(settings, steps=steps), TrainingRun(folder, rows.append))
+    settings = EncoderTrainingSettings(steps=60, batch=4, span_s=0.5, warmup=5, learning_rate=5e-3, checkpoint_every=30)
+    content_encoder.train(encoder, a_corpus(), replace(settings, steps=steps), TrainingRun(folder, report=rows.append))
     return dict(encoder.state_dict()), rows
 
 
@@ -111,7 +111,9 @@ def test_an_encoder_learns_and_goes_on_from_a_checkpoint_as_if_never_stopped(tmp
     assert rows[-1]["phones"] < rows[0]["phones"]
     assert rows[-1]["right"] > 0.5
     again = init_encoder(debug_config(), 0)
-    settings = EncoderTraining(steps=100, batch=4, span_s=0.5, warmup=5, learning_rate=5e-3, checkpoint_every=30)
+    settings = EncoderTrainingSettings(
+        steps=100, batch=4, span_s=0.5, warmup=5, learning_rate=5e-3, checkpoint_every=30
+    )
 
     class Killed(Exception):
         pass
@@ -120,7 +122,7 @@ def test_an_encoder_learns_and_goes_on_from_a_checkpoint_as_if_never_stopped(tmp
         raise Killed
 
     with pytest.raises(Killed):
-        content_encoder.train(again, a_corpus(), settings, TrainingRun(tmp_path / "cut", kill))
+        content_encoder.train(again, a_corpus(), settings, TrainingRun(tmp_path / "cut", report=kill))
     parts, _ = train_encoder(100, tmp_path / "cut")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
@@ -172,7 +174,7 @@ def test_an_utterance_is_aligned_and_its_range_is_counted() -> None:
 
 
 def test_a_voice_learns_and_goes_on_from_a_checkpoint_as_if_never_stopped(tmp_path: Path) -> None:
-    settings = VoiceTraining(
+    settings = VoiceTrainingSettings(
         steps=50,
         batch=2,
         context=24,
@@ -191,14 +193,11 @@ def test_a_voice_learns_and_goes_on_from_a_checkpoint_as_if_never_stopped(tmp_pa
     def run(folder: Path, kill_at: int = 0) -> tuple[dict[str, torch.Tensor], list[dict[str, float]]]:
         network, rows = small_voice.init_network(small_voice.debug_config(), 0), []  # type: ignore[var-annotated]
 
-        def report(row: dict[str, float]) -> None:
-            rows.append(row)
-
         def watched(fraction: float) -> None:
             if kill_at and fraction >= kill_at / settings.steps:
                 raise Killed
 
-        voice_training.train(network, material, settings, TrainingRun(folder, report, Watch(watched)))
+        voice_training.train(network, material, settings, TrainingRun(folder, Watch(watched), rows.append))
         return dict(network.state_dict()), rows
 
     whole, rows = run(tmp_path / "whole")

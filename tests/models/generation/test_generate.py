@@ -21,7 +21,7 @@ from models.generation.requests import Request
 from models.generation.sampling import generate_bars
 from models.generation.settings import SamplingParams
 from models.generation.tokenizer import FAMILIES, TICKS, Piece, encode
-from models.generation.training.training import batch_grammar_mask
+from models.generation.training.music_transformer import batch_grammar_mask
 from models.symbolic.beat_map import extend_grid, seconds_to_beats
 
 LOOP = ("G:maj", "E:min", "C:maj", "D:maj")

@@ -1,4 +1,3 @@
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -8,15 +7,23 @@ from prefect.logging import disable_run_logger
 
 from flows.evaluation import transcribed_prompts
 from flows.training.music_transformer import fit
+from models.core.curve import CURVE_FILE, read_rows
 from models.core.errors import BadInput, Cancelled
 from models.core.progress import Watch
+from models.core.solver import CHECKPOINT_FILE, TrainingRun, ema_weights
 from models.generation import tokenizer
 from models.generation.evaluation import metrics
 from models.generation.network import Batch, Config, MusicTransformer, load, save
 from models.generation.tokenizer import DRUMS, FAMILIES, Piece
 from models.generation.training import corpus
 from models.generation.training.corpus import Entry
-from models.generation.training.training import Recipe, Trainer, event_losses, event_losses_bfloat16
+from models.generation.training.music_transformer import (
+    Recipe,
+    TransformerTraining,
+    event_losses,
+    event_losses_bfloat16,
+    solver,
+)
 from models.generation.training.transcription_noise import TranscribedPiece
 from models.generation.training.windows import Augmentation, Windows
 from models.symbolic.midi import to_midi
@@ -91,47 +98,48 @@ def one_thread():
 
 
 def test_training_stopped_and_resumed_is_the_same_training(tmp_path, one_thread):
-    whole = Trainer(entries(), RECIPE, tmp_path / "whole")
-    stopped = Trainer(entries(), RECIPE, tmp_path / "parts")
-    for folder in ("whole", "parts"):
-        (tmp_path / folder).mkdir()
+    recipe = replace(RECIPE, checkpoint_every=1)
+    stopped = solver(
+        TransformerTraining(entries(), recipe),
+        TrainingRun(tmp_path / "parts", Watch(cancelled=lambda: stopped.step == 3)),
+    )
     with pytest.raises(Cancelled):
-        stopped.run(Watch(cancelled=lambda: stopped.step == 3), save_every_s=-1)
-    resumed = Trainer(entries(), RECIPE, tmp_path / "parts")
+        stopped.train()
+    resumed = solver(TransformerTraining(entries(), recipe), TrainingRun(tmp_path / "parts"))
     assert resumed.step == 3
-    one, other = whole.run(), resumed.run()
-    for name, value in one.items():
-        torch.testing.assert_close(other[name], value, rtol=0, atol=0)
-    assert resumed.events_seen == 4 * 128
+    resumed.train()
+    whole = solver(TransformerTraining(entries(), recipe), TrainingRun(tmp_path / "whole"))
+    whole.train()
+    for name, value in whole.averaged.state_dict().items():
+        torch.testing.assert_close(resumed.averaged.state_dict()[name], value, rtol=0, atol=0)
 
 
 def test_training_learns_and_can_end_by_the_clock(tmp_path):
     long = replace(RECIPE, steps=60, windows=((0.0, 64),), events=256, warmup=5)
-    trainer = Trainer(entries(), long, tmp_path)
-    batch, families, learned = next(trainer.windows.batches(4, 64))
+    training = TransformerTraining(entries(), long)
+    batch, families, learned = next(training.windows.batches(4, 64))
 
     def nats() -> float:
         with torch.no_grad():
-            result = event_losses(trainer.network, batch, families)
+            result = event_losses(training.network, batch, families)
         return float(((result.event + result.length) * learned).sum() / learned.sum())
 
     before = nats()
-    trainer.run()
+    solver(training, TrainingRun(tmp_path)).train()
     assert nats() < before - 1.0
-    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    rows = read_rows(tmp_path / CURVE_FILE)
     assert [row["step"] for row in rows] == [20, 40, 60]
     assert 0 <= rows[0]["accuracy"] < rows[-1]["accuracy"] <= 1
-    (tmp_path / "clock").mkdir()
-    clock = Trainer(entries(), replace(RECIPE, seconds=0.2), tmp_path / "clock")
-    clock.run()
+    clock = solver(TransformerTraining(entries(), replace(RECIPE, seconds=0.2)), TrainingRun(tmp_path / "clock"))
+    clock.train()
     assert clock.seconds >= 0.2
 
 
-def test_training_goes_on_from_given_weights(tmp_path):
+def test_training_goes_on_from_given_weights():
     torch.manual_seed(7)
     given = MusicTransformer(RECIPE.config)
-    trainer = Trainer(entries(), RECIPE, tmp_path, given)
-    for name, value in trainer.network.state_dict().items():
+    training = TransformerTraining(entries(), RECIPE, given)
+    for name, value in training.network.state_dict().items():
         torch.testing.assert_close(value, given.state_dict()[name])
 
 
@@ -200,7 +208,7 @@ def test_what_ships_is_mixed_with_what_training_started_from(tmp_path, one_threa
         with disable_run_logger():
             weights = fit.fn(tmp_path, size, how, tmp_path / "start.safetensors", blend)
         result[blend] = load(weights).token.weight
-    halves = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["averaged"]["token.weight"]
+    halves = ema_weights(tmp_path / CHECKPOINT_FILE)["token.weight"]
     old = load(tmp_path / "start.safetensors").token.weight
     torch.testing.assert_close(result[0.0], old, atol=2e-3, rtol=0)
     torch.testing.assert_close(result[1.0], halves, atol=2e-3, rtol=0)
@@ -215,11 +223,11 @@ def test_songs_are_transcribed_once_each_and_kept(tmp_path, monkeypatch):
         estimate.append(seed)
         return TranscribedPiece(piece, piece.notes[::2], piece.chords[:0])
 
-    monkeypatch.setattr(transcribed_prompts, "heard_as", quick)
+    monkeypatch.setattr(transcribed_prompts, "transcribed_piece", quick)
     long = replace(loop(0), bar_beats=np.full(32, 4), notes=np.concatenate([loop(0).notes, loop(1).notes + LATER]))
     songs = [Entry(f"pop909/{i}", "pop909", f"pop909/{i}", long) for i in range(3)]
-    first = transcribed_prompts.hear_songs(songs, 2, tmp_path / "heard")
-    again = transcribed_prompts.hear_songs(songs, 3, tmp_path / "heard")
+    first = transcribed_prompts.transcribe_songs(songs, 2, tmp_path / "transcribed")
+    again = transcribed_prompts.transcribe_songs(songs, 3, tmp_path / "transcribed")
     assert len(estimate) == len(set(estimate)) == len(again) == 3
     assert all(one.piece.bars == 24 and len(one.notes) < len(one.piece.notes) for one in again)
     np.testing.assert_array_equal(first[1].notes, again[1].notes)

@@ -5,11 +5,14 @@ import pytest
 import torch
 
 from flows.training import separator
+from models.core.curve import CURVE_FILE, read_rows
+from models.core.progress import Watch
+from models.core.solver import CHECKPOINT_FILE, TrainingRun, ema_weights
 from models.separation.networks.band_mask import BandMask
 from models.separation.training import losses as learning
-from models.separation.training.loop import Learner, TrainSettings, ema_weights, train
 from models.separation.training.mixtures import Example, mixture, vocal_mixture
 from models.separation.training.multitracks import SOURCES, Library, Multitrack
+from models.separation.training.separator import Learner, TrainSettings, train
 
 RATE = 44100
 JUDGING = learning.LossSettings((1, 2), (1.0, 1.0, 1.0, 2.0))
@@ -84,24 +87,34 @@ def test_silence_teaches_nothing():
 
 def test_training_learns_what_lies_where(tmp_path):
     net = network()
-    settings = TrainSettings(steps=24, batch=2, rate=5e-3, warm=2, fresh=4, echo=3)
-    losses = [value for _, value in train(learner(net), settings, 1, tmp_path / "c.pt")]
-    assert len(losses) == 24
-    assert np.mean(losses[-6:]) < 0.7 * np.mean(losses[:6])
+    settings = TrainSettings(steps=24, batch=2, rate=5e-3, warm=2, fresh=2, echo=3)
+    train(learner(net), settings, 1, TrainingRun(tmp_path))
+    rows = read_rows(tmp_path / CURVE_FILE)
+    assert [row["step"] for row in rows] == [6, 12, 18, 24]
+    assert rows[-1]["loss"] < 0.7 * rows[0]["loss"]
     assert not net.training
 
 
 def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path):
-    settings = TrainSettings(steps=8, batch=1, fresh=2, echo=2, warm=1)
-    whole = [value for _, value in train(learner(network()), settings, 1, tmp_path / "whole.pt")]
-    killed = train(learner(network()), settings, 1, tmp_path / "killed.pt")
-    for _ in range(6):
-        next(killed)
-    killed.close()
-    again = [value for _, value in train(learner(network()), settings, 1, tmp_path / "killed.pt")]
-    assert again == whole[4:]
-    for key, value in ema_weights(tmp_path / "killed.pt").items():
-        assert torch.equal(value, ema_weights(tmp_path / "whole.pt")[key])
+    settings = TrainSettings(steps=7, batch=1, fresh=2, echo=2, warm=1)
+
+    class Killed(Exception):
+        pass
+
+    def kill(fraction):
+        if fraction >= 6 / 8:
+            raise Killed
+
+    train(learner(network()), settings, 1, TrainingRun(tmp_path / "whole"))
+    with pytest.raises(Killed):
+        train(learner(network()), settings, 1, TrainingRun(tmp_path / "killed", Watch(kill)))
+    made = []
+    train(learner(network()), settings, 1, TrainingRun(tmp_path / "killed", Watch(lambda done: made.append(8 * done))))
+    assert made == [4, 5, 6, 7], "it resumes with a whole round, and the last round is a whole one"
+    losses = [[row["loss"] for row in read_rows(tmp_path / run / CURVE_FILE)] for run in ("whole", "killed")]
+    assert losses[0] == losses[1]
+    for key, value in ema_weights(tmp_path / "killed" / CHECKPOINT_FILE).items():
+        assert torch.equal(value, ema_weights(tmp_path / "whole" / CHECKPOINT_FILE)[key])
 
 
 @pytest.mark.parametrize(
@@ -117,7 +130,8 @@ def test_each_network_learns_by_its_own_optimizer(tmp_path, monkeypatch, name, k
 
     monkeypatch.setattr(torch.optim.Optimizer, "__init__", noted)
     monkeypatch.setattr(separator, "CROP_S", 1.5)
-    result, _ = separator.learners(name, library(), library(), seed=0)
-    next(train(result, TrainSettings(steps=1, batch=1, fresh=1, echo=1), 0, tmp_path / "c.pt"))
+    result = separator.learner_for(name, library(), library(), seed=0)
+    train(result, TrainSettings(steps=1, batch=1, fresh=1, echo=1), 0, TrainingRun(tmp_path))
+    assert len(read_rows(tmp_path / CURVE_FILE)[-1]) > 3, "the last step is validated"
     assert [type(one).__name__ for one in made] == [kind]
     assert {group["weight_decay"] for group in made[0].param_groups} == {decay}
