@@ -30,7 +30,7 @@ import soxr
 from numpy.typing import NDArray
 
 from models.analysis.f0 import F0, track_f0
-from models.analysis.settings import PitchSettings
+from models.analysis.settings import F0Settings
 from models.core.types import Wave
 from models.synthesis.example_song import example_song
 
@@ -38,7 +38,7 @@ LOW, HIGH, HOP_S = 60.0, 1100.0, 0.01
 
 
 def ours(audio: Wave) -> F0:
-    return track_f0(audio, PitchSettings(floor_hz=LOW, ceiling_hz=HIGH))
+    return track_f0(audio, F0Settings(floor_hz=LOW, ceiling_hz=HIGH))
 
 
 def dio(audio: Wave) -> F0:

@@ -29,14 +29,14 @@ def ours(folder: Path, precision: str, batch: int, device: str) -> dict[str, flo
     from models.core.types import Wave
     from models.separation.checkpoints import load
     from models.separation.separate import split
-    from models.separation.settings import SplitSettings
+    from models.separation.settings import SeparateSettings
 
     keep_freed_memory()  # as the command line and the engine do
     torch.set_num_threads(os.cpu_count() or 1)
     samples, _ = soundfile.read(folder / "song.wav", dtype="float32", always_2d=True)
     network = load(folder / "net.th", device)
     start = time.perf_counter()
-    blocks = split(Wave(samples.T, RATE), network, SplitSettings(0.25, 0, batch, precision), 0, device)
+    blocks = split(Wave(samples.T, RATE), network, SeparateSettings(0.25, 0, batch, precision), 0, device)
     files = [soundfile.SoundFile(folder / f"{s}.wav", "w", RATE, 2, "PCM_16") for s in network.sources]
     for block in blocks:
         for file, part in zip(files, block, strict=True):

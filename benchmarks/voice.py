@@ -26,7 +26,7 @@ def ours(folder: Path, name: str, pitch: str) -> float:
     import soundfile
 
     from models.conversion.convert import convert, load_voice
-    from models.conversion.settings import RevoiceSettings
+    from models.conversion.settings import ConvertSettings
     from models.conversion.voices.registry import find_voice
     from models.core.types import Wave
 
@@ -35,7 +35,7 @@ def ours(folder: Path, name: str, pitch: str) -> float:
     samples, rate = soundfile.read(folder / "sung.wav", dtype="float32", always_2d=True)
     start = time.perf_counter()
     voice = load_voice(find_voice(name), "cpu")
-    blocks = convert(Wave(samples.T, rate), voice, RevoiceSettings(key_shift=0), 0, "cpu")
+    blocks = convert(Wave(samples.T, rate), voice, ConvertSettings(key_shift=0), 0, "cpu")
     soundfile.write(folder / "ours.wav", np.concatenate(list(blocks), axis=1).T, rate)
     return time.perf_counter() - start
 

@@ -7,30 +7,30 @@ from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from models.analysis.settings import ListenSettings, PitchSettings
-from models.conversion.settings import RevoiceSettings
+from models.analysis.settings import AnalyseSettings, F0Settings
+from models.conversion.settings import ConvertSettings
 from models.core.errors import BadInput, unknown_name
 from models.core.validation import range_of, unit_of
-from models.generation import PlaySettings
+from models.generation import GenerateSettings
 from models.mixing.settings import MasterSettings, MixSettings
-from models.separation.settings import PartingSettings, SplitSettings
+from models.separation.settings import SeparateSettings, SplitVocalsSettings
 from models.synthesis.settings import RenderSettings
-from models.transcription.settings import ScoreSettings
+from models.transcription.settings import TranscribeSettings
 
 
 @dataclass(frozen=True)
 class StageSettings:
     """The options of each stage, named as the stages are."""
 
-    separate: SplitSettings = field(default_factory=SplitSettings)
-    split_vocals: PartingSettings = field(default_factory=PartingSettings)
-    analyse: ListenSettings = field(default_factory=ListenSettings)
-    track_f0: PitchSettings = field(default_factory=PitchSettings)
-    transcribe: ScoreSettings = field(default_factory=ScoreSettings)
-    accompany: PlaySettings = field(default_factory=PlaySettings)
-    extend: PlaySettings = field(default_factory=PlaySettings)
+    separate: SeparateSettings = field(default_factory=SeparateSettings)
+    split_vocals: SplitVocalsSettings = field(default_factory=SplitVocalsSettings)
+    analyse: AnalyseSettings = field(default_factory=AnalyseSettings)
+    track_f0: F0Settings = field(default_factory=F0Settings)
+    transcribe: TranscribeSettings = field(default_factory=TranscribeSettings)
+    accompany: GenerateSettings = field(default_factory=GenerateSettings)
+    extend: GenerateSettings = field(default_factory=GenerateSettings)
     render: RenderSettings = field(default_factory=RenderSettings)
-    convert: RevoiceSettings = field(default_factory=RevoiceSettings)
+    convert: ConvertSettings = field(default_factory=ConvertSettings)
     mix: MixSettings = field(default_factory=MixSettings)
     master: MasterSettings = field(default_factory=MasterSettings)
 

@@ -8,7 +8,7 @@ from flows.options import KEEP_SINGER, SAME, RemixOptions
 from flows.stage_settings import StageSettings
 from models.analysis.f0 import F0
 from models.conversion.key_shift import key_shift_for, notes_outside_range
-from models.conversion.settings import RevoiceSettings
+from models.conversion.settings import ConvertSettings
 from models.conversion.voices.registry import card, consent, find_voice, note_name
 from models.core.types import Clip, Contour, Grid, Score, Stems, Voices
 from models.symbolic.score_ops import transpose_score
@@ -65,7 +65,7 @@ def nearest(shift: int) -> int:
     return (shift + 6) % 12 - 6
 
 
-def backing_vocals(voices: Voices, parts: VocalParts, settings: RevoiceSettings, seed: int, device: str) -> Clip:
+def backing_vocals(voices: Voices, parts: VocalParts, settings: ConvertSettings, seed: int, device: str) -> Clip:
     """The backing vocals in the voice that was chosen for them, in the key of the lead or of the band."""
     if parts.behind == KEEP_SINGER:
         return transpose(voices.backing_vocals, parts.band_shift) if parts.band_shift else voices.backing_vocals

@@ -17,18 +17,18 @@ from models.analysis.beat_tracker import network as beat_tracker
 from models.analysis.beat_tracker.inference import predict
 from models.audio.encode import write_wav
 from models.conversion.convert import convert, load_voice
-from models.conversion.settings import RevoiceSettings
+from models.conversion.settings import ConvertSettings
 from models.conversion.voices.registry import find_voice
 from models.core.registry import find, verified
 from models.core.types import Samples, Wave
-from models.generation import PlaySettings, Sampler, accompany, extend
+from models.generation import GenerateSettings, Sampler, accompany, extend
 from models.generation import network as music_transformer
 from models.separation import overlap_add
 from models.separation.batching import batched
 from models.separation.checkpoints import load as load_separator
 from models.separation.checkpoints import separator_path
 from models.separation.separate import split
-from models.separation.settings import SplitSettings
+from models.separation.settings import SeparateSettings
 from models.symbolic.beat_map import extend_grid
 from models.synthesis.example_song import example_song
 from tasks.cache.store import Store
@@ -72,7 +72,7 @@ def whole(blocks: Iterator[Samples]) -> Samples:
 
 
 def apart(network: torch.nn.Module, device: str, wave: Wave | None = None, **settings) -> Samples:
-    return whole(split(wave or noise(network), network, SplitSettings(**settings), 3, device))
+    return whole(split(wave or noise(network), network, SeparateSettings(**settings), 3, device))
 
 
 def tiny_bag() -> BagOfModels:
@@ -161,7 +161,7 @@ def test_a_batch_too_big_for_the_device_is_halved_until_it_fits(pretended):
     assert overlap_add._batch_that_fits(network, "cuda") == 1
 
 
-def together(network: torch.nn.Module, settings: list[SplitSettings], wave: Wave) -> list[Samples]:
+def together(network: torch.nn.Module, settings: list[SeparateSettings], wave: Wave) -> list[Samples]:
     """The song taken apart by several threads at once, each with settings of its own."""
     found: list[Samples] = [np.zeros(0, np.float32)] * len(settings)
     ready = threading.Barrier(len(settings))
@@ -180,7 +180,7 @@ def together(network: torch.nn.Module, settings: list[SplitSettings], wave: Wave
 
 def test_songs_that_share_passes_keep_their_own_precision(tolerance):
     wave = noise(tiny_band_mask(), 3.0)
-    settings = [SplitSettings(), SplitSettings(precision="bfloat16")] * 2
+    settings = [SeparateSettings(), SeparateSettings(precision="bfloat16")] * 2
     exact = apart(tiny_band_mask(), "cuda", wave)
     for one, found in zip(settings, together(batched(tiny_band_mask()), settings, wave), strict=True):
         off = np.abs(found - exact).max() / np.abs(exact).max()
@@ -192,7 +192,7 @@ def test_songs_that_fit_one_by_one_only_are_separated_all_the_same(pretended):
     pretended.total, pretended.most = 1 << 33, 0
     alone = apart(network, "cuda", wave)
     pretended.total = int(1.5 * pretended.most)
-    for found in together(batched(network), [SplitSettings()] * 4, wave):
+    for found in together(batched(network), [SeparateSettings()] * 4, wave):
         near(found, alone, 1e-5)
 
 
@@ -203,7 +203,7 @@ def test_the_engine_loads_a_separator_once_and_songs_that_wait_together_share_it
     networks = Networks(heard=[loaded.append], prepared=_for_several)
     monkeypatch.setattr(tasks.stages.separate, "NETWORKS", networks)
     audio = Store().put([example_song(seconds=4.0).mix.samples], 44_100)
-    wanted = {"audio": audio, "separator": "band-mask", "settings": SplitSettings(), "seed": 0, "device": "cuda"}
+    wanted = {"audio": audio, "separator": "band-mask", "settings": SeparateSettings(), "seed": 0, "device": "cuda"}
     calls: SimpleQueue[_Call] = SimpleQueue()
     pipes = [Pipe() for _ in range(2)]
     asked = [_Call(engines, "separate", wanted) for _, engines in pipes]
@@ -227,7 +227,7 @@ def test_a_voice_sings_what_it_sings_on_the_cpu(voice, tolerance):
     song = example_song(seconds=4.0)
     lead = Wave(song.stems["lead_vocals"].samples, song.mix.sample_rate)
     one, other = (
-        whole(convert(lead, load_voice(find_voice(voice), device), RevoiceSettings(), 0, device))
+        whole(convert(lead, load_voice(find_voice(voice), device), ConvertSettings(), 0, device))
         for device in ("cuda", "cpu")
     )
     near(one, other, 10 * tolerance)
@@ -237,10 +237,10 @@ def played(network: Callable[[], torch.nn.Module], device: str) -> list[object]:
     """A band for a song, the song carried on, and carried on by a band with another instrument in it."""
     score, grid = score_and_grid(2)
     longer, start, _ = extend_grid(grid, score.end_s, 1)
-    joined = PlaySettings(tracks=("drums", "bass", "strings"))
+    joined = GenerateSettings(tracks=("drums", "bass", "strings"))
     return [
-        accompany(score.track("melody"), grid, score.end_s, Sampler(network(), PlaySettings(), 1, device)),
-        extend(score, longer, start, 1, Sampler(network(), PlaySettings(), 1, device)),
+        accompany(score.track("melody"), grid, score.end_s, Sampler(network(), GenerateSettings(), 1, device)),
+        extend(score, longer, start, 1, Sampler(network(), GenerateSettings(), 1, device)),
         extend(score, longer, start, 1, Sampler(network(), joined, 1, device)),
     ]
 

@@ -14,7 +14,7 @@ from typing import Any
 from models.core import registry
 from models.core.errors import BadInput
 from models.core.progress import UNWATCHED, Watch
-from models.generation import PlaySettings
+from models.generation import GenerateSettings
 from models.generation.evaluation import continuation
 from models.generation.evaluation.accompaniment import evaluate_accompaniments
 from models.generation.evaluation.robustness import error_rates, evaluate_robustness
@@ -24,7 +24,7 @@ from models.generation.training import corpus
 from models.generation.training.transcription_noise import TranscribedPiece
 
 OWN_SONGS = 6
-DEFAULTS = PlaySettings()
+DEFAULTS = GenerateSettings()
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def evaluate_continuation(
     transformer: str = "small",
     songs: int = 40,
     noisy: int = 0,
-    settings: PlaySettings = DEFAULTS,
+    settings: GenerateSettings = DEFAULTS,
     seed: int = 0,
     watch: Watch = UNWATCHED,
 ) -> dict[str, Any]:

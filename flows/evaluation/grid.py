@@ -7,7 +7,7 @@ from flows.evaluation.known_songs import known_songs
 from flows.separators import usable
 from models.analysis.analyse import estimate_grid
 from models.analysis.beat_tracker.network import BeatTracker, load
-from models.analysis.settings import ListenSettings
+from models.analysis.settings import AnalyseSettings
 from models.core import registry
 from models.core.types import Grid, Wave
 from models.transcription.evaluation.baselines import librosa_grid
@@ -22,7 +22,7 @@ def evaluate_grid(
     songs: int,
     seconds: float,
     separator: str,
-    settings: ListenSettings,
+    settings: AnalyseSettings,
 ) -> dict[str, Any]:
     """Beat and downbeat F-measure, weighted key score, chord root and maj/min accuracy: means, and each song's.
 
@@ -46,5 +46,5 @@ def evaluate_grid(
     return {"songs": len(rows), "separator": separator, "means": means, "by_song": rows}
 
 
-def _analysed(stems: dict[str, Wave], tracker: BeatTracker, settings: ListenSettings) -> Grid:
+def _analysed(stems: dict[str, Wave], tracker: BeatTracker, settings: AnalyseSettings) -> Grid:
     return estimate_grid(stems["drums"], stems["bass"], stems["other"], tracker, settings)

@@ -10,7 +10,7 @@ import numpy as np
 from models.core.types import Score, Track, Wave
 from models.separation.checkpoints import load, separator_path
 from models.separation.separate import split
-from models.separation.settings import SplitSettings
+from models.separation.settings import SeparateSettings
 from models.separation.stems import STEMS, check_sources, four_stems
 from models.synthesis.example_song import ExampleSong, example_song
 from models.transcription.evaluation.pieces import ReferencePiece, pieces, rendered
@@ -67,7 +67,7 @@ def known_songs(
 def apart(true: dict[str, Wave], network: "torch.nn.Module", device: str = "cpu") -> dict[str, Wave]:
     """The stems that a separator makes of the song that these stems add up to."""
     mix = mixed(true)
-    parted = np.concatenate(list(split(mix, network, SplitSettings(), 0, device)), axis=2)
+    parted = np.concatenate(list(split(mix, network, SeparateSettings(), 0, device)), axis=2)
     stems = four_stems(network.sources, parted)  # type: ignore[arg-type]
     return {name: Wave(stem, mix.sample_rate) for name, stem in zip(STEMS, stems, strict=True)}
 

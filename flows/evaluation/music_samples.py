@@ -34,7 +34,7 @@ RATE = 44_100
 def play_on(name: str, tracks: tuple[str, ...], out: Path, transformer: str) -> None:
     """One continuation: MIDI of the song and the new bars, sound from the bars that lead into these."""
     from models.core import registry
-    from models.generation import PlaySettings, Sampler, extend
+    from models.generation import GenerateSettings, Sampler, extend
     from models.generation.generate import DEFAULT_BAND
     from models.generation.network import load
     from models.symbolic.beat_map import extend_grid
@@ -44,7 +44,7 @@ def play_on(name: str, tracks: tuple[str, ...], out: Path, transformer: str) -> 
     seed = int(name.split("_")[1])
     sheet = compose(seed, 30.0)
     prompt = Score(tuple(t for t in sheet.score.tracks if t.name in tracks))
-    settings = PlaySettings(tracks=("melody", *DEFAULT_BAND)) if tracks == ("melody",) else PlaySettings()
+    settings = GenerateSettings(tracks=("melody", *DEFAULT_BAND)) if tracks == ("melody",) else GenerateSettings()
     network = load(registry.verified(registry.find("music_transformer", transformer)))
     longer, start_s, end_s = extend_grid(sheet.grid, sheet.score.end_s, BARS)
     new = extend(prompt, longer, start_s, BARS, Sampler(network, settings, seed, "cpu"))
@@ -57,7 +57,7 @@ def play_on(name: str, tracks: tuple[str, ...], out: Path, transformer: str) -> 
 def accompany_melody(name: str, kept: tuple[str, ...], out: Path, transformer: str) -> None:
     """One accompaniment: the song's melody and what is kept of it over the new band."""
     from models.core import registry
-    from models.generation import PlaySettings, Sampler, accompany
+    from models.generation import GenerateSettings, Sampler, accompany
     from models.generation.network import load
     from models.symbolic.score_ops import merge_scores, with_track
     from models.synthesis.example_song.composition import compose
@@ -67,7 +67,9 @@ def accompany_melody(name: str, kept: tuple[str, ...], out: Path, transformer: s
     keep = Score(tuple(t for t in sheet.score.tracks if t.name in kept))
     melody = sheet.score.track("melody")
     network = load(registry.verified(registry.find("music_transformer", transformer)))
-    band = accompany(melody, sheet.grid, sheet.score.end_s, Sampler(network, PlaySettings(), seed, "cpu"), keep=keep)
+    band = accompany(
+        melody, sheet.grid, sheet.score.end_s, Sampler(network, GenerateSettings(), seed, "cpu"), keep=keep
+    )
     flute = None if melody is None else replace(melody, program=73)
     _write(with_track(merge_scores(keep, band), flute), sheet.grid, 0.0, sheet.score.end_s, out / name)
 

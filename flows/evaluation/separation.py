@@ -117,9 +117,9 @@ def true_stems(folder: Path) -> Samples:
 def separated(network: Any, mix: Samples, device: str) -> tuple[list[str], Samples]:
     """What a separator makes of a mix: its sources' names and their waves, (sources, 2, frames)."""
     from models.separation.separate import split
-    from models.separation.settings import SplitSettings
+    from models.separation.settings import SeparateSettings
 
-    blocks = list(split(Wave(mix, RATE), network, SplitSettings(), 0, device))
+    blocks = list(split(Wave(mix, RATE), network, SeparateSettings(), 0, device))
     return list(network.sources), np.concatenate(blocks, axis=2)
 
 

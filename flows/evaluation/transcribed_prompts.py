@@ -111,19 +111,19 @@ def transcribed(song: Wave, grid: Grid, separator: str) -> tuple[Score, tuple[st
     """
     from models.analysis.analyse import chords_on_grid
     from models.analysis.f0 import track_f0
-    from models.analysis.settings import PitchSettings
+    from models.analysis.settings import F0Settings
     from models.separation.checkpoints import load, separator_path
     from models.separation.separate import split
-    from models.separation.settings import SplitSettings
+    from models.separation.settings import SeparateSettings
     from models.separation.stems import STEMS, four_stems
     from models.transcription.transcribe import transcribe_song
 
     network = load(separator_path(separator), "cpu")
-    separated = np.concatenate(list(split(song, network, SplitSettings(), 0, "cpu")), axis=2)
+    separated = np.concatenate(list(split(song, network, SeparateSettings(), 0, "cpu")), axis=2)
     stems = four_stems(network.sources, separated)  # type: ignore[arg-type]
     waves = {name: Wave(stem, RATE) for name, stem in zip(STEMS, stems, strict=True)}
     vocals = waves["vocals"]
-    pitch = track_f0(vocals, PitchSettings())
+    pitch = track_f0(vocals, F0Settings())
     score = transcribe_song(waves["drums"], waves["bass"], {"other": waves["other"]}, vocals, pitch)
     return score, chords_on_grid(grid, waves["bass"], waves["other"])
 

@@ -12,7 +12,7 @@ import soundfile
 from flows.evaluation.known_songs import known_songs, mixed
 from flows.separators import usable
 from models.analysis.f0 import track_f0
-from models.analysis.settings import PitchSettings
+from models.analysis.settings import F0Settings
 from models.core.errors import BadInput
 from models.core.types import Note, Wave
 from models.separation.stems import STEMS
@@ -30,7 +30,7 @@ from models.transcription.evaluation.metrics import (
     note_onsets_and_offsets,
 )
 from models.transcription.melody import transcribe_melody
-from models.transcription.settings import ScoreSettings
+from models.transcription.settings import TranscribeSettings
 
 
 def evaluate_transcription(
@@ -39,8 +39,8 @@ def evaluate_transcription(
     songs: int,
     seconds: float,
     separator: str,
-    settings: ScoreSettings,
-    pitch: PitchSettings,
+    settings: TranscribeSettings,
+    pitch: F0Settings,
     sung: Path | None = None,
 ) -> dict[str, Any]:
     """Precision, recall and F1 of notes by stem and of drums by piece of the kit: means over songs, and each song's.
@@ -66,7 +66,7 @@ def evaluate_transcription(
     return report | {"by_song": rows}
 
 
-def _posteriors(waves: dict[str, Wave], settings: ScoreSettings) -> dict[str, Posteriors]:
+def _posteriors(waves: dict[str, Wave], settings: TranscribeSettings) -> dict[str, Posteriors]:
     """Basic Pitch's posteriors of each pitched stem, and of all stems together, the "mix"."""
     sources = {name: waves[name] for name in STEMS if name != "drums"} | {"mix": mixed(waves)}
     return {
@@ -78,8 +78,8 @@ def _scores(
     name: str,
     reference: tuple[Note, ...],
     wave: Wave,
-    settings: ScoreSettings,
-    pitch: PitchSettings,
+    settings: TranscribeSettings,
+    pitch: F0Settings,
     posterior: dict[str, Posteriors],
 ) -> dict[str, dict[str, float]]:
     """What was measured of one stem; each row has precision, recall and f1."""
@@ -97,7 +97,7 @@ def _scores(
 
 
 def _transcribed(
-    name: str, wave: Wave, settings: ScoreSettings, pitch: PitchSettings, posterior: dict[str, Posteriors]
+    name: str, wave: Wave, settings: TranscribeSettings, pitch: F0Settings, posterior: dict[str, Posteriors]
 ) -> dict[str, tuple[Note, ...]]:
     """A pitched stem transcribed as in a remix, and by Basic Pitch's defaults, from the same posteriors."""
     own = posterior[name]
@@ -133,7 +133,7 @@ def _clips(folder: Path) -> list[Path]:
     return clips
 
 
-def _sung(path: Path, settings: ScoreSettings, pitch: PitchSettings) -> dict[str, Any]:
+def _sung(path: Path, settings: TranscribeSettings, pitch: F0Settings) -> dict[str, Any]:
     """One sung clip against each of its annotators."""
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     wave = Wave(np.ascontiguousarray(samples.T), rate)

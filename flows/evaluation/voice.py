@@ -18,7 +18,7 @@ from models.conversion.evaluation.voice import (
     means,
     measure,
 )
-from models.conversion.settings import RevoiceSettings
+from models.conversion.settings import ConvertSettings
 from models.conversion.voices.registry import card, find_voice
 from models.core import registry
 from models.core.errors import BadInput
@@ -36,7 +36,7 @@ def evaluate_voice(
     clips: Path | None = None,
     seconds: float = 14.0,
     baselines: Sequence[str] = BASELINES,
-    settings: RevoiceSettings | None = None,
+    settings: ConvertSettings | None = None,
     watch: Watch = UNWATCHED,
 ) -> dict[str, Any]:
     """Measure a voice and the baselines, all against that voice's likeness.
@@ -56,7 +56,7 @@ def evaluate_voice(
         for index, clip in enumerate(sung):
             watch.at((place + index / len(sung)) / len(names))
             target = known if len(known) else None
-            figures = measure(clip, loaded, target, ear, settings or RevoiceSettings(), "cpu")
+            figures = measure(clip, loaded, target, ear, settings or ConvertSettings(), "cpu")
             rows.setdefault(name, []).append(figures)
     watch.at(1.0)
     return {

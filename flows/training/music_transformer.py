@@ -100,7 +100,7 @@ def evaluate(work: Path, weights: Path, out: Path, songs: int) -> dict[str, Any]
     import torch
 
     from models.core.registry import file_digest
-    from models.generation import PlaySettings, network
+    from models.generation import GenerateSettings, network
     from models.generation.evaluation import continuation
     from models.generation.training import corpus
 
@@ -115,7 +115,7 @@ def evaluate(work: Path, weights: Path, out: Path, songs: int) -> dict[str, Any]
         tested = [e.piece for e in _spread([e for e in held_out if e.source in group], songs)]
         known = [e.piece for e in training if e.source in group and "-v" not in e.name]
         if len(tested) > 1:
-            of_group = continuation.evaluate_songs(trained, tested, known, PlaySettings())
+            of_group = continuation.evaluate_songs(trained, tested, known, GenerateSettings())
             results += of_group
             metrics[name] = continuation.summarize(of_group)
             get_run_logger().info("%s: %s", name, json.dumps(metrics[name]["rows"]["model"]))

@@ -13,7 +13,7 @@ from models.core.types import Samples, Wave
 from models.separation.evaluation.metrics import frame_sdrs_db, sdr_db
 from models.separation.lead_backing import multi_voice_activity, reassign_solo_backing
 from models.separation.separate import split
-from models.separation.settings import PartingSettings
+from models.separation.settings import SplitVocalsSettings
 from models.separation.training.augmentation import crop
 from models.separation.training.multitracks import SAMPLE_RATE, Library, Multitrack
 
@@ -62,7 +62,7 @@ def dereverberation_sdrs(network: torch.nn.Module, held_out: Library) -> dict[st
 
 def _estimated(network: torch.nn.Module, mix: Samples) -> Samples:
     """The network's estimate from a mix, as in a remix. Shapes: (2, frames) -> (sources, 2, frames)."""
-    mixture, settings = Wave(mix, SAMPLE_RATE), PartingSettings()
+    mixture, settings = Wave(mix, SAMPLE_RATE), SplitVocalsSettings()
     blocks = split(mixture, network, settings, seed=0, device="cpu")
     if "lead_vocals" in network.sources:  # type: ignore[operator]
         blocks = reassign_solo_backing(blocks, multi_voice_activity(mixture, settings), SAMPLE_RATE)

@@ -99,7 +99,7 @@ def build_knn_voice(work: Path, name: str, seed: int) -> Path:
     import numpy as np
 
     from models.analysis.f0 import track_f0
-    from models.analysis.settings import PitchSettings
+    from models.analysis.settings import F0Settings
     from models.conversion.content import load_encoder
     from models.conversion.engines.knn import POOL_FILE, build_pool
     from models.conversion.training.voice_dataset import vocal_range_of
@@ -112,7 +112,7 @@ def build_knn_voice(work: Path, name: str, seed: int) -> Path:
     folder.mkdir(exist_ok=True)
     weights = verified(find("content_encoder", ENCODER)).parent
     build_pool(segments, load_encoder(weights, "cpu"), seed=seed).save(folder / POOL_FILE)
-    tracks = [track_f0(segment, PitchSettings()) for segment in segments]
+    tracks = [track_f0(segment, F0Settings()) for segment in segments]
     vocal_range = vocal_range_of([track.hz for track in tracks], tracks[0].hop_s)
     embedding = tuple(report["speaker"])
     made = Card(

@@ -1,6 +1,6 @@
 """Music information retrieval from stems: beats, key, chords and pitch.
 
-settings         ListenSettings, PitchSettings
+settings         AnalyseSettings, F0Settings
 analyse          the beat grid with key and chords
 onset_features   log-band spectra and onset strength
 beat_tracker/    beat and downbeat logits by a temporal convolutional network

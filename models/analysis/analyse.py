@@ -16,7 +16,7 @@ from models.analysis.onset_features import (
     onset_strength,
     reference_level,
 )
-from models.analysis.settings import LISTEN_DEFAULTS, ListenSettings
+from models.analysis.settings import ANALYSE_DEFAULTS, AnalyseSettings
 from models.core.dtypes import DoubleArray, IndexArray
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Grid, Source
@@ -42,7 +42,7 @@ def estimate_grid(
     bass: Source,
     other: Source,
     tracker: "BeatTracker",
-    settings: ListenSettings = LISTEN_DEFAULTS,
+    settings: AnalyseSettings = ANALYSE_DEFAULTS,
     watch: Watch = UNWATCHED,
 ) -> Grid:
     """Beats, downbeats, metre, tempo, key and chords of a song from its drums, bass and other stems.
@@ -86,7 +86,7 @@ def _onsets_at(beats: DoubleArray, spectra: BandSpectra, reference: float) -> Do
 
 
 def chords_on_grid(
-    grid: Grid, bass: Source, other: Source, settings: ListenSettings = LISTEN_DEFAULTS
+    grid: Grid, bass: Source, other: Source, settings: AnalyseSettings = ANALYSE_DEFAULTS
 ) -> tuple[str, ...]:
     """A chord for each beat of a given grid, estimated as by `estimate_grid`."""
     beats = np.array(grid.beats_s)
@@ -120,7 +120,7 @@ def _tempo(beats: DoubleArray) -> float:
     return 60 * span / float(np.median(beats[span:] - beats[:-span]))
 
 
-def _beats(logits: DoubleArray, onsets: DoubleArray, duration: float, settings: ListenSettings) -> DoubleArray:
+def _beats(logits: DoubleArray, onsets: DoubleArray, duration: float, settings: AnalyseSettings) -> DoubleArray:
     """The beats in seconds, extrapolated to both ends of the song, from their `logits`."""
     frames = np.arange(len(onsets)) / FPS * beat_tracker.FPS
     resampled = np.interp(frames, np.arange(len(logits)), logits)

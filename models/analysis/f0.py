@@ -12,7 +12,7 @@ import numpy as np
 import soxr
 from scipy.ndimage import uniform_filter1d
 
-from models.analysis.settings import PitchSettings
+from models.analysis.settings import F0Settings
 from models.core.dtypes import DoubleArray, FloatArray
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Samples, Source
@@ -44,7 +44,7 @@ class F0:
         return np.where(voiced[nearest], np.exp(log_hz), 0.0).astype(np.float32)
 
 
-def track_f0(source: Source, settings: PitchSettings, watch: Watch = UNWATCHED) -> F0:
+def track_f0(source: Source, settings: F0Settings, watch: Watch = UNWATCHED) -> F0:
     """The f0 of a single voice, one frame each `settings.hop_s` seconds from 0 to the source's end.
 
     The channels are averaged. The source is read in blocks and only a few numbers a frame are kept. Frames without
@@ -77,7 +77,7 @@ class Periodicity:
 
 def periodicity(source: Source, hop_s: float, watch: Watch = UNWATCHED) -> Periodicity:
     """Boersma's harmonic strength of a source, one frame each `hop_s` seconds: near 1 for one voice alone."""
-    settings = PitchSettings(hop_s=hop_s)
+    settings = F0Settings(hop_s=hop_s)
     frames = int(np.floor(source.frames / source.sample_rate / hop_s)) + 1
     strength, power = np.zeros(frames, np.float32), np.zeros(frames, np.float32)
     step = max(int(_BLOCK_S / hop_s), 1)
@@ -114,12 +114,12 @@ def _powers(source: Source, hop_s: float, frames: int) -> DoubleArray:
     return powers
 
 
-def _window_frames(settings: PitchSettings) -> int:
+def _window_frames(settings: F0Settings) -> int:
     """Three periods of the floor, in samples at the analysis rate."""
     return int(np.ceil(3 * ANALYSIS_RATE / settings.floor_hz)) // 2 * 2
 
 
-def _windows(source: Source, settings: PitchSettings, start: int, stop: int) -> FloatArray:
+def _windows(source: Source, settings: F0Settings, start: int, stop: int) -> FloatArray:
     """The samples around frames [start, stop) at the analysis rate. Shape: (frames, window)."""
     window = _window_frames(settings)
     margin = window / ANALYSIS_RATE
@@ -136,7 +136,7 @@ def _windows(source: Source, settings: PitchSettings, start: int, stop: int) -> 
     return np.asarray(frames - frames.mean(axis=1, keepdims=True), np.float32)
 
 
-def _candidates(windows: FloatArray, settings: PitchSettings) -> tuple[FloatArray, FloatArray]:
+def _candidates(windows: FloatArray, settings: F0Settings) -> tuple[FloatArray, FloatArray]:
     """The best autocorrelation peaks of each frame: frequency in hertz and strength. Shape: (frames, candidates)."""
     size = windows.shape[1]
     oversampling = 2
@@ -162,7 +162,7 @@ def _autocorrelation(frames: FloatArray, fft: int, oversampling: int) -> FloatAr
     return np.asarray(np.fft.irfft(power, fft * oversampling, axis=1), np.float32)
 
 
-def _peaks(auto: FloatArray, low: int, high: int, rate: int, settings: PitchSettings) -> tuple[FloatArray, FloatArray]:
+def _peaks(auto: FloatArray, low: int, high: int, rate: int, settings: F0Settings) -> tuple[FloatArray, FloatArray]:
     """Local maxima of lags [low, high), refined by a parabola, the strongest first."""
     left, middle, right = auto[:, low - 1 : high - 1], auto[:, low:high], auto[:, low + 1 : high + 1]
     curve = left - 2 * middle + right
@@ -180,7 +180,7 @@ def _peaks(auto: FloatArray, low: int, high: int, rate: int, settings: PitchSett
     )
 
 
-def _cheapest_path(hz: FloatArray, strength: FloatArray, settings: PitchSettings, watch: Watch) -> FloatArray:
+def _cheapest_path(hz: FloatArray, strength: FloatArray, settings: F0Settings, watch: Watch) -> FloatArray:
     """Viterbi over the candidates and "unvoiced". Returns hertz, 0 where unvoiced. Shape: (frames,)."""
     frames, states = hz.shape[0], hz.shape[1] + 1
     octaves = np.log2(np.maximum(hz, 1.0))

@@ -7,7 +7,7 @@ from models.core.validation import check_order, check_settings, setting
 
 
 @dataclass(frozen=True)
-class ListenSettings:
+class AnalyseSettings:
     """How beats, downbeats, key and chords are estimated."""
 
     tracker: str = setting("small", "Name of the beat tracker's weights.")
@@ -33,7 +33,7 @@ class ListenSettings:
 
 
 @dataclass(frozen=True)
-class PitchSettings:
+class F0Settings:
     """How f0 is tracked; the four costs are Boersma's (1993), those of jumps and of voicing a step of 10 ms."""
 
     floor_hz: float = setting(60.0, "The lowest f0.", 20, 1000)
@@ -52,4 +52,4 @@ class PitchSettings:
         check_order(self, "floor_hz", "ceiling_hz")
 
 
-LISTEN_DEFAULTS = ListenSettings()
+ANALYSE_DEFAULTS = AnalyseSettings()

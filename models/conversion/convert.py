@@ -17,7 +17,7 @@ from models.analysis.f0 import F0, track_f0
 from models.conversion.key_shift import key_shift_for
 from models.conversion.ltas_eq import LtasEqualiser
 from models.conversion.phrases import LEVEL_HOP_S, Phrase, active_frames, level_contour, match_loudness, split_phrases
-from models.conversion.settings import RevoiceSettings
+from models.conversion.settings import ConvertSettings
 from models.conversion.voices.registry import Card, card, consent
 from models.core.dtypes import FloatArray
 from models.core.errors import BadInput
@@ -95,7 +95,7 @@ class _Conversion:
 
 
 def convert(
-    source: Source, voice: Voice, settings: RevoiceSettings, seed: int, device: str, watch: Watch = UNWATCHED
+    source: Source, voice: Voice, settings: ConvertSettings, seed: int, device: str, watch: Watch = UNWATCHED
 ) -> Iterator[Samples]:
     """Convert `source` to a voice. Yields mono blocks (1, n) at its rate that add up to exactly its frames.
 
@@ -123,7 +123,7 @@ def convert(
     watch.at(1.0)
 
 
-def _equaliser(voice: Voice, settings: RevoiceSettings) -> LtasEqualiser | None:
+def _equaliser(voice: Voice, settings: ConvertSettings) -> LtasEqualiser | None:
     target_db = np.asarray(voice.card.ltas_db, np.float64)
     if not len(target_db) or not settings.timbre:
         return None

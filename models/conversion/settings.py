@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, field
 
-from models.analysis.settings import PitchSettings
+from models.analysis.settings import F0Settings
 from models.core.validation import check_settings, setting
 
 
 @dataclass(frozen=True)
-class RevoiceSettings:
+class ConvertSettings:
     """How a voice is converted."""
 
     key_shift: int | None = setting(
@@ -20,7 +20,7 @@ class RevoiceSettings:
     gate_db: float = setting(45.0, "Frames this far below the 95th percentile of level stay silent.", 0, 120)
     silence_dbfs: float = setting(-60.0, "Frames below it stay silent.", -200, 0)
     phrase_s: float = setting(15.0, "The longest phrase that is converted at once.", 0.5, 60)
-    pitch: PitchSettings = field(default_factory=PitchSettings)
+    pitch: F0Settings = field(default_factory=F0Settings)
 
     def __post_init__(self) -> None:
         check_settings(self)

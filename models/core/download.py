@@ -62,19 +62,19 @@ def offline() -> bool:
 
 def answers(url: str, within_s: float) -> bool:
     """Whether a server has that file, asked for its first byte; a name that does not resolve in time is no answer."""
-    found: list[bool] = []
+    answered: list[bool] = []
 
     def ask() -> None:
         try:
             with urlopen(Request(url, headers={"Range": "bytes=0-0"}), timeout=within_s) as answer:
-                found.append(answer.status in (200, 206))
+                answered.append(answer.status in (200, 206))
         except (OSError, http.client.HTTPException):
             return
 
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(within_s)
-    return bool(found)
+    return any(answered)
 
 
 def _download_rest(weights: Weights, part: Path, watch: Watch) -> None:

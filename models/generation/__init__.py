@@ -1,6 +1,6 @@
 """The Music Transformer: continues a song on its beat grid and generates a band for its melody.
 
-settings            PlaySettings and the parameters of one draw
+settings            GenerateSettings and the parameters of one draw
 generate            extend and accompany: scores in, scores out
 quantize            a score on the tick grid of its beats, and back to seconds
 tokenizer           quantized notes as tokens; the grammar of valid sequences
@@ -16,6 +16,6 @@ training/, evaluation/
 """
 
 from models.generation.generate import Sampler, accompany, extend, sparse_input_warnings
-from models.generation.settings import PlaySettings
+from models.generation.settings import GenerateSettings
 
-__all__ = ["PlaySettings", "Sampler", "accompany", "extend", "sparse_input_warnings"]
+__all__ = ["GenerateSettings", "Sampler", "accompany", "extend", "sparse_input_warnings"]

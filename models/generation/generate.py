@@ -11,7 +11,7 @@ from models.core.progress import UNWATCHED, Watch
 from models.core.types import Grid, Score, Track
 from models.generation.quantize import active_families, dequantize, drop_silent_bars, quantize, repeat_chords
 from models.generation.requests import Request
-from models.generation.settings import PlaySettings, SamplingParams
+from models.generation.settings import GenerateSettings, SamplingParams
 from models.generation.tokenizer import FAMILIES, Piece
 from models.symbolic.beat_map import beats_to_seconds, extend_grid, seconds_to_beats
 
@@ -33,7 +33,7 @@ class Sampler:
     """
 
     network: "MusicTransformer"
-    settings: PlaySettings
+    settings: GenerateSettings
     seed: int
     device: str
     watch: Watch = UNWATCHED

@@ -10,7 +10,7 @@ from models.generation.tokenizer import FAMILIES
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """The parameters of single draws: the fields of `PlaySettings` of the same names."""
+    """The parameters of single draws: the fields of `GenerateSettings` of the same names."""
 
     temperature: float
     top_p: float
@@ -20,7 +20,7 @@ class SamplingParams:
 
 
 @dataclass(frozen=True)
-class PlaySettings:
+class GenerateSettings:
     """How notes are sampled."""
 
     temperature: float = setting(0.95, "Below 1 the distribution is sharpened, above 1 flattened.", 0.1, 2)

@@ -15,7 +15,7 @@ from models.analysis.f0 import periodicity
 from models.core.dtypes import FloatArray, IntArray
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Samples, Source
-from models.separation.settings import PartingSettings
+from models.separation.settings import SplitVocalsSettings
 
 _HOP_S = 0.05
 _LOUD_DB = 20.0
@@ -35,7 +35,7 @@ class MultiVoiceActivity:
         return np.interp(frames / (self.hop_s * rate), steps, self.probability).astype(np.float32)
 
 
-def multi_voice_activity(vocals: Source, settings: PartingSettings, watch: Watch = UNWATCHED) -> MultiVoiceActivity:
+def multi_voice_activity(vocals: Source, settings: SplitVocalsSettings, watch: Watch = UNWATCHED) -> MultiVoiceActivity:
     """Where several voices sing together; 0 in silence."""
     frames = periodicity(vocals, _HOP_S, watch)
     loud = frames.power > np.percentile(frames.power, 95) * 10 ** (-_LOUD_DB / 10)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.core.types import Samples, Source
-from models.separation.settings import SplitSettings
+from models.separation.settings import SeparateSettings
 
 _AUTOCAST_DTYPES = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -30,7 +30,7 @@ class Pass:
     lead_in: int
 
 
-def plan_passes(network: Any, settings: SplitSettings, seed: int) -> list[Pass]:
+def plan_passes(network: Any, settings: SeparateSettings, seed: int) -> list[Pass]:
     """One pass for each network of a bag and each shift, with the delays drawn from the seed."""
     rng = np.random.default_rng(seed)
     bag = isinstance(network, BagOfModels)
@@ -49,17 +49,17 @@ def _segment_frames(network: Any) -> int:
     return int(network.samplerate * network.segment)
 
 
-def _stride(network: Any, settings: SplitSettings) -> int:
+def _stride(network: Any, settings: SeparateSettings) -> int:
     return max(int((1 - settings.overlap) * _segment_frames(network)), 1)
 
 
-def segment_starts(source: Source, one: Pass, settings: SplitSettings) -> range:
+def segment_starts(source: Source, one: Pass, settings: SeparateSettings) -> range:
     """The first frame of each segment, from the start of the pass."""
     return range(0, source.frames + one.lead_in, _stride(one.network, settings))
 
 
 def run_pass(
-    source: Source, one: Pass, settings: SplitSettings, device: str, on_segments: Callable[[int], None]
+    source: Source, one: Pass, settings: SeparateSettings, device: str, on_segments: Callable[[int], None]
 ) -> Iterator[Tensor]:
     """The sources of one pass times its weights, in blocks of shape (sources, channels, n), from the song's start."""
     length, stride = _segment_frames(one.network), _stride(one.network, settings)
@@ -80,7 +80,7 @@ def run_pass(
 
 
 def _segments(
-    source: Source, one: Pass, settings: SplitSettings, device: str, on_segments: Callable[[int], None]
+    source: Source, one: Pass, settings: SeparateSettings, device: str, on_segments: Callable[[int], None]
 ) -> Iterator[tuple[int, Tensor]]:
     """(offset, sources) of each segment of a pass, in order, trimmed at the song's end.
 

@@ -12,11 +12,11 @@ from models.core.errors import BadInput
 from models.core.progress import UNWATCHED, Watch
 from models.core.types import Samples, Source
 from models.separation.precision import resolved
-from models.separation.settings import SplitSettings
+from models.separation.settings import SeparateSettings
 
 
 def split(
-    source: Source, network: Any, settings: SplitSettings, seed: int, device: str, watch: Watch = UNWATCHED
+    source: Source, network: Any, settings: SeparateSettings, seed: int, device: str, watch: Watch = UNWATCHED
 ) -> Iterator[Samples]:
     """Separate a song, block by block. Each block has shape (sources, 2, n); together they have `source.frames`.
 

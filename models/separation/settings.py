@@ -13,7 +13,7 @@ ALL_LEAD = "none"
 
 
 @dataclass(frozen=True)
-class SplitSettings:
+class SeparateSettings:
     """How a separator is run over a song, as in `demucs.apply.apply_model`."""
 
     overlap: float = setting(0.25, "Share of a segment that the next one covers, too.", 0, 0.95)
@@ -32,7 +32,7 @@ class SplitSettings:
 
 
 @dataclass(frozen=True)
-class PartingSettings(SplitSettings):
+class SplitVocalsSettings(SeparateSettings):
     """As for a separator, and the periodicities between which the splitter's backing vocals are faded in."""
 
     one_voice: float = setting(0.85, "Periodicity above which one voice sings and all stays with the lead.", 0, 1)

@@ -15,7 +15,7 @@ from models.transcription.basic_pitch.coefficients import (
 
 
 @dataclass(frozen=True)
-class TranscribeSettings:
+class NoteSettings:
     """How posteriors become notes."""
 
     onset_threshold: float = setting(0.5, "A note starts where the onset posterior peaks above it.", 0, 1)
@@ -38,12 +38,12 @@ class TranscribeSettings:
         check_settings(self)
 
 
-BASS_SETTINGS = TranscribeSettings(
+BASS_SETTINGS = NoteSettings(
     0.3, 0.3, lowest=26, highest=67, coefficients=BASS_COEFFICIENTS, min_probability=0.12, single_voice=True
 )
 """For a bass stem: low, monophonic."""
 
-HARMONY_SETTINGS = TranscribeSettings(
+HARMONY_SETTINGS = NoteSettings(
     onset_threshold=0.25,
     frame_threshold=0.2,
     lowest=33,
@@ -55,7 +55,7 @@ HARMONY_SETTINGS = TranscribeSettings(
 )
 """For a stem of harmony: polyphonic."""
 
-MELODY_SETTINGS = TranscribeSettings(
+MELODY_SETTINGS = NoteSettings(
     onset_threshold=0.2,
     frame_threshold=0.2,
     lowest=45,
@@ -104,7 +104,7 @@ class MelodySettings:
     """How a melody is transcribed: from the f0 track, or by Basic Pitch where the stem holds leaks of a band."""
 
     sung: VocalNoteSettings = field(default_factory=VocalNoteSettings)
-    leaky: TranscribeSettings = MELODY_SETTINGS
+    leaky: NoteSettings = MELODY_SETTINGS
     least_agreement: float = setting(
         0.85, "The f0 track is used where it agrees with Basic Pitch in this share of voiced frames.", 0, 1
     )
@@ -116,15 +116,15 @@ class MelodySettings:
 
 
 @dataclass(frozen=True)
-class ScoreSettings:
+class TranscribeSettings:
     """Settings of each stem's transcription."""
 
-    bass: TranscribeSettings = BASS_SETTINGS
-    other: TranscribeSettings = HARMONY_SETTINGS
+    bass: NoteSettings = BASS_SETTINGS
+    other: NoteSettings = HARMONY_SETTINGS
     drums: DrumSettings = field(default_factory=DrumSettings)
     vocals: MelodySettings = field(default_factory=MelodySettings)
 
 
 DRUM_DEFAULTS = DrumSettings()
 VOCAL_NOTE_DEFAULTS = VocalNoteSettings()
-SCORE_DEFAULTS = ScoreSettings()
+TRANSCRIBE_DEFAULTS = TranscribeSettings()

@@ -12,7 +12,7 @@ from models.transcription.basic_pitch.note_filter import SongPosteriors
 from models.transcription.drums import drum_notes
 from models.transcription.melody import transcribe_melody
 from models.transcription.program_choice import CHOICES, auto_program
-from models.transcription.settings import SCORE_DEFAULTS, ScoreSettings, TranscribeSettings
+from models.transcription.settings import TRANSCRIBE_DEFAULTS, NoteSettings, TranscribeSettings
 
 
 def transcribe_song(
@@ -21,7 +21,7 @@ def transcribe_song(
     harmony: Mapping[str, Source],
     lead: Source,
     pitch: F0,
-    settings: ScoreSettings = SCORE_DEFAULTS,
+    settings: TranscribeSettings = TRANSCRIBE_DEFAULTS,
     watch: Watch = UNWATCHED,
 ) -> Score:
     """The score of a song's stems; `harmony` holds `other`, or the parts it is separated into (guitar, piano), by name.
@@ -44,7 +44,7 @@ def transcribe_song(
     return Score((*tracks, Track("drums", 0, True, drum_hits)))
 
 
-def _compute_all(sources: Sequence[Source], settings: TranscribeSettings, watch: Watch) -> list[Posteriors]:
+def _compute_all(sources: Sequence[Source], settings: NoteSettings, watch: Watch) -> list[Posteriors]:
     """Basic Pitch's posteriors of each source."""
     spans = [watch.span(i / len(sources), (i + 1) / len(sources)) for i in range(len(sources))]
     return [

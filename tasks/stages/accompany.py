@@ -1,7 +1,7 @@
 """A new band for the sung melody, by the Music Transformer."""
 
 from models.core.types import Grid, Score
-from models.generation import PlaySettings, Sampler
+from models.generation import GenerateSettings, Sampler
 from models.generation import accompany as generated
 from models.generation.weights import weights_digest, weights_path
 from tasks.cache.caching import stage
@@ -11,7 +11,7 @@ from tasks.runs.progress import stage_watch
 
 @stage("torch", "numpy", depends=weights_digest, resident=True)
 def accompany(
-    score: Score, grid: Grid, end_s: float, transformer: str, settings: PlaySettings, seed: int, device: str
+    score: Score, grid: Grid, end_s: float, transformer: str, settings: GenerateSettings, seed: int, device: str
 ) -> Score:
     """Generate a band for the sung melody, bar by bar, for the whole song."""
     from models.generation.network import load

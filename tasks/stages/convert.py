@@ -4,7 +4,7 @@ from typing import Any
 
 from models.conversion.convert import convert as converted
 from models.conversion.convert import engine_module, load_voice
-from models.conversion.settings import RevoiceSettings
+from models.conversion.settings import ConvertSettings
 from models.conversion.voices.registry import consent, consent_digest, encoder_digest, find_voice, voice_digest
 from models.core.types import Clip
 from tasks.cache.caching import stage
@@ -34,7 +34,7 @@ def _engine(voice: str, **inputs: Any) -> tuple[str, ...]:
     loads=_engine,
     resident=True,
 )
-def convert(vocals: Clip, voice: str, settings: RevoiceSettings, seed: int, device: str) -> Clip:
+def convert(vocals: Clip, voice: str, settings: ConvertSettings, seed: int, device: str) -> Clip:
     """Sing the vocals with another voice, note for note; refuses a voice without its record of consent."""
     consent(find_voice(voice))  # a voice that is loaded already may have been revoked since
     singer = NETWORKS.kept(load_voice, find_voice(voice), device)

@@ -1,7 +1,7 @@
 """The song continued after its end, by the Music Transformer."""
 
 from models.core.types import Continuation, Prompt, Score
-from models.generation import PlaySettings, Sampler
+from models.generation import GenerateSettings, Sampler
 from models.generation import extend as continued
 from models.generation.weights import weights_digest, weights_path
 from models.symbolic.beat_map import extend_grid
@@ -11,7 +11,9 @@ from tasks.runs.progress import stage_watch
 
 
 @stage("torch", "numpy", depends=weights_digest, resident=True)
-def extend(prompt: Prompt, bars: int, transformer: str, settings: PlaySettings, seed: int, device: str) -> Continuation:
+def extend(
+    prompt: Prompt, bars: int, transformer: str, settings: GenerateSettings, seed: int, device: str
+) -> Continuation:
     """Continue the song for so many bars, in its key and groove."""
     longer, start_s, stop_s = extend_grid(prompt.grid, prompt.end_s, bars)
     if bars == 0:

@@ -8,7 +8,7 @@ import numpy as np
 from models.core.types import Clip, Part, Stems
 from models.separation.checkpoints import load, network_modules, separator_digest, separator_path
 from models.separation.separate import split
-from models.separation.settings import SplitSettings
+from models.separation.settings import SeparateSettings
 from models.separation.stems import check_sources, four_stems, parts_of_other
 from tasks.cache.caching import stage
 from tasks.cache.store import Store
@@ -25,7 +25,7 @@ def _separator_network(separator: str, **inputs: Any) -> tuple[str, ...]:
 
 
 @stage("torch", "demucs", "numpy", depends=_separator, loads=_separator_network, resident=True)
-def separate(audio: Clip, separator: str, settings: SplitSettings, seed: int, device: str) -> Stems:
+def separate(audio: Clip, separator: str, settings: SeparateSettings, seed: int, device: str) -> Stems:
     """Separate the song into drums, bass, other and vocals with a Demucs network or one of ours."""
     network = NETWORKS.kept(load, separator_path(separator), device)
     sources = cast(Sequence[str], network.sources)

@@ -10,7 +10,7 @@ from models.core.types import Clip, Voices
 from models.separation.checkpoints import load, network_modules
 from models.separation.lead_backing import multi_voice_activity, reassign_solo_backing
 from models.separation.separate import split
-from models.separation.settings import ALL_LEAD, PartingSettings
+from models.separation.settings import ALL_LEAD, SplitVocalsSettings
 from tasks.cache.caching import stage
 from tasks.cache.store import BLOCK_FRAMES, Store
 from tasks.engine.networks import NETWORKS
@@ -32,7 +32,7 @@ def _splitter_network(splitter: str, **inputs: Any) -> tuple[str, ...]:
 
 
 @stage("torch", "demucs", "numpy", "scipy", "soxr", depends=_splitter, loads=_splitter_network, resident=True)
-def split_vocals(vocals: Clip, splitter: str, settings: PartingSettings, seed: int, device: str) -> Voices:
+def split_vocals(vocals: Clip, splitter: str, settings: SplitVocalsSettings, seed: int, device: str) -> Voices:
     """Separate lead vocals, backing vocals and room; where one voice sings alone everything stays with the lead."""
     if splitter == ALL_LEAD:
         silence = _silence_like(vocals)

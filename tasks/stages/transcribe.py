@@ -4,7 +4,7 @@ import numpy as np
 
 from models.analysis.f0 import F0
 from models.core.types import Clip, Contour, Part, Score
-from models.transcription.settings import ScoreSettings
+from models.transcription.settings import TranscribeSettings
 from models.transcription.transcribe import transcribe_song
 from tasks.cache.caching import stage
 from tasks.cache.store import Store
@@ -18,7 +18,7 @@ def transcribe(
     other: Clip,
     lead: Clip,
     pitch: Contour,
-    settings: ScoreSettings,
+    settings: TranscribeSettings,
     parts: tuple[Part, ...] = (),
 ) -> Score:
     """Transcribe bass and harmony (Basic Pitch), drums and the sung melody (from its f0).

@@ -156,14 +156,14 @@ def test_guitar_and_piano_are_parts_of_other(official):
 @pytest.mark.weights
 def test_each_part_of_other_is_written_down_for_itself(monkeypatch, tmp_path):
     from models.core.types import Contour, Part
-    from models.transcription.settings import ScoreSettings
+    from models.transcription.settings import TranscribeSettings
     from tasks.stages.transcribe import transcribe
 
     monkeypatch.setenv("REMIX_HOME", str(tmp_path))
     drums, bass, other, vocals = (Store().put([row], 44100) for row in synthetic_song(0, 4.0))
     parts = (Part("other", bass), Part("guitar", other), Part("piano", other))
     silence = Contour((0.0,) * 400, 0.01, 0.0)
-    score = transcribe.fn(drums, bass, other, vocals, silence, ScoreSettings(), parts)
+    score = transcribe.fn(drums, bass, other, vocals, silence, TranscribeSettings(), parts)
     assert [track.name for track in score.tracks] == ["bass", "other", "guitar", "piano", "melody", "drums"]
     guitar, piano = score.track("guitar"), score.track("piano")
     assert guitar.notes == piano.notes
@@ -320,6 +320,6 @@ def test_what_a_network_of_two_sources_does_not_part_is_other(home, tmp_path, re
 
 
 def settings():
-    from models.separation.settings import SplitSettings
+    from models.separation.settings import SeparateSettings
 
-    return SplitSettings()
+    return SeparateSettings()

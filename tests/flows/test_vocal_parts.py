@@ -62,7 +62,7 @@ def test_whoever_sings_is_named_with_the_ground_also_behind_the_songs_own_singer
 
 def test_the_band_moves_in_notes_and_sound_and_its_drums_do_not(home: object) -> None:
     from models.analysis.f0 import track_f0
-    from models.analysis.settings import PitchSettings
+    from models.analysis.settings import F0Settings
     from models.core.types import Stems
 
     rate = 22_050
@@ -76,5 +76,5 @@ def test_the_band_moves_in_notes_and_sound_and_its_drums_do_not(home: object) ->
     assert (changed.key, changed.chords) == ("C:min", ("C:min", "N"))
     higher = transpose.fn(clip, 3)
     assert (higher.frames, higher.channels) == (clip.frames, clip.channels)
-    hz = track_f0(Store().source(higher), PitchSettings()).hz
+    hz = track_f0(Store().source(higher), F0Settings()).hz
     assert np.median(hz[hz > 0]) == pytest.approx(220 * 2 ** (3 / 12), rel=0.01)

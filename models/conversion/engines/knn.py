@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 from scipy.ndimage import uniform_filter1d
 
 from models.analysis.f0 import track_f0
-from models.analysis.settings import PitchSettings
+from models.analysis.settings import F0Settings
 from models.conversion.content import CONTENT_RATE, Encoder, content, frame_geometry, interpolate_content, load_encoder
 from models.conversion.voices.registry import Card
 from models.core import registry
@@ -78,7 +78,7 @@ def build_pool(recordings: list[Wave], encoder: Encoder, max_frames: int = 6000,
     parts: list[tuple[FloatArray, FloatArray, FloatArray]] = []
     for recording in recordings:
         audio = soxr.resample(recording.samples.mean(axis=0), recording.sample_rate, KNN_RATE)
-        f0 = track_f0(Wave(audio[None], KNN_RATE), PitchSettings(hop_s=_HOP_S)).hz.astype(np.float64)
+        f0 = track_f0(Wave(audio[None], KNN_RATE), F0Settings(hop_s=_HOP_S)).hz.astype(np.float64)
         times = np.arange(len(f0)) * _HOP_S
         wave = audio.astype(np.float64)
         envelope = pyworld.cheaptrick(wave, f0, times, KNN_RATE, fft_size=_FFT)

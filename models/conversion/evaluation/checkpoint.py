@@ -12,7 +12,7 @@ from models.conversion.convert import Voice
 from models.conversion.engines.so_vits import SovitsVoice
 from models.conversion.engines.so_vits_network import build_with_weights
 from models.conversion.evaluation.voice import EvaluationClip, PhoneClassifier, VoiceMetrics, clip_metrics, convert_clip
-from models.conversion.settings import RevoiceSettings
+from models.conversion.settings import ConvertSettings
 from models.conversion.voices.registry import Card
 from models.core.dtypes import FloatArray
 from models.core.types import Wave
@@ -64,7 +64,7 @@ class VoiceValidator:
         """Metrics of a generator with these weights."""
         network = build_with_weights(state, self.config, "in training")
         voice = Voice(self.card, SovitsVoice(network, self.config, self.encoder, self.card, self.device))
-        settings = RevoiceSettings()
+        settings = ConvertSettings()
         converted = [convert_clip(voice, clip, settings, self.device) for clip in self.clips]
         rows = [
             clip_metrics(clip, result, self.target, self.phone_classifier, settings)

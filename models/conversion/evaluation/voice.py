@@ -19,7 +19,7 @@ from models.analysis.f0 import F0, track_f0
 from models.conversion.content import CONTENT_RATE, Encoder, content
 from models.conversion.convert import Voice, auto_key_shift, convert
 from models.conversion.metrics import dnsmos_scores, speaker_embedding, speaker_similarity
-from models.conversion.settings import RevoiceSettings
+from models.conversion.settings import ConvertSettings
 from models.core.dtypes import FloatArray, IntArray
 from models.core.types import Samples, Wave
 from models.synthesis.example_song.song import example_song
@@ -96,7 +96,7 @@ class ConvertedClip:
     shift: int = 0
 
 
-def convert_clip(voice: Voice | None, clip: EvaluationClip, settings: RevoiceSettings, device: str) -> ConvertedClip:
+def convert_clip(voice: Voice | None, clip: EvaluationClip, settings: ConvertSettings, device: str) -> ConvertedClip:
     """A clip converted to a voice, or unchanged for None."""
     if voice is None:
         return ConvertedClip(clip.audio, 0.0)
@@ -115,7 +115,7 @@ def measure(
     voice: Voice | None,
     target: FloatArray | None,
     phone_classifier: PhoneClassifier,
-    settings: RevoiceSettings,
+    settings: ConvertSettings,
     device: str,
 ) -> VoiceMetrics:
     """Convert a clip (unchanged for voice None) and measure it; `target` is the target speaker's embedding, if any."""
@@ -127,7 +127,7 @@ def clip_metrics(
     converted: ConvertedClip,
     target: FloatArray | None,
     phone_classifier: PhoneClassifier,
-    settings: RevoiceSettings,
+    settings: ConvertSettings,
 ) -> VoiceMetrics:
     """The metrics of a converted clip."""
     reference = clip.f0 or track_f0(clip.audio, settings.pitch)

@@ -15,7 +15,7 @@ from scipy.ndimage import uniform_filter1d
 from torch import Tensor
 
 from models.analysis.f0 import track_f0
-from models.analysis.settings import PitchSettings
+from models.analysis.settings import F0Settings
 from models.conversion.content import CONTENT_RATE, Encoder, content, frame_geometry, interpolate_content
 from models.conversion.training.perturbation import Perturbation, perturb, resample_speed
 from models.conversion.voices.registry import VocalRange
@@ -25,7 +25,7 @@ from models.core.types import Wave
 _HOP_S = 0.005
 _TONIC_ABOVE_SPEECH = (-5.0, 9.0)
 """Range of the melody's tonic, in semitones above the median F0 of the speech."""
-PITCH = PitchSettings(hop_s=_HOP_S)
+PITCH = F0Settings(hop_s=_HOP_S)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from models.generation.generate import DEFAULT_BAND
 from models.generation.network import MusicTransformer
 from models.generation.requests import Request
 from models.generation.sampling import generate_bars
-from models.generation.settings import PlaySettings
+from models.generation.settings import GenerateSettings
 from models.generation.tokenizer import DRUMS, FAMILIES, TICKS, Piece, slice_bars
 
 MAX_BARS = 48
@@ -27,7 +27,7 @@ _MIN_TRACK_NOTES = 16
 def evaluate_accompaniments(
     network: MusicTransformer,
     pieces: Sequence[Piece],
-    settings: PlaySettings,
+    settings: GenerateSettings,
     seed: int = 0,
     watch: Watch = UNWATCHED,
 ) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from models.generation.evaluation.metrics import MELODY, chord_tone, groove, his
 from models.generation.network import MusicTransformer
 from models.generation.requests import Request
 from models.generation.sampling import generate_bars
-from models.generation.settings import PlaySettings
+from models.generation.settings import GenerateSettings
 from models.generation.tokenizer import DRUMS, TICKS, Piece, slice_bars
 
 PROMPT_BARS, NEW_BARS = 8, 16
@@ -103,7 +103,7 @@ def evaluate(
     network: MusicTransformer,
     held: Sequence[Piece],
     train: Sequence[Piece],
-    settings: PlaySettings,
+    settings: GenerateSettings,
     seed: int = 0,
     watch: Watch = UNWATCHED,
 ) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def evaluate_songs(
     network: MusicTransformer,
     held: Sequence[Piece],
     train: Sequence[Piece],
-    settings: PlaySettings,
+    settings: GenerateSettings,
     seed: int = 0,
     watch: Watch = UNWATCHED,
 ) -> list[SongResult]:
@@ -184,7 +184,7 @@ def _evaluate_excerpt(
     network: MusicTransformer,
     excerpt: Excerpt,
     other: Excerpt,
-    settings: PlaySettings,
+    settings: GenerateSettings,
     markov: Markov,
     rng: np.random.Generator,
 ) -> SongResult:
@@ -232,7 +232,7 @@ def _transposed(notes: IntArray, semitones: int) -> IntArray:
 
 
 def _generate_continuation(
-    network: MusicTransformer, excerpt: Excerpt, settings: PlaySettings, rng: np.random.Generator
+    network: MusicTransformer, excerpt: Excerpt, settings: GenerateSettings, rng: np.random.Generator
 ) -> IntArray:
     piece = replace(excerpt.piece, notes=excerpt.prompt)
     return generate_bars(
@@ -241,7 +241,7 @@ def _generate_continuation(
 
 
 def _generate_band(
-    network: MusicTransformer, excerpt: Excerpt, settings: PlaySettings, rng: np.random.Generator
+    network: MusicTransformer, excerpt: Excerpt, settings: GenerateSettings, rng: np.random.Generator
 ) -> IntArray | None:
     """The band of the bars after the prompt, from their melody and chords; None where the song has no melody there."""
     others = excerpt.piece.families - {MELODY}

@@ -15,7 +15,7 @@ from models.generation.evaluation.metrics import MELODY, histogram_overlap, in_k
 from models.generation.network import MusicTransformer
 from models.generation.requests import Request
 from models.generation.sampling import generate_bars
-from models.generation.settings import PlaySettings
+from models.generation.settings import GenerateSettings
 from models.generation.tokenizer import DRUMS, TICKS, Piece, slice_bars
 from models.generation.training.transcription_noise import TranscribedPiece
 
@@ -25,7 +25,7 @@ BEAT_ERRORS = ("half_tempo", "double_tempo", "late_downbeat")
 def evaluate_robustness(
     network: MusicTransformer,
     songs: Sequence[TranscribedPiece],
-    settings: PlaySettings,
+    settings: GenerateSettings,
     seed: int = 0,
     watch: Watch = UNWATCHED,
 ) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def _melody(notes: IntArray) -> IntArray:
 
 
 def _generated_metrics(
-    network: MusicTransformer, song: TranscribedPiece, settings: PlaySettings, seed: Sequence[int]
+    network: MusicTransformer, song: TranscribedPiece, settings: GenerateSettings, seed: Sequence[int]
 ) -> dict[str, float]:
     """Key and pitch overlap with the true prompt of the bars generated after each prompt."""
     prompts = {"clean": song.piece, "transcribed": song.with_transcribed_prompt(PROMPT_BARS)}

@@ -14,14 +14,14 @@ from models.transcription.basic_pitch.note_filter import (
     note_probabilities,
     note_probabilities_in_song,
 )
-from models.transcription.settings import TranscribeSettings
+from models.transcription.settings import NoteSettings
 
 _LEVEL_HOP_S = 0.01
 _SAME_ONSET_S = 0.03
 
 
 def transcribe_stem(
-    source: Source, settings: TranscribeSettings, watch: Watch = UNWATCHED, song: SongPosteriors | None = None
+    source: Source, settings: NoteSettings, watch: Watch = UNWATCHED, song: SongPosteriors | None = None
 ) -> tuple[Note, ...]:
     """The notes of a stem, sorted by onset, then pitch; none for silence. Velocities follow the stem's loudness.
 
@@ -34,7 +34,7 @@ def transcribe_stem(
 
 
 def decode_notes(
-    posteriors: Posteriors, source: Source, settings: TranscribeSettings, song: SongPosteriors | None = None
+    posteriors: Posteriors, source: Source, settings: NoteSettings, song: SongPosteriors | None = None
 ) -> tuple[Note, ...]:
     """The notes of a stem from its posteriors and, where given, those of the rest of its `song`."""
     notes = note_candidates(posteriors, settings)
@@ -58,7 +58,7 @@ def _probabilities(
     posteriors: Posteriors,
     notes: tuple[Note, ...],
     loudness: DoubleArray,
-    settings: TranscribeSettings,
+    settings: NoteSettings,
     song: SongPosteriors | None,
 ) -> tuple[DoubleArray, float]:
     """The probability of each note and the least one to keep; amplitudes and 0 where no coefficients are set."""
@@ -78,7 +78,7 @@ def _merged(notes: tuple[Note, ...], others: tuple[Note, ...]) -> tuple[Note, ..
     return tuple(sorted(notes + new, key=lambda n: (n.onset_s, n.pitch)))
 
 
-def note_candidates(posteriors: Posteriors, settings: TranscribeSettings) -> tuple[Note, ...]:
+def note_candidates(posteriors: Posteriors, settings: NoteSettings) -> tuple[Note, ...]:
     """All notes above the thresholds, sorted; velocity is the mean frame posterior."""
     times = posteriors.times()
     if len(posteriors.frames) < 3:

@@ -6,15 +6,15 @@ import pytest
 from flows.evaluation.known_songs import mixed, true_stems
 from flows.evaluation.pipeline import independent_meters
 from flows.evaluation.transcription import evaluate_transcription
-from models.analysis.settings import PitchSettings
+from models.analysis.settings import F0Settings
 from models.audio.encode import write_wav
 from models.core.errors import BadInput
 from models.core.types import Wave
-from models.transcription.settings import ScoreSettings
+from models.transcription.settings import TranscribeSettings
 
 
 def test_transcription_is_told_by_stem_beside_basic_pitch():
-    found = evaluate_transcription(None, "test", 1, 8.0, "band-mask", ScoreSettings(), PitchSettings())
+    found = evaluate_transcription(None, "test", 1, 8.0, "band-mask", TranscribeSettings(), F0Settings())
     assert found["songs"] == 1
     for kind in ("true stems", "separated stems"):
         means = found["means"][kind]

@@ -23,7 +23,7 @@ from models.conversion.convert import Voice
 from models.conversion.engines.so_vits import SovitsVoice
 from models.conversion.evaluation import voice as evaluation
 from models.conversion.evaluation.voice import EvaluationClip, convert_clip
-from models.conversion.settings import RevoiceSettings
+from models.conversion.settings import ConvertSettings
 from models.conversion.training import full_size as full_training
 from models.conversion.training import full_size_voice as full_size
 from models.conversion.training import small_voice
@@ -129,7 +129,7 @@ def test_a_voice_is_trained_examined_and_installed_with_its_consent(work: Path, 
     assert consent(find_voice("ada")) == RECORD
     described = card(installed)
     voice = Voice(described, SovitsVoice.load(installed, described, "cpu"))
-    sung = convert_clip(voice, EvaluationClip("a tone", Wave(tone(200)[None], SMALL.rate)), RevoiceSettings(), "cpu")
+    sung = convert_clip(voice, EvaluationClip("a tone", Wave(tone(200)[None], SMALL.rate)), ConvertSettings(), "cpu")
     assert sung.audio.frames == len(tone(200))
     assert np.isfinite(sung.audio.samples).all()
 

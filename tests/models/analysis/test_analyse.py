@@ -8,7 +8,7 @@ from soxr import resample
 
 from models.analysis.analyse import constant_tempo_grid, estimate_grid
 from models.analysis.beat_tracker.network import BeatTracker, load
-from models.analysis.settings import ListenSettings
+from models.analysis.settings import AnalyseSettings
 from models.core import registry
 from models.core.progress import Watch
 from models.core.types import Grid, Note, Score, Track, Wave
@@ -16,7 +16,7 @@ from models.synthesis.settings import RenderSettings
 from models.synthesis.soundfont import render
 
 RATE = 22_050
-SETTINGS = ListenSettings()
+SETTINGS = AnalyseSettings()
 PROGRESSION = ((0, "maj"), (9, "min"), (5, "maj"), (7, "maj"))
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from models.analysis.f0 import F0, track_f0
-from models.analysis.settings import PitchSettings
+from models.analysis.settings import F0Settings
 from models.core.errors import Cancelled
 from models.core.progress import Watch
 from models.core.types import Wave
@@ -28,7 +28,7 @@ def cents_off(track: F0, truth: np.ndarray, rate: int = RATE) -> np.ndarray:
 def test_vibrato_is_followed_within_a_few_cents(base_hz: float) -> None:
     time = np.arange(3 * RATE) / RATE
     truth = base_hz * 2 ** (0.5 / 12 * np.sin(2 * np.pi * 5.5 * time))
-    track = track_f0(Wave(sung(truth)[None], RATE), PitchSettings())
+    track = track_f0(Wave(sung(truth)[None], RATE), F0Settings())
     assert (track.hz > 0).mean() > 0.97
     off = cents_off(track, truth)
     assert np.median(off) < 6
@@ -39,7 +39,7 @@ def test_a_weak_fundamental_is_not_taken_for_its_octave() -> None:
     time = np.arange(2 * RATE) / RATE
     truth = np.full(len(time), 220.0)
     audio = 0.02 * np.sin(2 * np.pi * 220 * time) + sum(0.2 * np.sin(2 * np.pi * 220 * k * time) for k in (2, 3, 4))
-    track = track_f0(Wave(audio.astype(np.float32)[None], RATE), PitchSettings())
+    track = track_f0(Wave(audio.astype(np.float32)[None], RATE), F0Settings())
     assert np.median(cents_off(track, truth)) < 3
     assert (cents_off(track, truth) < 50).mean() > 0.99
 
@@ -49,7 +49,7 @@ def test_an_octave_error_of_a_few_frames_is_repaired() -> None:
     audio = sung(np.full(len(time), 200.0))
     middle = slice(RATE, RATE + int(0.03 * RATE))
     audio[middle] = 0.3 * np.sin(2 * np.pi * 400 * time[middle])
-    track = track_f0(Wave(audio[None], RATE), PitchSettings())
+    track = track_f0(Wave(audio[None], RATE), F0Settings())
     assert np.abs(1200 * np.log2(track.hz[track.hz > 0] / 200)).max() < 300
 
 
@@ -58,7 +58,7 @@ def test_noise_silence_and_residue_have_no_pitch() -> None:
     loud = sung(np.full(RATE, 300.0))
     residue = 0.002 * sung(np.full(RATE, 300.0))
     audio = np.concatenate([noise, np.zeros(RATE, np.float32), loud, residue])
-    hz = track_f0(Wave(audio[None], RATE), PitchSettings()).hz
+    hz = track_f0(Wave(audio[None], RATE), F0Settings()).hz
     assert (hz[:95] > 0).mean() < 0.05
     assert not hz[105:195].any()
     assert (hz[205:295] > 0).all()
@@ -68,7 +68,7 @@ def test_noise_silence_and_residue_have_no_pitch() -> None:
 def test_one_frame_each_hop_and_channels_are_averaged() -> None:
     audio = sung(np.full(RATE, 250.0))
     stereo = np.stack([2 * audio, np.zeros_like(audio)])
-    settings = PitchSettings(hop_s=0.02)
+    settings = F0Settings(hop_s=0.02)
     track = track_f0(Wave(stereo, RATE), settings)
     assert len(track.hz) == 51
     np.testing.assert_array_equal(track.hz, track_f0(Wave(audio[None], RATE), settings).hz)
@@ -77,7 +77,7 @@ def test_one_frame_each_hop_and_channels_are_averaged() -> None:
 def test_a_song_longer_than_a_block_is_tracked_without_a_seam() -> None:
     time = np.arange(45 * 8000) / 8000
     truth = 200 * 2 ** (np.sin(2 * np.pi * 0.2 * time) / 2)
-    track = track_f0(Wave(sung(truth, 8000)[None], 8000), PitchSettings())
+    track = track_f0(Wave(sung(truth, 8000)[None], 8000), F0Settings())
     assert (track.hz > 0).mean() > 0.99
     assert cents_off(track, truth, 8000).max() < 60
 
@@ -89,4 +89,4 @@ def test_a_track_is_read_between_its_frames() -> None:
 
 def test_it_stops_when_asked() -> None:
     with pytest.raises(Cancelled):
-        track_f0(Wave(np.zeros((1, RATE), np.float32), RATE), PitchSettings(), Watch(cancelled=lambda: True))
+        track_f0(Wave(np.zeros((1, RATE), np.float32), RATE), F0Settings(), Watch(cancelled=lambda: True))

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from models.analysis.f0 import F0, PitchSettings, track_f0
+from models.analysis.f0 import F0, F0Settings, track_f0
 from models.conversion.convert import Voice, convert, load_voice
 from models.conversion.key_shift import key_shift_for, notes_outside_range
 from models.conversion.phrases import active_frames, level_contour, match_loudness, rms_envelope, split_phrases
-from models.conversion.settings import RevoiceSettings
+from models.conversion.settings import ConvertSettings
 from models.conversion.voices.registry import Card, VocalRange, find_voice
 from models.core.errors import BadInput, Cancelled
 from models.core.progress import Watch
@@ -48,10 +48,10 @@ def silence(seconds: float, rate: int = RATE) -> np.ndarray:
     return np.zeros(round(seconds * rate), np.float32)
 
 
-def converted(audio: np.ndarray, settings: RevoiceSettings | None = None, rate: int = RATE) -> Samples:
+def converted(audio: np.ndarray, settings: ConvertSettings | None = None, rate: int = RATE) -> Samples:
     source = Wave(np.atleast_2d(audio), rate)
     voice = Voice(NOTHING, Humming())
-    return np.concatenate(list(convert(source, voice, settings or RevoiceSettings(), 0, "cpu")), axis=1)
+    return np.concatenate(list(convert(source, voice, settings or ConvertSettings(), 0, "cpu")), axis=1)
 
 
 def test_the_length_is_kept_to_the_sample_and_silence_stays_silent() -> None:
@@ -92,8 +92,8 @@ def test_an_attack_is_put_back_where_the_source_has_it_though_the_voice_is_late(
 def test_the_pitch_is_the_sources_shifted_by_the_key() -> None:
     audio = sung(220, 2)
     for shift in (0, 5, -12):
-        out = converted(audio, RevoiceSettings(key_shift=shift))
-        hz = track_f0(Wave(out, RATE), PitchSettings()).hz
+        out = converted(audio, ConvertSettings(key_shift=shift))
+        hz = track_f0(Wave(out, RATE), F0Settings()).hz
         off = 1200 * np.log2(np.median(hz[hz > 0]) / (220 * 2 ** (shift / 12)))
         assert abs(off) < 5
 
@@ -140,7 +140,7 @@ def test_stereo_is_averaged_not_read_as_twice_the_length() -> None:
 
 def test_silence_is_never_handed_to_the_voice() -> None:
     engine = Humming()
-    out = list(convert(Wave(silence(3)[None], RATE), Voice(NOTHING, engine), RevoiceSettings(), 0, "cpu"))
+    out = list(convert(Wave(silence(3)[None], RATE), Voice(NOTHING, engine), ConvertSettings(), 0, "cpu"))
     assert sum(block.shape[1] for block in out) == 3 * RATE
     assert engine.asked == 0
 
@@ -152,7 +152,7 @@ def test_a_long_phrase_is_cut_where_it_is_quiet_and_joined_without_a_click() -> 
         audio[around] *= 0.3
     engine = Humming()
     source = Wave(audio[None], RATE)
-    out = np.concatenate(list(convert(source, Voice(NOTHING, engine), RevoiceSettings(phrase_s=15), 0, "cpu")), axis=1)[
+    out = np.concatenate(list(convert(source, Voice(NOTHING, engine), ConvertSettings(phrase_s=15), 0, "cpu")), axis=1)[
         0
     ]
     assert out.shape == (len(audio),)
@@ -179,7 +179,7 @@ def test_phrases_cover_all_that_sounds_and_nothing_is_too_long() -> None:
 def test_it_reports_and_stops_when_asked() -> None:
     reported: list[float] = []
     blocks = convert(
-        Wave(sung(220, 2)[None], RATE), Voice(NOTHING, Humming()), RevoiceSettings(), 0, "cpu", Watch(reported.append)
+        Wave(sung(220, 2)[None], RATE), Voice(NOTHING, Humming()), ConvertSettings(), 0, "cpu", Watch(reported.append)
     )
     list(blocks)
     assert reported == sorted(reported)
@@ -189,7 +189,7 @@ def test_it_reports_and_stops_when_asked() -> None:
             convert(
                 Wave(sung(220, 2)[None], RATE),
                 Voice(NOTHING, Humming()),
-                RevoiceSettings(),
+                ConvertSettings(),
                 0,
                 "cpu",
                 Watch(cancelled=lambda: True),
@@ -226,10 +226,10 @@ def test_world_sings_the_same_notes_from_another_throat() -> None:
     audio = np.concatenate([silence(0.3), sung(220, 1.0), rng.normal(0, 0.02, RATE // 5), sung(247, 1.0), silence(0.3)])
     source = Wave(audio.astype(np.float32)[None], RATE)
     voice = load_voice(find_voice("world"), "cpu")
-    runs = [np.concatenate(list(convert(source, voice, RevoiceSettings(), 0, "cpu")), axis=1) for _ in range(2)]
+    runs = [np.concatenate(list(convert(source, voice, ConvertSettings(), 0, "cpu")), axis=1) for _ in range(2)]
     np.testing.assert_array_equal(runs[0], runs[1])
     assert runs[0].shape == source.samples.shape
-    hz, truth = track_f0(Wave(runs[0], RATE), PitchSettings()).hz, track_f0(source, PitchSettings()).hz
+    hz, truth = track_f0(Wave(runs[0], RATE), F0Settings()).hz, track_f0(source, F0Settings()).hz
     both = (hz > 0) & (truth > 0)
     assert both.sum() > 180
     assert np.median(np.abs(1200 * np.log2(hz[both] / truth[both]))) < 10

@@ -19,7 +19,7 @@ from models.conversion.evaluation.voice import (
     measure,
 )
 from models.conversion.metrics import dnsmos_scores, speaker_embedding, speaker_similarity
-from models.conversion.settings import RevoiceSettings
+from models.conversion.settings import ConvertSettings
 from models.conversion.training.phones import PHONES
 from models.conversion.voices.registry import VocalRange, find_voice
 from models.core.types import Wave
@@ -46,7 +46,7 @@ def phone_classifier() -> PhoneClassifier:
 def test_a_copy_is_perfect(phone_classifier: PhoneClassifier) -> None:
     audio = sung(220, 1000)
     clip = EvaluationClip("a", audio, F0(np.full(201, 220, np.float32), 0.01))
-    metrics = measure(clip, None, speaker_embedding(audio), phone_classifier, RevoiceSettings(), "cpu")
+    metrics = measure(clip, None, speaker_embedding(audio), phone_classifier, ConvertSettings(), "cpu")
     assert metrics.median_cents < 3
     assert metrics.within_50 > 0.99
     assert metrics.like_target == pytest.approx(1.0, abs=1e-5)
@@ -57,7 +57,7 @@ def test_a_copy_is_perfect(phone_classifier: PhoneClassifier) -> None:
 
 def test_a_converted_clip_is_measured_and_timed(phone_classifier: PhoneClassifier) -> None:
     clip = EvaluationClip("a", sung(220, 1000))
-    world = measure(clip, load_voice(find_voice("world"), "cpu"), None, phone_classifier, RevoiceSettings(), "cpu")
+    world = measure(clip, load_voice(find_voice("world"), "cpu"), None, phone_classifier, ConvertSettings(), "cpu")
     assert world.like_source < 0.99
     assert np.isnan(world.like_target)
     assert world.phones < 1
@@ -68,7 +68,7 @@ def test_a_converted_clip_is_measured_and_timed(phone_classifier: PhoneClassifie
 def test_a_wrong_key_is_an_error_and_the_one_that_was_wanted_is_none(phone_classifier: PhoneClassifier) -> None:
     clip = EvaluationClip("a", sung(220, 1000), F0(np.full(201, 220, np.float32), 0.01))
     for hz, shift, wrong in ((440, 0, 1), (440, 12, 0), (220, 12, 1), (220, 0, 0)):
-        found = clip_metrics(clip, ConvertedClip(sung(hz, 1000), 0.0, shift), None, phone_classifier, RevoiceSettings())
+        found = clip_metrics(clip, ConvertedClip(sung(hz, 1000), 0.0, shift), None, phone_classifier, ConvertSettings())
         assert found.gross == pytest.approx(wrong, abs=0.01)
         assert found.median_cents == pytest.approx(1200 * wrong, abs=5)
 
@@ -76,12 +76,12 @@ def test_a_wrong_key_is_an_error_and_the_one_that_was_wanted_is_none(phone_class
 def test_the_shift_that_a_conversion_used_is_known() -> None:
     clip = EvaluationClip("a", sung(220, 1000))
     world = load_voice(find_voice("world"), "cpu")
-    given = convert_clip(world, clip, RevoiceSettings(key_shift=5), "cpu")
+    given = convert_clip(world, clip, ConvertSettings(key_shift=5), "cpu")
     assert given.shift == 5
     low = replace(world, card=replace(world.card, range=VocalRange(69, (9.0,) * 4)))
-    chosen = convert_clip(low, clip, RevoiceSettings(), "cpu")
+    chosen = convert_clip(low, clip, ConvertSettings(), "cpu")
     assert chosen.shift == 12
-    hz = track_f0(chosen.audio, RevoiceSettings().pitch).hz
+    hz = track_f0(chosen.audio, ConvertSettings().pitch).hz
     assert np.median(hz[hz > 0]) == pytest.approx(440, rel=0.01)
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.analysis.f0 import PitchSettings, track_f0
+from models.analysis.f0 import F0Settings, track_f0
 from models.conversion.content import debug_config, init_encoder
 from models.conversion.convert import Voice, convert
 from models.conversion.engines.knn import KnnVoice, Pool, build_pool
-from models.conversion.settings import RevoiceSettings
+from models.conversion.settings import ConvertSettings
 from models.conversion.voices.registry import Card, VocalRange
 from models.core.errors import BadInput
 from models.core.types import Wave
@@ -37,10 +37,10 @@ def test_the_timbre_is_the_recordings_and_the_pitch_the_sources(tmp_path: Path) 
     card = Card("a", "knn", "MIT", VocalRange(0, ()))
     voice = Voice(card, KnnVoice(Pool.load(tmp_path / "pool.safetensors"), encoder, card))
     source = vowel(220, 700)
-    runs = [np.concatenate(list(convert(source, voice, RevoiceSettings(), 0, "cpu")), axis=1) for _ in range(2)]
+    runs = [np.concatenate(list(convert(source, voice, ConvertSettings(), 0, "cpu")), axis=1) for _ in range(2)]
     np.testing.assert_array_equal(runs[0], runs[1])
     assert runs[0].shape == source.samples.shape
-    hz = track_f0(Wave(runs[0], RATE), PitchSettings()).hz
+    hz = track_f0(Wave(runs[0], RATE), F0Settings()).hz
     assert abs(1200 * np.log2(np.median(hz[hz > 0]) / 220)) < 10
     before, after, wanted = (centre(a) for a in (source.samples[0], runs[0][0], vowel(150, 1800).samples[0]))
     assert abs(after - wanted) < 0.3 * abs(before - wanted)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from models.analysis.f0 import track_f0
-from models.analysis.settings import PitchSettings
+from models.analysis.settings import F0Settings
 from models.conversion import phrases
 from models.conversion.content import CONTENT_RATE, debug_config, init_encoder
 from models.conversion.training import content_encoder, losses, small_voice
@@ -47,7 +47,7 @@ def test_every_phone_of_flite_has_a_class() -> None:
 def test_a_formant_shift_moves_formants_and_leaves_the_pitch() -> None:
     audio = torch.from_numpy(vowel(150, (700, 1200, 2600), 1.0))[None]
     moved = perturb(audio, [replace(STILL, formants=1.2)], torch.Generator().manual_seed(0))
-    hz = track_f0(Wave(moved.numpy(), CONTENT_RATE), PitchSettings()).hz
+    hz = track_f0(Wave(moved.numpy(), CONTENT_RATE), F0Settings()).hz
     assert abs(1200 * np.log2(np.median(hz[hz > 0]) / 150)) < 10
 
     def centre(samples: torch.Tensor) -> float:
@@ -61,7 +61,7 @@ def test_a_formant_shift_moves_formants_and_leaves_the_pitch() -> None:
 
 def test_speed_multiplies_the_pitch() -> None:
     faster = resample_speed(vowel(150, (700, 1200), 2.0), 0, CONTENT_RATE, 1.5)
-    hz = track_f0(Wave(faster[None], CONTENT_RATE), PitchSettings()).hz
+    hz = track_f0(Wave(faster[None], CONTENT_RATE), F0Settings()).hz
     assert np.median(hz[hz > 0]) == pytest.approx(225, rel=0.01)
 
 
@@ -136,7 +136,7 @@ def test_speech_becomes_singing_on_a_wider_range_and_longer() -> None:
     assert all(len(s) > 1.1 * len(speech) for s in sung)
     ranges = []
     for audio in sung:
-        hz = track_f0(Wave(audio[None], rate), PitchSettings()).hz
+        hz = track_f0(Wave(audio[None], rate), F0Settings()).hz
         assert (hz > 0).mean() > 0.4
         ranges.append(hz[hz > 0])
     everything = 12 * np.log2(np.concatenate(ranges) / 180)

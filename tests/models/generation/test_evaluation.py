@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from models.core.errors import BadInput
-from models.generation import PlaySettings, sampling
+from models.generation import GenerateSettings, sampling
 from models.generation.evaluation import continuation, likelihood, metrics
 from models.generation.evaluation.markov import Markov
 from models.generation.network import Config, MusicTransformer
@@ -102,7 +102,7 @@ def test_key_does_not_depend_on_the_transposition():
 def test_the_whole_evaluation_has_every_row(monkeypatch):
     monkeypatch.setattr(sampling, "MAX_EVENTS_PER_BAR", 6)
     songs = [loop(seed=s) for s in range(3)]
-    result = continuation.evaluate(untrained(), songs, [], PlaySettings(follow=1.0))
+    result = continuation.evaluate(untrained(), songs, [], GenerateSettings(follow=1.0))
     assert list(result["rows"]) == list(continuation.ROWS)
     assert result["songs"] == 3
     for row in result["rows"].values():
@@ -119,7 +119,7 @@ def test_the_whole_evaluation_has_every_row(monkeypatch):
 
 def test_too_few_songs_are_refused():
     with pytest.raises(BadInput, match="at least two songs"):
-        continuation.evaluate(untrained(), [loop()], [], PlaySettings())
+        continuation.evaluate(untrained(), [loop()], [], GenerateSettings())
 
 
 def test_a_songs_trials_lie_beside_each_other_and_its_figures_are_their_means():
@@ -130,6 +130,6 @@ def test_a_songs_trials_lie_beside_each_other_and_its_figures_are_their_means():
     numbered = replace(tune, notes=np.array([(bar, bar % 48, BASS, 36, 4) for bar in range(75) for _ in range(3)]))
     firsts = [int(t.piece.notes[0, 1]) for t in continuation.excerpts_of(numbered)]
     assert firsts == [0, 25, 50 % 48], "a third of the song each, and the trial in its middle"
-    one = continuation.evaluate_songs(untrained(), [tune, loop(bars=24, seed=1)], [], PlaySettings())[0]
+    one = continuation.evaluate_songs(untrained(), [tune, loop(bars=24, seed=1)], [], GenerateSettings())[0]
     in_key = [continuation.continuation_metrics(t, t.real, None)["in_key"] for t in trials]
     assert one.rows["real"]["in_key"] == pytest.approx(sum(in_key) / 3)

@@ -7,7 +7,7 @@ import torch
 from models.core.errors import BadInput
 from models.core.types import Grid, Note, Score, Track
 from models.generation import (
-    PlaySettings,
+    GenerateSettings,
     Sampler,
     accompany,
     extend,
@@ -90,7 +90,7 @@ def test_a_thousand_random_samples_of_an_untrained_network_are_valid(monkeypatch
 def test_extend_writes_only_new_notes_on_the_songs_tracks_and_repeats_itself_by_seed():
     score, grid = song()
     longer, start, end = extend_grid(grid, score.end_s, 4)
-    made, settings = untrained(), PlaySettings()
+    made, settings = untrained(), GenerateSettings()
     new = extend(score, longer, start, 4, Sampler(made, settings, 1, "cpu"))
     assert sum(len(t.notes) for t in new.tracks) > 8
     assert all(
@@ -104,7 +104,7 @@ def test_extend_writes_only_new_notes_on_the_songs_tracks_and_repeats_itself_by_
 
 def test_onsets_lie_on_the_drifting_grid():
     score, grid = song(drift=0.1)
-    new = accompany(score.track("melody"), grid, score.end_s, Sampler(untrained(), PlaySettings(), 0, "cpu"))
+    new = accompany(score.track("melody"), grid, score.end_s, Sampler(untrained(), GenerateSettings(), 0, "cpu"))
     places = np.concatenate([seconds_to_beats(grid, [n.onset_s for n in t.notes]) * TICKS for t in new.tracks])
     assert np.abs(places - np.round(places)).max() < 1e-6
 
@@ -130,7 +130,7 @@ def test_a_band_plays_through_the_whole_song_longer_than_the_context(melody, cho
     grid = grid if chords else replace(grid, chords=("N",) * len(grid.chords))
     made = untrained()
     band = accompany(
-        score.track("melody") if melody else None, grid, score.end_s, Sampler(made, PlaySettings(), 0, "cpu")
+        score.track("melody") if melody else None, grid, score.end_s, Sampler(made, GenerateSettings(), 0, "cpu")
     )
     assert band.track("melody") is None
     assert len(band.tracks) >= 3
@@ -145,26 +145,26 @@ def test_what_the_band_plays_depends_on_the_melody():
     melody = score.track("melody")
     assert melody is not None
     moved = replace(melody, notes=tuple(replace(n, pitch=n.pitch + 1) for n in melody.notes))
-    one, other = (accompany(m, grid, 16.0, Sampler(untrained(), PlaySettings(), 0, "cpu")) for m in (melody, moved))
+    one, other = (accompany(m, grid, 16.0, Sampler(untrained(), GenerateSettings(), 0, "cpu")) for m in (melody, moved))
     assert one != other
 
 
 def test_an_empty_prompt_still_gives_a_band():
     _, grid = song()
     longer, start, end = extend_grid(grid, 16.0, 4)
-    new = extend(Score(()), longer, start, 4, Sampler(untrained(), PlaySettings(), 0, "cpu"))
+    new = extend(Score(()), longer, start, 4, Sampler(untrained(), GenerateSettings(), 0, "cpu"))
     assert {t.name for t in new.tracks} <= {"drums", "bass", "piano", "guitar", "strings"}
     assert len(new.tracks) >= 2
     assert all(start <= n.onset_s < end for t in new.tracks for n in t.notes)
     other = replace(longer, chords=("F#:maj",) * len(longer.chords))
-    assert new != extend(Score(()), other, start, 4, Sampler(untrained(), PlaySettings(), 0, "cpu"))
+    assert new != extend(Score(()), other, start, 4, Sampler(untrained(), GenerateSettings(), 0, "cpu"))
 
 
 def test_tracks_that_the_prompt_has_not_join_it():
     score, grid = song()
     melody = Score(tuple(t for t in score.tracks if t.name == "melody"))
     longer, start, end = extend_grid(grid, score.end_s, 4)
-    asked = PlaySettings(tracks=("melody", "bass", "drums"))
+    asked = GenerateSettings(tracks=("melody", "bass", "drums"))
     new = extend(melody, longer, start, 4, Sampler(untrained(context=256), asked, 0, "cpu"))
     assert {t.name for t in new.tracks} == {"melody", "bass", "drums"}
     assert all(start <= n.onset_s < end for t in new.tracks for n in t.notes)
@@ -178,8 +178,8 @@ def test_a_transcribed_prompt_is_marked_with_the_families_that_join_it(monkeypat
     score, grid = song()
     longer, start, _ = extend_grid(grid, score.end_s, 4)
     for transcribed in (False, True):
-        extend(score, longer, start, 4, Sampler(untrained(), PlaySettings(), 0, "cpu"), transcribed=transcribed)
-    asked = PlaySettings(tracks=("strings", "bass"))
+        extend(score, longer, start, 4, Sampler(untrained(), GenerateSettings(), 0, "cpu"), transcribed=transcribed)
+    asked = GenerateSettings(tracks=("strings", "bass"))
     extend(score, longer, start, 4, Sampler(untrained(), asked, 0, "cpu"), transcribed=True)
     plain, from_transcription, joining, joined = tasks
     assert (plain.piece.transcribed_bars, from_transcription.piece.transcribed_bars, from_transcription.start) == (
@@ -211,7 +211,7 @@ def test_silence_before_the_outro_does_not_change_it():
     late = replace(grid, beats_s=grid.beats_s + tuple(grid.beats_s[-1] + 0.5 * i for i in range(1, 33)))
     late = replace(late, downbeats_s=late.beats_s[::4], chords=("N",) * len(late.beats_s))
     now, later = late.beats_s[32], late.beats_s[48]
-    one, other = (extend(score, late, s, 4, Sampler(untrained(), PlaySettings(), 0, "cpu")) for s in (now, later))
+    one, other = (extend(score, late, s, 4, Sampler(untrained(), GenerateSettings(), 0, "cpu")) for s in (now, later))
     pitches = [[[n.pitch for n in t.notes] for t in new.tracks] for new in (one, other)]
     assert pitches[0] == pitches[1]
     assert min(n.onset_s for t in other.tracks for n in t.notes) >= later
@@ -232,7 +232,7 @@ def test_no_two_bars_in_a_row_stay_silent(monkeypatch):
 def test_any_metre_is_played(metre):
     score, grid = song(bars=6, metre=metre)
     longer, start, end = extend_grid(grid, score.end_s, 2)
-    new = extend(score, longer, start, 2, Sampler(untrained(), PlaySettings(density=2), 0, "cpu"))
+    new = extend(score, longer, start, 2, Sampler(untrained(), GenerateSettings(density=2), 0, "cpu"))
     assert all(start <= n.onset_s < end for t in new.tracks for n in t.notes)
     assert new.tracks
 
@@ -242,7 +242,7 @@ def test_density_changes_how_much_is_played():
     counts = [
         sum(
             len(t.notes)
-            for t in accompany(None, grid, 8.0, Sampler(untrained(), PlaySettings(density=d), 0, "cpu")).tracks
+            for t in accompany(None, grid, 8.0, Sampler(untrained(), GenerateSettings(density=d), 0, "cpu")).tracks
         )
         for d in (0.25, 4.0)
     ]
@@ -251,14 +251,16 @@ def test_density_changes_how_much_is_played():
 
 def test_only_the_tracks_asked_for_are_written():
     score, grid = song()
-    band = accompany(score.track("melody"), grid, 8.0, Sampler(untrained(), PlaySettings(tracks=("bass",)), 0, "cpu"))
+    band = accompany(
+        score.track("melody"), grid, 8.0, Sampler(untrained(), GenerateSettings(tracks=("bass",)), 0, "cpu")
+    )
     assert [t.name for t in band.tracks] == ["bass"]
 
 
 @pytest.mark.parametrize("wrong", [{"temperature": 0.0}, {"top_p": 2.0}, {"follow": -1.0}, {"tracks": ("flute",)}])
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(BadInput):
-        PlaySettings(**wrong)
+        GenerateSettings(**wrong)
 
 
 def test_families_are_numbered_as_they_are_named():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.generation import PlaySettings, tokenizer
+from models.generation import GenerateSettings, tokenizer
 from models.generation.evaluation.accompaniment import band_metrics, evaluate_accompaniments, in_chord, longest_run
 from models.generation.network import Config, MusicTransformer
 from models.generation.repetition_penalty import RepetitionPenalty, expected_notes_per_bar
@@ -219,6 +219,6 @@ def test_bands_for_whole_songs_are_measured_beside_the_songs_own():
     network = MusicTransformer(replace(Config.debug(), context=256)).eval()
     notes = [(bar, 12 * i, MELODY, 72 + i, 12) for bar in range(4) for i in range(4)]
     notes += [(bar, 0, PIANO, 60, 48) for bar in range(4)]
-    result = evaluate_accompaniments(network, [piece(4, notes, [(0, 0, 1)]), piece(4)], PlaySettings())
+    result = evaluate_accompaniments(network, [piece(4, notes, [(0, 0, 1)]), piece(4)], GenerateSettings())
     assert result["real"]["longest_run"]["mean"] == 4
     assert result["model"]["notes_a_bar"]["mean"] > 0

@@ -4,7 +4,7 @@ import pytest
 
 from flows.evaluation.continuation import own_songs
 from models.core import registry
-from models.generation import PlaySettings, Sampler, accompany, extend
+from models.generation import GenerateSettings, Sampler, accompany, extend
 from models.generation.chords import shift_of_key
 from models.generation.evaluation.likelihood import event_probabilities
 from models.generation.evaluation.markov import Markov
@@ -53,7 +53,7 @@ def in_key(score, key: str) -> float:
 def test_the_example_song_is_played_on_in_its_key_by_its_own_band(shipped):
     sheet = compose(0, 20.0)
     longer, start, end = extend_grid(sheet.grid, sheet.score.end_s, 8)
-    new = extend(sheet.score, longer, start, 8, Sampler(shipped, PlaySettings(), 0, "cpu"))
+    new = extend(sheet.score, longer, start, 8, Sampler(shipped, GenerateSettings(), 0, "cpu"))
     assert {"drums", "bass"} <= {t.name for t in new.tracks}
     assert in_key(new, sheet.grid.key) > 0.8
     for track in new.tracks:
@@ -64,7 +64,7 @@ def test_the_example_song_is_played_on_in_its_key_by_its_own_band(shipped):
 def test_the_band_fits_the_example_songs_chords(shipped):
     sheet = compose(1, 20.0)
     band = accompany(
-        sheet.score.track("melody"), sheet.grid, sheet.score.end_s, Sampler(shipped, PlaySettings(), 0, "cpu")
+        sheet.score.track("melody"), sheet.grid, sheet.score.end_s, Sampler(shipped, GenerateSettings(), 0, "cpu")
     )
     assert {t.name for t in band.tracks} >= {"drums", "bass"}
     assert in_key(band, sheet.grid.key) > 0.8

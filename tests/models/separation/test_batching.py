@@ -11,7 +11,7 @@ from models.core.types import Wave
 from models.separation.batching import BatchedNetwork, batched
 from models.separation.checkpoints import load, separator_path
 from models.separation.separate import split
-from models.separation.settings import SplitSettings
+from models.separation.settings import SeparateSettings
 
 
 def song(seed: int, seconds: float) -> Wave:
@@ -24,7 +24,7 @@ def song(seed: int, seconds: float) -> Wave:
 def test_songs_separated_together_take_fewer_passes_and_come_out_the_same():
     network = load(separator_path("band-mask"))
     songs = [song(1, 5.0), song(2, 4.0), song(3, 2.0)]
-    alone = [np.concatenate(list(split(one, network, SplitSettings(), 0, "cpu")), 2) for one in songs]
+    alone = [np.concatenate(list(split(one, network, SeparateSettings(), 0, "cpu")), 2) for one in songs]
     together: list[np.ndarray | None] = [None] * 3
     shared = batched(network)
     assert isinstance(shared, BatchedNetwork)
@@ -32,7 +32,7 @@ def test_songs_separated_together_take_fewer_passes_and_come_out_the_same():
 
     def separate(index: int) -> None:
         ready.wait()
-        together[index] = np.concatenate(list(split(songs[index], shared, SplitSettings(), 0, "cpu")), 2)
+        together[index] = np.concatenate(list(split(songs[index], shared, SeparateSettings(), 0, "cpu")), 2)
 
     threads = [threading.Thread(target=separate, args=(index,)) for index in range(3)]
     for thread in threads:

@@ -20,7 +20,7 @@ from models.core.types import Wave
 from models.separation.checkpoints import load, save, separator_path, to_fetch
 from models.separation.networks.band_mask import BandMask
 from models.separation.separate import split
-from models.separation.settings import SplitSettings
+from models.separation.settings import SeparateSettings
 
 SOURCES = ["drums", "bass", "other", "vocals"]
 
@@ -249,8 +249,8 @@ def test_a_bag_in_the_official_layout(tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "manifest", lambda: result)
     bag = load(separator_path("htdemucs_ft"))
     wave = Wave(0.1 * np.random.default_rng(0).standard_normal((2, 6000)).astype(np.float32), 8000)
-    parts = np.concatenate(list(split(wave, bag, SplitSettings(), 0, "cpu")), axis=2)
-    vocals = np.concatenate(list(split(wave, bag.models[3], SplitSettings(), 0, "cpu")), axis=2)
+    parts = np.concatenate(list(split(wave, bag, SeparateSettings(), 0, "cpu")), axis=2)
+    vocals = np.concatenate(list(split(wave, bag.models[3], SeparateSettings(), 0, "cpu")), axis=2)
     np.testing.assert_allclose(parts[3], vocals[3], atol=1e-5)
     assert not np.allclose(parts[0], vocals[0], atol=1e-5)
 

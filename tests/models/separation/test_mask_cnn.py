@@ -5,7 +5,7 @@ from models.core.types import Wave
 from models.separation.checkpoints import load, save, separator_path
 from models.separation.networks.mask_cnn import BLOCK, HOP, MaskCnn, block
 from models.separation.separate import split
-from models.separation.settings import SplitSettings
+from models.separation.settings import SeparateSettings
 from models.separation.training import mask_cnn
 from models.separation.training.mixtures import Example
 
@@ -71,13 +71,13 @@ def test_saved_and_split_like_any_separator(tmp_path):
     save(network(), tmp_path / "mask-cnn.safetensors")
     again = load(tmp_path / "mask-cnn.safetensors")
     wave = Wave(0.1 * np.random.default_rng(0).standard_normal((2, 100_000)).astype(np.float32), 44100)
-    parts = np.concatenate(list(split(wave, again, SplitSettings(), 0, "cpu")), axis=2)
+    parts = np.concatenate(list(split(wave, again, SeparateSettings(), 0, "cpu")), axis=2)
     np.testing.assert_allclose(parts.sum(axis=0), wave.samples, atol=1e-5)
 
 
 def test_the_shipped_one_is_a_separator_by_name():
     shipped = load(separator_path("mask-cnn"))
     mix = np.random.default_rng(0).normal(0, 0.1, (2, 44_100)).astype(np.float32)
-    parts = np.concatenate(list(split(Wave(mix, 44_100), shipped, SplitSettings(), 0, "cpu")), axis=2)
+    parts = np.concatenate(list(split(Wave(mix, 44_100), shipped, SeparateSettings(), 0, "cpu")), axis=2)
     assert sum(p.numel() for p in shipped.parameters()) == 5_378_465
     np.testing.assert_allclose(parts.sum(axis=0), mix, atol=1e-5)

@@ -16,10 +16,10 @@ from models.separation.evaluation.metrics import sdr_db
 from models.separation.evaluation.songs import synthetic_song
 from models.separation.networks.band_mask import BandMask
 from models.separation.separate import split
-from models.separation.settings import PartingSettings, SplitSettings
+from models.separation.settings import SeparateSettings, SplitVocalsSettings
 
 SOURCES = ["drums", "bass", "other", "vocals"]
-PLAIN = SplitSettings()
+PLAIN = SeparateSettings()
 
 
 def tiny_htdemucs() -> nn.Module:
@@ -46,7 +46,7 @@ def song(network: nn.Module, seconds: float = 1.7) -> Wave:
     return Wave(0.2 * noise, rate)
 
 
-def whole(wave: Wave, network: nn.Module, settings: SplitSettings = PLAIN, seed: int = 0) -> np.ndarray:
+def whole(wave: Wave, network: nn.Module, settings: SeparateSettings = PLAIN, seed: int = 0) -> np.ndarray:
     return np.concatenate(list(split(wave, network, settings, seed, "cpu")), axis=2)
 
 
@@ -56,7 +56,7 @@ def test_equals_demucs_own_overlap_add(make, overlap):
     network = make()
     wave = song(network)
     theirs = apply_model(network, torch.from_numpy(wave.samples)[None], shifts=0, overlap=overlap)[0]
-    ours = whole(wave, network, SplitSettings(overlap=overlap))
+    ours = whole(wave, network, SeparateSettings(overlap=overlap))
     assert ours.dtype == np.float32
     assert ours.shape == (4, 2, wave.frames)
     np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-5)
@@ -72,7 +72,7 @@ def test_equals_demucs_own_shifts(monkeypatch):
     given = iter(drawn)
     monkeypatch.setattr(random, "randint", lambda low, high: next(given))
     theirs = apply_model(network, torch.from_numpy(wave.samples)[None], shifts=2)[0]
-    np.testing.assert_allclose(whole(wave, network, SplitSettings(shifts=2), seed=7), theirs.numpy(), atol=1e-5)
+    np.testing.assert_allclose(whole(wave, network, SeparateSettings(shifts=2), seed=7), theirs.numpy(), atol=1e-5)
 
 
 def test_equals_demucs_own_bag():
@@ -85,7 +85,7 @@ def test_equals_demucs_own_bag():
 def test_batches_do_not_change_the_sound():
     network = tiny_band_mask()
     wave = song(network, 2.3)
-    np.testing.assert_allclose(whole(wave, network, SplitSettings(batch=3)), whole(wave, network), atol=1e-5)
+    np.testing.assert_allclose(whole(wave, network, SeparateSettings(batch=3)), whole(wave, network), atol=1e-5)
 
 
 def test_equal_seeds_give_equal_bytes_and_others_do_not():
@@ -93,7 +93,7 @@ def test_equal_seeds_give_equal_bytes_and_others_do_not():
     wave = song(network)
     before = wave.samples.copy()
     state = random.getstate()
-    one, two, other = (whole(wave, network, SplitSettings(shifts=1), seed) for seed in (3, 3, 4))
+    one, two, other = (whole(wave, network, SeparateSettings(shifts=1), seed) for seed in (3, 3, 4))
     assert one.tobytes() == two.tobytes()
     assert one.tobytes() != other.tobytes()
     assert wave.samples.tobytes() == before.tobytes()
@@ -103,7 +103,7 @@ def test_equal_seeds_give_equal_bytes_and_others_do_not():
 def test_blocks_follow_each_other_and_stay_short():
     network = tiny_band_mask()
     wave = song(network, 5.0)
-    lengths = [block.shape[2] for block in split(wave, network, SplitSettings(), 0, "cpu")]
+    lengths = [block.shape[2] for block in split(wave, network, SeparateSettings(), 0, "cpu")]
     assert sum(lengths) == wave.frames
     assert max(lengths) <= network.segment * network.samplerate
 
@@ -121,7 +121,7 @@ class Counted(Wave):
 def test_reads_no_further_than_it_has_to():
     network = tiny_band_mask()
     wave = Counted(song(network, 5.0).samples, network.samplerate)
-    next(split(wave, network, SplitSettings(), 0, "cpu"))
+    next(split(wave, network, SeparateSettings(), 0, "cpu"))
     assert 0 < Counted.furthest <= 2 * network.segment * network.samplerate
 
 
@@ -129,13 +129,13 @@ def test_reports_each_segment_and_stops_when_asked():
     network = tiny_band_mask()
     wave = song(network, 3.0)
     reported: list[float] = []
-    list(split(wave, network, SplitSettings(), 0, "cpu", Watch(reported.append)))
+    list(split(wave, network, SeparateSettings(), 0, "cpu", Watch(reported.append)))
     assert reported == sorted(reported)
     assert reported[-1] == 1.0
     assert len(reported) > 5
     stop_soon = Watch(cancelled=lambda: len(reported) > 12, progress=reported.append)
     with pytest.raises(Cancelled):
-        list(split(wave, network, SplitSettings(), 0, "cpu", stop_soon))
+        list(split(wave, network, SeparateSettings(), 0, "cpu", stop_soon))
 
 
 def test_a_source_too_big_for_memory_is_halved(monkeypatch):
@@ -152,11 +152,11 @@ def test_a_source_too_big_for_memory_is_halved(monkeypatch):
     wave = song(network)
     expected = whole(wave, network)
     monkeypatch.setattr(network, "forward", tight)
-    np.testing.assert_allclose(whole(wave, network, SplitSettings(batch=4)), expected, atol=1e-5)
+    np.testing.assert_allclose(whole(wave, network, SeparateSettings(batch=4)), expected, atol=1e-5)
     assert sizes[:3] == [4, 2, 1] or sizes[:2] == [3, 1]
 
 
-@pytest.mark.parametrize("kind", [SplitSettings, PartingSettings])
+@pytest.mark.parametrize("kind", [SeparateSettings, SplitVocalsSettings])
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -176,25 +176,25 @@ def test_refuses_settings_it_cannot_use(kind, wrong):
 def test_float16_is_refused_on_a_cpu():
     network = tiny_band_mask()
     with pytest.raises(BadInput, match="float16 is for a GPU only"):
-        list(split(song(network), network, SplitSettings(precision="float16"), 0, "cpu"))
+        list(split(song(network), network, SeparateSettings(precision="float16"), 0, "cpu"))
 
 
 def test_a_precision_that_was_not_resolved_reaches_no_network():
     network = tiny_band_mask()
     with pytest.raises(ValueError, match="part of the key"):
-        list(split(song(network), network, SplitSettings(precision="auto"), 0, "cpu"))
+        list(split(song(network), network, SeparateSettings(precision="auto"), 0, "cpu"))
 
 
 def test_refuses_another_rate():
     with pytest.raises(BadInput, match="44100 Hz"):
-        list(split(Wave(np.zeros((2, 100), np.float32), 48000), tiny_band_mask(), SplitSettings(), 0, "cpu"))
+        list(split(Wave(np.zeros((2, 100), np.float32), 48000), tiny_band_mask(), SeparateSettings(), 0, "cpu"))
 
 
 @pytest.mark.parametrize("make", [tiny_band_mask, tiny_wiener])
 def test_bfloat16_stays_near_full_precision(make):
     network = make()
     wave = song(network)
-    full, half = whole(wave, network), whole(wave, network, SplitSettings(precision="bfloat16"))
+    full, half = whole(wave, network), whole(wave, network, SeparateSettings(precision="bfloat16"))
     assert 0 < np.square(full - half).sum() < 1e-4 * np.square(full).sum()
 
 
@@ -202,7 +202,7 @@ def test_bfloat16_stays_near_full_precision(make):
 def test_the_shipped_separator_loses_next_to_nothing_in_bfloat16():
     network, reference = load(separator_path("band-mask")), synthetic_song(0, 8.0)
     reported = Wave(reference.sum(axis=0), 44100)
-    full, half = whole(reported, network), whole(reported, network, SplitSettings(precision="bfloat16"))
+    full, half = whole(reported, network), whole(reported, network, SeparateSettings(precision="bfloat16"))
     for stem, exact, result in zip(reference, full, half, strict=True):
         assert 40 < sdr_db(exact, result) < 90, "the difference is below -40 dB, and there is one"
         assert abs(sdr_db(stem, exact) - sdr_db(stem, result)) < 0.05

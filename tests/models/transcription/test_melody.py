@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from models.analysis.f0 import F0, track_f0
-from models.analysis.settings import PitchSettings
+from models.analysis.settings import F0Settings
 from models.core.types import Note, Wave
 from models.synthesis.example_song import ExampleSong, example_song
 from models.transcription.basic_pitch.network import compute_posteriors
@@ -20,7 +20,7 @@ def song() -> ExampleSong:
 
 def test_a_voice_is_transcribed_from_its_pitch_track_with_onsets_on_its_vowels(song: ExampleSong) -> None:
     lead = song.stems["lead_vocals"]
-    f0 = track_f0(lead, PitchSettings())
+    f0 = track_f0(lead, F0Settings())
     assert pitch_agreement(f0, compute_posteriors(lead, 8, 1)) > 0.8
     result = transcribe_melody(compute_posteriors(lead, 8, 1), f0, lead, MelodySettings())
     tracked = vocal_notes(f0, lead, MelodySettings().sung)
@@ -40,7 +40,7 @@ def late_s(truth: tuple[Note, ...], notes: tuple[Note, ...]) -> float:
 
 def test_what_a_separator_left_far_below_the_voice_is_no_note(song: ExampleSong) -> None:
     lead = song.stems["lead_vocals"]
-    f0 = track_f0(lead, PitchSettings())
+    f0 = track_f0(lead, F0Settings())
     samples = lead.samples.copy()
     half = next(note for note in vocal_notes(f0, lead) if note.onset_s > 5.0)
     samples[:, round(half.onset_s * lead.sample_rate) :] *= 0.05
@@ -55,7 +55,7 @@ def test_leaks_of_a_band_are_not_taken_for_a_voice(song: ExampleSong) -> None:
     leaky = Wave(
         sum(stems[name].samples for name in ("drums", "bass", "other")) + 0.3 * stems["lead_vocals"].samples, 44100
     )
-    f0 = track_f0(leaky, PitchSettings())
+    f0 = track_f0(leaky, F0Settings())
     assert pitch_agreement(f0, compute_posteriors(leaky, 8, 1)) < 0.6
     estimate = SongPosteriors(*(compute_posteriors(wave, 8, 1) for wave in (song.mix, stems["bass"], stems["other"])))
     result = transcribe_melody(compute_posteriors(leaky, 8, 1), f0, leaky, MelodySettings(), estimate)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.conversion.settings import RevoiceSettings
+from models.conversion.settings import ConvertSettings
 from models.conversion.voices import revocation
 from models.conversion.voices.install import add_voice, remove_voice
 from models.conversion.voices.registry import Consent, find_voice, write_consent
@@ -52,7 +52,7 @@ def test_what_was_sung_under_one_record_is_not_reused_under_another(home: Path, 
     given.mkdir()
     (given / "voice.json").write_text((find_voice("world") / "voice.json").read_text())
     folder = add_voice("ada", given, RECORD)
-    inputs = {"vocals": a_clip(0), "voice": "ada", "settings": RevoiceSettings(), "seed": 0, "device": "cpu"}
+    inputs = {"vocals": a_clip(0), "voice": "ada", "settings": ConvertSettings(), "seed": 0, "device": "cpu"}
     first = convert.key(inputs)
     assert convert.key(inputs) == first
     write_consent(replace(RECORD, use="any songs"), folder)
@@ -68,17 +68,17 @@ def test_a_voice_that_is_loaded_already_is_refused_once_it_is_revoked(home: Path
     (given / "voice.json").write_text((find_voice("world") / "voice.json").read_text())
     folder = add_voice("ada", given, RECORD)
     vocals = a_clip(0)
-    assert convert.fn(vocals, "ada", RevoiceSettings(), 0, "cpu").frames == vocals.frames
+    assert convert.fn(vocals, "ada", ConvertSettings(), 0, "cpu").frames == vocals.frames
     record = (folder / "consent.toml").read_text()
     (folder / "consent.toml").write_text(record.replace("my own songs", "any songs"))
     with pytest.raises(BadInput, match="altered"):
-        convert.fn(vocals, "ada", RevoiceSettings(), 0, "cpu")
+        convert.fn(vocals, "ada", ConvertSettings(), 0, "cpu")
     remove_voice("ada")
     with pytest.raises(BadInput, match="no voice named 'ada'"):
-        convert.fn(vocals, "ada", RevoiceSettings(), 0, "cpu")
+        convert.fn(vocals, "ada", ConvertSettings(), 0, "cpu")
     ended = replace(RECORD, on=date(2025, 2, 1), until=date(2025, 3, 1))
     with pytest.raises(BadInput, match="ended"):
         add_voice("late", given, ended)
     write_consent(ended, add_voice("late", given, RECORD))
     with pytest.raises(BadInput, match="ended"):
-        convert.fn(vocals, "late", RevoiceSettings(), 0, "cpu")
+        convert.fn(vocals, "late", ConvertSettings(), 0, "cpu")

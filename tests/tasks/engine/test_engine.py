@@ -23,7 +23,7 @@ from models.conversion.voices.registry import find_voice
 from models.core.errors import BadInput, Cancelled
 from models.core.progress import Watch
 from models.core.types import Clip
-from models.separation.settings import SplitSettings
+from models.separation.settings import SeparateSettings
 from models.synthesis.example_song import example_song
 from tasks.cache.caching import can_pass, stage
 from tasks.cache.fingerprint import ROOT
@@ -61,13 +61,13 @@ def ask(stage: str, **inputs):
 @pytest.mark.weights
 def test_it_computes_loads_once_reports_and_outlives_bad_input_and_a_caller_that_leaves(engine, home):
     audio = Store().put([example_song(seconds=4.0).mix.samples], 44_100)
-    wanted = {"audio": audio, "separator": "band-mask", "settings": SplitSettings(), "seed": 0, "device": "cpu"}
+    wanted = {"audio": audio, "separator": "band-mask", "settings": SeparateSettings(), "seed": 0, "device": "cpu"}
     stems, heard = ask("separate", **wanted)
     assert heard[0] == 0.0
     assert heard[-1] == 1.0
     assert stems == separate.fn(**wanted)
     with pytest.raises(BadInput, match="overlap"):
-        ask("separate", **wanted | {"settings": SplitSettings(overlap=2.0)})
+        ask("separate", **wanted | {"settings": SeparateSettings(overlap=2.0)})
     with pytest.raises(Cancelled):
         resident.computed("separate", None, wanted, lambda name: Watch(cancelled=lambda: True))
     assert ask("separate", **wanted)[0] == stems
