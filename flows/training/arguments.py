@@ -51,12 +51,12 @@ def _record(record: type[Any], values: dict[str, Any]) -> Any:
 
 def _options(record: type[Any]) -> list[_Option]:
     if issubclass(record, BaseModel):
-        found = []
+        options = []
         for name, field in record.model_fields.items():
             extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
             flag = str(extra.get("flag", _flag(name)))
-            found.append(_Option(name, flag, field.annotation, field.is_required(), field.description or ""))
-        return found
+            options.append(_Option(name, flag, field.annotation, field.is_required(), field.description or ""))
+        return options
     return [
         _Option(one.name, _flag(one.name), one.type, one.default is MISSING)
         for one in fields(record)
