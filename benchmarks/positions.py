@@ -27,7 +27,7 @@ def trained(entries: list[corpus.Entry], positions: str, steps: int) -> tuple[Mu
     config = replace(Config(), context=512, positions=positions)
     recipe = training.Recipe(config=config, steps=steps, windows=((0.0, 512),), average=0.98)
     with tempfile.TemporaryDirectory() as folder:
-        solver = training.solver(training.TransformerTraining(entries, recipe), TrainingRun(Path(folder)))
+        solver = training.solver_of(training.TransformerTraining(entries, recipe), TrainingRun(Path(folder)))
         began = time.process_time()
         solver.train()
     network = MusicTransformer(config)

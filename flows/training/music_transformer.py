@@ -80,7 +80,7 @@ def fit(
     transcribed = load_transcribed(work / TRANSCRIBED) if (work / TRANSCRIBED).is_file() else []
     start = network.load(start_from) if start_from else None
     of = training.TransformerTraining(entries, recipe, start, transcribed)
-    solver = training.solver(of, TrainingRun(work))
+    solver = training.solver_of(of, TrainingRun(work))
     get_run_logger().info("%d pieces, from step %d", len(entries), solver.step)
     solver.train()
     weights = solver.averaged.state_dict()

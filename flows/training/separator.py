@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 RATES = {"band-mask": 1e-3, "lead-backing": 1e-3, "mask-cnn": 5e-4}
 """The peak learning rate of each network."""
 CROP_S = 4.0
+VALIDATION_BATCHES = 6
+"""Of four examples each."""
 EMPHASIS = {"band-mask": (1.0, 1.0, 1.0, 2.0), "lead-backing": (2.0, 1.0, 1.0)}
 """The weight of each source's error: that of the voice conversion's input is doubled."""
 
@@ -73,8 +75,8 @@ def learner_for(
     network = untrained_network(network_name, seed)
     frames = int(CROP_S * SAMPLE_RATE)
     source = mixtures.vocal_mixture if network_name == "lead-backing" else mixtures.mixture
-    examples = [source(held_out, np.random.default_rng(n), frames) for n in range(24)]
-    batches = [examples[n : n + 4] for n in range(0, 24, 4)]
+    examples = [source(held_out, np.random.default_rng(n), frames) for n in range(4 * VALIDATION_BATCHES)]
+    batches = [examples[n : n + 4] for n in range(0, len(examples), 4)]
     draw = partial(source, library, frames=frames)
     if network_name == "mask-cnn":
         network.to(memory_format=torch.channels_last)

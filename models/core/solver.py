@@ -8,13 +8,11 @@ resumed gives the same weights, to the bit on one CPU thread, as one that was no
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -287,39 +285,3 @@ def write_atomically(state: Mapping[str, Any], path: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-class NumpyGeneratorState:
-    """The state of a NumPy generator that a training draws from step after step."""
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        self._rng = rng
-
-    def state_dict(self) -> dict[str, Any]:
-        return dict(self._rng.bit_generator.state)
-
-    def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
-        self._rng.bit_generator.state = state_dict
-
-
-class GlobalTorchState:
-    """torch's global random state on the CPU, for trainings that draw from it step after step."""
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"state": torch.get_rng_state()}
-
-    def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
-        torch.set_rng_state(state_dict["state"])
-
-
-def torch_seed(seed: int, step: int) -> int:
-    """A step's seed for torch, of the training's seed."""
-    return seed * 1_000_003 + step
-
-
-@contextmanager
-def torch_seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """torch's global random state, on the CPU and a device, set from a seed and restored afterwards."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield

@@ -1,1 +1,1 @@
-"""Training of the beat tracker: the dataset's files, and the training loop with augmentation."""
+"""Training of the beat tracker: the dataset's files, augmentation and loss."""

@@ -11,20 +11,9 @@ from torch.nn import functional
 from models.analysis.beat_tracker.inference import FPS
 from models.analysis.beat_tracker.network import STEMS, BeatTracker
 from models.analysis.chroma import NOTES
+from models.core import solver
 from models.core.dtypes import DoubleArray, FloatArray, HalfArray
-from models.core.solver import (
-    EmaSettings,
-    GlobalTorchState,
-    NumpyGeneratorState,
-    Optimization,
-    Progress,
-    Solver,
-    SolverSettings,
-    Stateful,
-    Training,
-    TrainingRun,
-    Validation,
-)
+from models.core.seeds import GlobalTorchState, NumpyGeneratorState
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +48,7 @@ class Recipe:
     seed: int = 0
 
 
-class BeatTraining(Training[BeatTracker]):
+class BeatTraining(solver.Training[BeatTracker]):
     """The beat tracker for the solver, in training on `examples` and validated on `held_out`."""
 
     def __init__(self, examples: Sequence[Example], held_out: Sequence[Example], recipe: Recipe) -> None:
@@ -69,13 +58,13 @@ class BeatTraining(Training[BeatTracker]):
         self.network = BeatTracker()
         optimizer = torch.optim.AdamW(self.network.parameters(), recipe.rate, weight_decay=recipe.weight_decay)
         self.optimizations = {
-            "network": Optimization(optimizer, schedule=self._schedule, clipped=self.network.parameters())
+            "network": solver.Optimization(optimizer, schedule=self._schedule, clipped=self.network.parameters())
         }
 
-    def parts(self) -> dict[str, Stateful]:
+    def parts(self) -> dict[str, solver.Stateful]:
         return {"rng": NumpyGeneratorState(self.rng), "torch": GlobalTorchState()}
 
-    def step(self, progress: Progress) -> dict[str, float]:
+    def step(self, progress: solver.Progress) -> dict[str, float]:
         """A batch of augmented windows."""
         indices = self.rng.integers(len(self.examples), size=self.recipe.batch).tolist()
         windows = [augmented(self.examples[i], self.recipe, self.rng) for i in indices]
@@ -84,8 +73,8 @@ class BeatTraining(Training[BeatTracker]):
         self.optimizations["network"].minimize(loss)
         return {"loss": loss.item()}
 
-    def validate(self, step: int, averaged: nn.Module) -> Validation:
-        return Validation({"held_out_loss": self.held_out_loss(averaged)})
+    def validate(self, step: int, averaged: nn.Module) -> solver.Validation:
+        return solver.Validation({"held_out_loss": self.held_out_loss(averaged)})
 
     def held_out_loss(self, network: nn.Module) -> float:
         """The mean loss of a network on the held-out songs."""
@@ -100,20 +89,22 @@ class BeatTraining(Training[BeatTracker]):
         network.train(was_training)
         return float(np.mean(losses))
 
-    def _schedule(self, progress: Progress) -> float:
+    def _schedule(self, progress: solver.Progress) -> float:
         """Linear warm-up, and a linear fall to zero over the last half."""
         return min(1.0, (progress.step + 1) / 100, 2 * (1 - progress.step / self.recipe.steps))
 
 
 def train(
-    examples: Sequence[Example], held_out: Sequence[Example], recipe: Recipe, run: TrainingRun, every: int = 100
+    examples: Sequence[Example], held_out: Sequence[Example], recipe: Recipe, run: solver.TrainingRun, every: int = 100
 ) -> BeatTracker:
     """Train to the recipe's last step, validated every `every` steps; returns a network with the EMA weights."""
-    plan = SolverSettings(recipe.steps, validate_every=every, log_every=every, ema=EmaSettings(0.99, warmup=20))
+    plan = solver.SolverSettings(
+        recipe.steps, validate_every=every, log_every=every, ema=solver.EmaSettings(0.99, warmup=20)
+    )
     training = BeatTraining(examples, held_out, recipe)
-    solver = Solver(training, plan, run)
-    solver.train()
-    training.network.load_state_dict(solver.averaged.state_dict())
+    loop = solver.Solver(training, plan, run)
+    loop.train()
+    training.network.load_state_dict(loop.averaged.state_dict())
     return training.network.eval()
 
 

@@ -18,17 +18,9 @@ from models.conversion.content import CONTENT_RATE, Encoder, content
 from models.conversion.training.perturbation import Perturbation, perturb, resample_speed
 from models.conversion.training.phones import LABEL_HOP_S, PHONES
 from models.conversion.training.settings import EncoderTrainingSettings
+from models.core import solver
 from models.core.dtypes import BoolArray, FloatArray, Int16Array, IntArray
-from models.core.solver import (
-    Optimization,
-    Progress,
-    Solver,
-    SolverSettings,
-    Stateful,
-    Training,
-    TrainingRun,
-    torch_seed,
-)
+from models.core.seeds import torch_seed
 
 _MELS = 40
 _FRAME_S = 0.02
@@ -161,7 +153,7 @@ def _contrastive_loss(left: Tensor, right: Tensor, speeds: tuple[Tensor, Tensor]
     return functional.cross_entropy(similarity, target) / 2 + functional.cross_entropy(similarity.mT, target) / 2
 
 
-class EncoderTraining(Training[Encoder]):
+class EncoderTraining(solver.Training[Encoder]):
     """An encoder with its heads for the solver; each step draws from its own random state."""
 
     def __init__(self, encoder: Encoder, corpus: Corpus, settings: EncoderTrainingSettings) -> None:
@@ -172,12 +164,12 @@ class EncoderTraining(Training[Encoder]):
         self.class_weights = _class_weights(corpus)
         trained = [p for p in [*encoder.parameters(), *self.heads.parameters()] if p.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
-        self.optimizations = {"encoder": Optimization(optimizer, schedule=self._schedule, clipped=trained)}
+        self.optimizations = {"encoder": solver.Optimization(optimizer, schedule=self._schedule, clipped=trained)}
 
-    def parts(self) -> dict[str, Stateful]:
+    def parts(self) -> dict[str, solver.Stateful]:
         return {"heads": self.heads}
 
-    def step(self, progress: Progress) -> dict[str, float]:
+    def step(self, progress: solver.Progress) -> dict[str, float]:
         """A batch and its three losses; those without a labelled frame are left out."""
         settings = self.settings
         rng = np.random.default_rng([settings.seed, progress.step])
@@ -189,17 +181,17 @@ class EncoderTraining(Training[Encoder]):
         values = {name: float(value.detach()) for name, value in by_name.items()}
         return {name: value for name, value in values.items() if not math.isnan(value)}
 
-    def _schedule(self, progress: Progress) -> float:
+    def _schedule(self, progress: solver.Progress) -> float:
         """Linear warm-up and cosine decay."""
         decay = 0.5 + 0.5 * np.cos(np.pi * progress.step / self.settings.steps) + 0.02
         return float(min((progress.step + 1) / self.settings.warmup, decay, 1.0))
 
 
-def train(encoder: Encoder, corpus: Corpus, settings: EncoderTrainingSettings, run: TrainingRun) -> Heads:
+def train(encoder: Encoder, corpus: Corpus, settings: EncoderTrainingSettings, run: solver.TrainingRun) -> Heads:
     """Train in place and return the heads; equal seeds give equal weights, also when resumed. Always on the CPU."""
     training = EncoderTraining(encoder, corpus, settings)
-    plan = SolverSettings(settings.steps, checkpoint_every=settings.checkpoint_every, log_every=50)
-    Solver(training, plan, run).train()
+    plan = solver.SolverSettings(settings.steps, checkpoint_every=settings.checkpoint_every, log_every=50)
+    solver.Solver(training, plan, run).train()
     return training.heads
 
 

@@ -22,19 +22,9 @@ from models.conversion.engines.so_vits import interpolate_unvoiced
 from models.conversion.training.settings import FullTrainingSettings
 from models.conversion.training.stopping import ShouldStop, never
 from models.conversion.training.voice_dataset import Utterance
+from models.core import solver
 from models.core.errors import BadInput
-from models.core.solver import (
-    Optimization,
-    Progress,
-    Solver,
-    SolverSettings,
-    Stateful,
-    Training,
-    TrainingRun,
-    Validation,
-    torch_seed,
-    torch_seeded,
-)
+from models.core.seeds import torch_seed, torch_seeded
 
 from so_vits_svc_fork.hparams import HParams  # isort: skip  # after networks
 from so_vits_svc_fork.modules import commons, losses, mel_processing  # isort: skip
@@ -99,7 +89,7 @@ def _cut(whole: Utterance, rng: np.random.Generator, hop: int) -> Utterance:
     return Utterance(whole.audio[start * hop : (start + MAX_FRAMES) * hop], whole.f0_hz[take], (content[take],))
 
 
-class FullSizeTraining(Training[so_vits_network.Network]):
+class FullSizeTraining(solver.Training[so_vits_network.Network]):
     """Generator and discriminators of a full-size voice for the solver.
 
     Raises `BadInput` for a loss that is not finite.
@@ -119,21 +109,21 @@ class FullSizeTraining(Training[so_vits_network.Network]):
             "discriminators": self._optimization(self.discriminators),
         }
 
-    def _optimization(self, network: nn.Module) -> Optimization:
+    def _optimization(self, network: nn.Module) -> solver.Optimization:
         of = self.settings
         optimizer = torch.optim.AdamW(
             network.parameters(), of.learning_rate, (of.beta1, of.beta2), eps=1e-9, weight_decay=of.weight_decay
         )
         epoch = steps_per_epoch(len(self.utterances), of)
-        return Optimization(optimizer, schedule=lambda progress: of.lr_decay ** (progress.step // epoch))
+        return solver.Optimization(optimizer, schedule=lambda progress: of.lr_decay ** (progress.step // epoch))
 
-    def parts(self) -> dict[str, Stateful]:
+    def parts(self) -> dict[str, solver.Stateful]:
         return {"discriminators": self.discriminators}
 
-    def validate(self, step: int, averaged: nn.Module) -> Validation:
-        return Validation(stop=self.should_stop(self.network, step))
+    def validate(self, step: int, averaged: nn.Module) -> solver.Validation:
+        return solver.Validation(stop=self.should_stop(self.network, step))
 
-    def step(self, progress: Progress) -> dict[str, float]:
+    def step(self, progress: solver.Progress) -> dict[str, float]:
         """One step of the generator and one of the discriminators. Returns the losses."""
         batch = draw(self.utterances, self.settings, progress.step, self.params.data.hop_length).to(self.device)
         with torch_seeded(torch_seed(self.settings.seed, progress.step), self.device):
@@ -181,7 +171,7 @@ def train(
     utterances: Sequence[Utterance],
     config: dict[str, Any],
     settings: FullTrainingSettings,
-    run: TrainingRun,
+    run: solver.TrainingRun,
     should_stop: ShouldStop = never,
 ) -> None:
     """Train both in place, resuming from the run's checkpoint; `should_stop` is called every `check_every` epochs.
@@ -192,9 +182,9 @@ def train(
     training = FullSizeTraining(on_device, utterances, config, settings)
     training.should_stop = should_stop
     epoch = steps_per_epoch(len(utterances), settings)
-    plan = SolverSettings(
+    plan = solver.SolverSettings(
         settings.epochs * epoch,
         checkpoint_every=settings.checkpoint_every,
         validate_every=settings.check_every * epoch,
     )
-    Solver(training, plan, run).train()
+    solver.Solver(training, plan, run).train()

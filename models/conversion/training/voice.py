@@ -19,17 +19,8 @@ from models.conversion.training.losses import MELS, SpectrogramDiscriminator, lo
 from models.conversion.training.settings import VoiceTrainingSettings
 from models.conversion.training.stopping import ShouldStop, never
 from models.conversion.training.voice_dataset import Utterance
-from models.core.solver import (
-    Optimization,
-    Progress,
-    Solver,
-    SolverSettings,
-    Stateful,
-    Training,
-    TrainingRun,
-    Validation,
-    torch_seed,
-)
+from models.core import solver
+from models.core.seeds import torch_seed
 
 
 def hop_of(network: so_vits_network.Network) -> int:
@@ -82,7 +73,7 @@ def draw(
     return batch, noise_rng
 
 
-class SmallVoiceTraining(Training[so_vits_network.Network]):
+class SmallVoiceTraining(solver.Training[so_vits_network.Network]):
     """A generator with a mel head and a discriminator for the solver."""
 
     def __init__(
@@ -104,17 +95,17 @@ class SmallVoiceTraining(Training[so_vits_network.Network]):
         generator = torch.optim.AdamW(trained, settings.learning_rate, betas=(0.8, 0.99), weight_decay=1e-3)
         discriminator_optimizer = torch.optim.AdamW(self.discriminator.parameters(), 4e-4, betas=(0.8, 0.99))
         self.optimizations = {
-            "generator": Optimization(generator, schedule=self._schedule, clipped=trained),
-            "discriminator": Optimization(discriminator_optimizer),
+            "generator": solver.Optimization(generator, schedule=self._schedule, clipped=trained),
+            "discriminator": solver.Optimization(discriminator_optimizer),
         }
 
-    def parts(self) -> dict[str, Stateful]:
+    def parts(self) -> dict[str, solver.Stateful]:
         return {"mel_head": self.mel_head, "discriminator": self.discriminator}
 
-    def validate(self, step: int, averaged: nn.Module) -> Validation:
-        return Validation(stop=self.should_stop(self.network, step))
+    def validate(self, step: int, averaged: nn.Module) -> solver.Validation:
+        return solver.Validation(stop=self.should_stop(self.network, step))
 
-    def step(self, progress: Progress) -> dict[str, float]:
+    def step(self, progress: solver.Progress) -> dict[str, float]:
         """One step of the generator, and of the discriminator from its first step on. Returns the losses."""
         network, settings, hop = self.network, self.settings, hop_of(self.network)
         batch, rng = draw(self.utterances, settings, int(network.inter_channels), progress.step, hop)
@@ -154,7 +145,7 @@ class SmallVoiceTraining(Training[so_vits_network.Network]):
                 feature_matching = feature_matching + (a.detach() - b).abs().mean()
         return {"discriminator": discriminator_loss, "adversarial": adversarial, "feature_matching": feature_matching}
 
-    def _schedule(self, progress: Progress) -> float:
+    def _schedule(self, progress: solver.Progress) -> float:
         """Linear warm-up, then cosine decay to 5 % of the peak."""
         decay = 0.05 + 0.95 * (1 + np.cos(np.pi * (progress.step / self.settings.steps))) / 2
         return float(min((progress.step + 1) / self.settings.warmup, decay))
@@ -164,7 +155,7 @@ def train(
     network: so_vits_network.Network,
     utterances: Sequence[Utterance],
     settings: VoiceTrainingSettings,
-    run: TrainingRun,
+    run: solver.TrainingRun,
     should_stop: ShouldStop = never,
 ) -> None:
     """Train in place, resuming from the run's checkpoint; `should_stop` is called every `validate_every` steps.
@@ -172,7 +163,7 @@ def train(
     Equal seeds give equal weights on one machine, also when resumed.
     """
     training = SmallVoiceTraining(network, utterances, settings, run.device, should_stop)
-    plan = SolverSettings(
+    plan = solver.SolverSettings(
         settings.steps, checkpoint_every=settings.checkpoint_every, validate_every=settings.validate_every
     )
-    Solver(training, plan, run).train()
+    solver.Solver(training, plan, run).train()

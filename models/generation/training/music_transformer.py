@@ -8,18 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.core.solver import (
-    EmaSettings,
-    GlobalTorchState,
-    NumpyGeneratorState,
-    Optimization,
-    Progress,
-    Solver,
-    SolverSettings,
-    Stateful,
-    Training,
-    TrainingRun,
-)
+from models.core import solver
+from models.core.seeds import GlobalTorchState, NumpyGeneratorState
 from models.generation import tokenizer
 from models.generation.network import Batch, Config, MusicTransformer
 from models.generation.training.corpus import Entry
@@ -107,7 +97,7 @@ def batch_grammar_mask(past: Batch, families: Tensor, target: Tensor) -> Tensor:
     )
 
 
-class TransformerTraining(Training[MusicTransformer]):
+class TransformerTraining(solver.Training[MusicTransformer]):
     """A Music Transformer for the solver.
 
     It begins with the weights of `start`, a network of the recipe's shape, or with random ones. `transcribed` are
@@ -133,23 +123,23 @@ class TransformerTraining(Training[MusicTransformer]):
         self._length = 0
         self._batches: Iterator[tuple[Batch, Tensor, Tensor]] = iter(())
 
-    def _optimization(self) -> Optimization:
+    def _optimization(self) -> solver.Optimization:
         """Muon for the layers' matrices, AdamW for the rest."""
         recipe = self.recipe
         matrices = [p for p in self.network.layers.parameters() if p.ndim == 2 and min(p.shape) > 16]
         matrix_ids = {id(p) for p in matrices}
         others = [p for p in self.network.parameters() if id(p) not in matrix_ids]
-        return Optimization(
+        return solver.Optimization(
             torch.optim.Muon(matrices, lr=recipe.matrix_rate, weight_decay=recipe.weight_decay),
             torch.optim.AdamW(others, lr=recipe.other_rate, betas=(0.9, 0.95), weight_decay=0.0),
             schedule=self._schedule,
             clipped=self.network.parameters(),
         )
 
-    def parts(self) -> dict[str, Stateful]:
+    def parts(self) -> dict[str, solver.Stateful]:
         return {"rng": NumpyGeneratorState(self.windows.rng), "torch": GlobalTorchState()}
 
-    def step(self, progress: Progress) -> dict[str, float]:
+    def step(self, progress: solver.Progress) -> dict[str, float]:
         """A batch of windows, as long as the recipe has them by now."""
         recipe = self.recipe
         window = min([size for since, size in recipe.windows if since <= progress.fraction][-1], recipe.config.context)
@@ -167,20 +157,20 @@ class TransformerTraining(Training[MusicTransformer]):
             "accuracy": float((losses.correct & loss_mask).sum() / loss_mask.sum()),
         }
 
-    def _schedule(self, progress: Progress) -> float:
+    def _schedule(self, progress: solver.Progress) -> float:
         """Warm-up, plateau, linear decay to zero."""
         left = (1 - progress.fraction) / max(self.recipe.cooldown, 1e-9)
         return min((progress.step + 1) / self.recipe.warmup, left, 1.0)
 
 
-def solver(training: TransformerTraining, run: TrainingRun) -> Solver:
+def solver_of(training: TransformerTraining, run: solver.TrainingRun) -> solver.Solver:
     """The solver of a training by its recipe; it resumes from the last checkpoint in the run's folder."""
     recipe = training.recipe
-    plan = SolverSettings(
+    plan = solver.SolverSettings(
         steps=recipe.steps,
         seconds=recipe.seconds,
         checkpoint_every=recipe.checkpoint_every,
         log_every=20,
-        ema=EmaSettings(recipe.average, warmup=9),
+        ema=solver.EmaSettings(recipe.average, warmup=9),
     )
-    return Solver(training, plan, run)
+    return solver.Solver(training, plan, run)

@@ -7,5 +7,5 @@ augmentation   speed, level, width, equaliser and reverberation at random
 mixtures       training examples mixed from multitracks
 losses         STFT-domain loss of BandMask
 mask_cnn       batches and loss of the MaskCnn baseline
-loop           AdamW with EMA weights, resumable
+separator      batches, optimizer and schedule, for the solver
 """

@@ -8,16 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.core.solver import (
-    EmaSettings,
-    Optimization,
-    Progress,
-    Solver,
-    SolverSettings,
-    Training,
-    TrainingRun,
-    Validation,
-)
+from models.core import solver
 from models.separation.training.mixtures import Example
 
 VALIDATION_ROUNDS = 4
@@ -29,7 +20,7 @@ class TrainSettings:
     """`steps` in all; `batch` mixes a step; `rate` is the peak learning rate, reached after `warm` steps.
 
     Each round draws `fresh` batches and goes through them `echo` times in random order, since drawing a batch costs as
-    much as a training step (Choi et al., "Faster Neural Network Training with Data Echoing", 2019). The rate is
+    much as a training step (Choi et al., "Faster Neural Network solver.Training with Data Echoing", 2019). The rate is
     constant until the last `cool` part of the steps (0..1), over which it falls linearly to zero. `ema_decay` is that
     of the exponential moving average of the weights, which is the result.
     """
@@ -73,7 +64,7 @@ class Learner:
     metrics: Callable[[], Mapping[str, float]] = dict
 
 
-class SeparatorTraining(Training[nn.Module]):
+class SeparatorTraining(solver.Training[nn.Module]):
     """A learner for the solver; a round of batches depends only on the seed and the round's first step."""
 
     def __init__(self, learner: Learner, settings: TrainSettings, seed: int) -> None:
@@ -81,11 +72,11 @@ class SeparatorTraining(Training[nn.Module]):
         self.network = learner.network
         optimizer = learner.optimizer(self.network.parameters(), settings.rate)
         self.optimizations = {
-            "network": Optimization(optimizer, schedule=self._schedule, clipped=self.network.parameters())
+            "network": solver.Optimization(optimizer, schedule=self._schedule, clipped=self.network.parameters())
         }
         self._batches: Iterator[Any] = iter(())
 
-    def step(self, progress: Progress) -> dict[str, float]:
+    def step(self, progress: solver.Progress) -> dict[str, float]:
         """The next batch of the round."""
         if progress.step % self.settings.round == 0:
             self._batches = self._round(progress.step)
@@ -93,8 +84,8 @@ class SeparatorTraining(Training[nn.Module]):
         self.optimizations["network"].minimize(loss)
         return {"loss": loss.item()}
 
-    def validate(self, step: int, averaged: nn.Module) -> Validation:
-        return Validation(self.learner.metrics())
+    def validate(self, step: int, averaged: nn.Module) -> solver.Validation:
+        return solver.Validation(self.learner.metrics())
 
     def _round(self, step: int) -> Iterator[Any]:
         """The batches of the round that starts at `step`: as they are drawn, then again in random order."""
@@ -108,23 +99,23 @@ class SeparatorTraining(Training[nn.Module]):
             for index in order.permutation(self.settings.fresh):
                 yield batches[index]
 
-    def _schedule(self, progress: Progress) -> float:
+    def _schedule(self, progress: solver.Progress) -> float:
         """The learning rate relative to its peak."""
         steps = self.settings.steps
         left = max(steps - progress.step, 1) / max(self.settings.cool * steps, 1)
         return min(1.0, (progress.step + 1) / self.settings.warm, left)
 
 
-def train(learner: Learner, settings: TrainSettings, seed: int, run: TrainingRun) -> None:
+def train(learner: Learner, settings: TrainSettings, seed: int, run: solver.TrainingRun) -> None:
     """Train the learner's network in place; at the end it has the EMA weights."""
     rounds = -(-settings.steps // settings.round)
-    plan = SolverSettings(
+    plan = solver.SolverSettings(
         steps=rounds * settings.round,
         checkpoint_every=settings.round,
         log_every=settings.round,
         validate_every=VALIDATION_ROUNDS * settings.round,
-        ema=EmaSettings(settings.ema_decay, warmup=9),
+        ema=solver.EmaSettings(settings.ema_decay, warmup=9),
     )
-    solver = Solver(SeparatorTraining(learner, settings, seed), plan, run)
-    solver.train()
-    learner.network.load_state_dict(solver.averaged.state_dict())
+    loop = solver.Solver(SeparatorTraining(learner, settings, seed), plan, run)
+    loop.train()
+    learner.network.load_state_dict(loop.averaged.state_dict())

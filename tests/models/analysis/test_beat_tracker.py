@@ -28,6 +28,11 @@ from models.core.types import Grid, Wave
 FEATURES = 6 * BANDS + NOTES
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    torch.set_num_threads(1)  # as trainings are; and as before by `threads_as_before`
+
+
 def untrained(depth: int = 5) -> BeatTracker:
     torch.manual_seed(0)
     return BeatTracker(depth=depth).eval()

@@ -26,6 +26,11 @@ from models.core.types import Wave
 STILL = Perturbation(1.0, 1.0, np.zeros(8, np.float32), 90.0, 0.0, 0.0)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)  # as trainings are; and as before by `threads_as_before`
+
+
 def vowel(hz: float, formants: tuple[float, ...], seconds: float, rate: int = CONTENT_RATE) -> np.ndarray:
     time = np.arange(round(seconds * rate)) / rate
     audio = np.zeros(len(time))

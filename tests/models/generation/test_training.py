@@ -22,7 +22,7 @@ from models.generation.training.music_transformer import (
     TransformerTraining,
     event_losses,
     event_losses_bfloat16,
-    solver,
+    solver_of,
 )
 from models.generation.training.transcription_noise import TranscribedPiece
 from models.generation.training.windows import Augmentation, Windows
@@ -88,27 +88,24 @@ def test_a_piano_piece_is_orchestrated_for_a_band():
     assert classes[0] == classes[1]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module", autouse=True)
 def one_thread():
-    """Two threads add in an order of their own, so equal bytes are promised for one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    """Two threads add in an order of their own, so equal bytes are promised for one, as trainings have."""
+    torch.set_num_threads(1)  # and as before by `threads_as_before`
 
 
-def test_training_stopped_and_resumed_is_the_same_training(tmp_path, one_thread):
+def test_training_stopped_and_resumed_is_the_same_training(tmp_path):
     recipe = replace(RECIPE, checkpoint_every=1)
-    stopped = solver(
+    stopped = solver_of(
         TransformerTraining(entries(), recipe),
         TrainingRun(tmp_path / "parts", Watch(cancelled=lambda: stopped.step == 3)),
     )
     with pytest.raises(Cancelled):
         stopped.train()
-    resumed = solver(TransformerTraining(entries(), recipe), TrainingRun(tmp_path / "parts"))
+    resumed = solver_of(TransformerTraining(entries(), recipe), TrainingRun(tmp_path / "parts"))
     assert resumed.step == 3
     resumed.train()
-    whole = solver(TransformerTraining(entries(), recipe), TrainingRun(tmp_path / "whole"))
+    whole = solver_of(TransformerTraining(entries(), recipe), TrainingRun(tmp_path / "whole"))
     whole.train()
     for name, value in whole.averaged.state_dict().items():
         torch.testing.assert_close(resumed.averaged.state_dict()[name], value, rtol=0, atol=0)
@@ -125,12 +122,12 @@ def test_training_learns_and_can_end_by_the_clock(tmp_path):
         return float(((result.event + result.length) * learned).sum() / learned.sum())
 
     before = nats()
-    solver(training, TrainingRun(tmp_path)).train()
+    solver_of(training, TrainingRun(tmp_path)).train()
     assert nats() < before - 1.0
     rows = read_rows(tmp_path / CURVE_FILE)
     assert [row["step"] for row in rows] == [20, 40, 60]
     assert 0 <= rows[0]["accuracy"] < rows[-1]["accuracy"] <= 1
-    clock = solver(TransformerTraining(entries(), replace(RECIPE, seconds=0.2)), TrainingRun(tmp_path / "clock"))
+    clock = solver_of(TransformerTraining(entries(), replace(RECIPE, seconds=0.2)), TrainingRun(tmp_path / "clock"))
     clock.train()
     assert clock.seconds >= 0.2
 
@@ -195,7 +192,7 @@ def test_a_midi_file_becomes_a_piece_with_its_key_and_chords(tmp_path):
         next(corpus.read(tmp_path, ["pop909"]))
 
 
-def test_what_ships_is_mixed_with_what_training_started_from(tmp_path, one_thread):
+def test_what_ships_is_mixed_with_what_training_started_from(tmp_path):
     corpus.save(entries(), tmp_path / "corpus.npz")
     (tmp_path / "split.json").write_text("[]")
     torch.manual_seed(3)

@@ -18,6 +18,11 @@ RATE = 44100
 JUDGING = learning.LossSettings((1, 2), (1.0, 1.0, 1.0, 2.0))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    torch.set_num_threads(1)  # as trainings are; and as before by `threads_as_before`
+
+
 def tone(hertz: float, seconds: float = 3.0) -> np.ndarray:
     wave = 8000 * np.sin(2 * np.pi * hertz * np.arange(int(seconds * RATE)) / RATE)
     return np.stack([wave, 0.7 * wave]).astype(np.int16)
@@ -40,7 +45,7 @@ def network() -> BandMask:
 
 
 def learner(net: BandMask) -> Learner:
-    draw = partial(mixture, library(), frames=RATE // 2)
+    draw = partial(mixture, library(), frames=RATE // 4)
     return Learner(net, draw, partial(learning.spectral_powers, net), partial(learning.loss, net, JUDGING))
 
 
@@ -130,6 +135,7 @@ def test_each_network_learns_by_its_own_optimizer(tmp_path, monkeypatch, name, k
 
     monkeypatch.setattr(torch.optim.Optimizer, "__init__", noted)
     monkeypatch.setattr(separator, "CROP_S", 1.5)
+    monkeypatch.setattr(separator, "VALIDATION_BATCHES", 1)
     result = separator.learner_for(name, library(), library(), seed=0)
     train(result, TrainSettings(steps=1, batch=1, fresh=1, echo=1), 0, TrainingRun(tmp_path))
     assert len(read_rows(tmp_path / CURVE_FILE)[-1]) > 3, "the last step is validated"
