@@ -61,7 +61,9 @@ def evaluate_continuation(
     material = own_songs() if midi is None else _collections(midi, sources, entry.path) or midi_files(midi)
     held_out = spread(material.held_out, songs)
     split = 1 - 0.5 * (noisy > 0)
-    metrics = continuation.evaluate(network, held_out, material.training, settings, seed, watch.span(0, 0.6 * split))
+    metrics = continuation.summarize(
+        continuation.evaluate_songs(network, held_out, material.training, settings, seed, watch.span(0, 0.6 * split))
+    )
     metrics["whole_songs"] = evaluate_accompaniments(network, held_out, settings, seed, watch.span(0.6 * split, split))
     metrics |= {"material": material.description, "transformer": transformer, "sha256": entry.sha256}
     if noisy:

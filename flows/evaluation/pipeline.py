@@ -18,6 +18,9 @@ from models.audio.ffmpeg import ffmpeg_binary
 from models.core.errors import BadInput
 from tasks.runs.publish import Remix
 
+METER = ("-af", "ebur128=peak=true", "-f", "null", "-")
+"""ffmpeg's arguments that measure loudness and write nothing."""
+
 
 def evaluate_pipeline(songs: Iterable[Path], out: Path, options: RemixOptions) -> dict[str, Any]:
     """Remix songs (what is kept is reused) and return every metric of their reports, JSON-sized.
@@ -60,11 +63,7 @@ def independent_meters(path: Path) -> dict[str, float]:
         "-hide_banner",
         "-i",
         str(path),
-        "-af",
-        "ebur128=peak=true",
-        "-f",
-        "null",
-        "-",
+        *METER,
     ]
     log = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False).stderr
     summary = log.rpartition("Summary:")[2]

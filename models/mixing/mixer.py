@@ -9,8 +9,9 @@ several have a latency that must be measured and compensated; and their output c
 inputs must give equal bytes. pedalboard is GPLv3. ffmpeg's ebur128 is the independent meter of the tests.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import ParamSpec
 
 import numpy as np
 from scipy.signal import butter
@@ -54,22 +55,7 @@ class Buses:
     backing: Samples
 
 
-def mix(
-    voices: Sequence[MixPart],
-    backing: Sequence[MixPart],
-    original: Original,
-    frames: int,
-    sample_rate: int,
-    settings: MixSettings,
-    watch: Watch = UNWATCHED,
-) -> Iterator[Samples]:
-    """The mix in stereo blocks, `frames` in all, not limited, without latency.
-
-    Reads everything three times, in blocks: for the dynamics, for the levels of voice and backing, and for the mix.
-    Raises `BadInput` for a part at another rate or with more than two channels.
-    """
-    for block in mix_buses(voices, backing, original, frames, sample_rate, settings, watch):
-        yield block.voice + block.backing
+P = ParamSpec("P")
 
 
 def mix_buses(
@@ -81,7 +67,11 @@ def mix_buses(
     settings: MixSettings,
     watch: Watch = UNWATCHED,
 ) -> Iterator[Buses]:
-    """As `mix`, voice and backing apart; their sum is the mix."""
+    """The mix in stereo blocks, voice and backing apart, `frames` in all, not limited, without latency.
+
+    Reads everything three times, in blocks: for the dynamics, for the levels of voice and backing, and for the mix.
+    Raises `BadInput` for a part at another rate or with more than two channels.
+    """
     references = [part.level_reference for part in (*voices, *backing) if part.level_reference is not None]
     for source in [*(p.source for p in (*voices, *backing)), *references, *original.voices, *original.backing]:
         if source.sample_rate != sample_rate or source.channels > 2:
@@ -102,6 +92,18 @@ def mix_buses(
         renderer.plan_balance(original, originals, watch.span(0.35, 0.65))
     renderer.add_gains(settings.voice_gain_db, settings.backing_gain_db)
     yield from renderer.render(watch.span(0.65, 1.0))
+
+
+def _summed(buses: Callable[P, Iterator[Buses]]) -> Callable[P, Iterator[Samples]]:
+    def blocks(*args: P.args, **kwargs: P.kwargs) -> Iterator[Samples]:
+        for block in buses(*args, **kwargs):
+            yield block.voice + block.backing
+
+    return blocks
+
+
+mix = _summed(mix_buses)
+"""The mix in stereo blocks, not limited: the sum of `mix_buses`, with its arguments."""
 
 
 @dataclass

@@ -99,18 +99,6 @@ class SongResult:
     seconds: float
 
 
-def evaluate(
-    network: MusicTransformer,
-    held: Sequence[Piece],
-    train: Sequence[Piece],
-    settings: GenerateSettings,
-    seed: int = 0,
-    watch: Watch = UNWATCHED,
-) -> dict[str, Any]:
-    """The whole evaluation, JSON-sized; see `evaluate_songs` and `summarize`."""
-    return summarize(evaluate_songs(network, held, train, settings, seed, watch))
-
-
 def summarize(songs: Sequence[SongResult]) -> dict[str, Any]:
     """Rows of means with 95 % bootstrap intervals over songs, gains, speed; null where no song has a value.
 

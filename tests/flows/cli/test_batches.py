@@ -1,7 +1,6 @@
 """`remix batch add` before a server that is none: which names it takes, and what it leaves where it refuses one."""
 
 import json
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +12,7 @@ from prefect.exceptions import ObjectNotFound
 from flows.cli.batches import add
 from models.core.errors import BadInput
 from tasks.runs.folders import folders
+from tests.support.fake_client import talks_to
 
 pytestmark = pytest.mark.usefixtures("home")
 NIGHTLY = "0 2 * * *"
@@ -41,15 +41,7 @@ class Client:
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> Client:
     """What commands of the test talk to in place of a server."""
-    made = Client()
-
-    @contextmanager
-    def get_client(sync_client: bool):
-        yield made
-
-    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
-    monkeypatch.setattr("prefect.client.orchestration.get_client", get_client)
-    return made
+    return talks_to(monkeypatch, Client())
 
 
 @pytest.fixture

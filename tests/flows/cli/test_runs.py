@@ -1,7 +1,6 @@
 """`remix submit` and `remix runs` before a server that is none: what is asked of it, and how the command ends."""
 
 import json
-from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,6 +15,7 @@ from prefect.states import Cancelled, Completed, Failed, Scheduled
 from flows.cli import runs
 from flows.cli.submit import submit
 from models.core.errors import BadInput
+from tests.support.fake_client import talks_to
 from tests.support.hostile import sound
 
 A_BAD_SONG = Failed(message="It is truncated.", state_details=StateDetails(retriable=False))
@@ -60,15 +60,7 @@ class Client:
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> Client:
     """What commands of the test talk to in place of a server."""
-    made = Client()
-
-    @contextmanager
-    def get_client(sync_client: bool):
-        yield made
-
-    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
-    monkeypatch.setattr("prefect.client.orchestration.get_client", get_client)
-    return made
+    return talks_to(monkeypatch, Client())
 
 
 @pytest.mark.parametrize("run_id", ["z" * 36, str(uuid4())])

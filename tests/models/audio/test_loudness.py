@@ -26,18 +26,14 @@ def noise_song(rate: int, seconds: float = 6.0, channels: int = 2) -> Wave:
 
 def ffmpeg_reading(samples: Samples, rate: int, folder: Path) -> tuple[float, float]:
     """Integrated loudness (LUFS) and true peak (dBTP) as ffmpeg's ebur128 filter prints them."""
-    path = folder / "heard.wav"
+    path = folder / "measured.wav"
     soundfile.write(path, samples.T, rate, subtype="FLOAT")
     command = [
         imageio_ffmpeg.get_ffmpeg_exe(),
         "-nostats",
         "-i",
         str(path),
-        "-af",
-        "ebur128=peak=true",
-        "-f",
-        "null",
-        "-",
+        *("-af", "ebur128=peak=true", "-f", "null", "-"),
     ]
     summary = subprocess.run(command, capture_output=True, text=True, check=True).stderr.rsplit("Summary:", 1)[1]
     numbers = re.findall(r"(?:I|Peak):\s+(-?[\d.]+|-inf)", summary)

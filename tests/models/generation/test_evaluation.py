@@ -102,7 +102,7 @@ def test_key_does_not_depend_on_the_transposition():
 def test_the_whole_evaluation_has_every_row(monkeypatch):
     monkeypatch.setattr(sampling, "MAX_EVENTS_PER_BAR", 6)
     songs = [loop(seed=s) for s in range(3)]
-    result = continuation.evaluate(untrained(), songs, [], GenerateSettings(follow=1.0))
+    result = continuation.summarize(continuation.evaluate_songs(untrained(), songs, [], GenerateSettings(follow=1.0)))
     assert list(result["rows"]) == list(continuation.ROWS)
     assert result["songs"] == 3
     for row in result["rows"].values():
@@ -119,7 +119,7 @@ def test_the_whole_evaluation_has_every_row(monkeypatch):
 
 def test_too_few_songs_are_refused():
     with pytest.raises(BadInput, match="at least two songs"):
-        continuation.evaluate(untrained(), [loop()], [], GenerateSettings())
+        continuation.evaluate_songs(untrained(), [loop()], [], GenerateSettings())
 
 
 def test_a_songs_trials_lie_beside_each_other_and_its_figures_are_their_means():
