@@ -52,8 +52,8 @@ def by_pitch(monkeypatch: pytest.MonkeyPatch) -> None:
         power = np.abs(np.fft.rfft(audio.samples[0], RATE)) ** 2
         return DnsmosScores(3.5, 1.2 if power[3000:].sum() > 0.2 * power.sum() else 3.5, 3.0)
 
-    monkeypatch.setattr(recordings, "embedding", speaker_embedding)
-    monkeypatch.setattr(recordings, "opinion", dnsmos_scores)
+    monkeypatch.setattr(recordings, "speaker_embedding", speaker_embedding)
+    monkeypatch.setattr(recordings, "dnsmos_scores", dnsmos_scores)
 
 
 def held(audio: Wave) -> Callable[[], Wave]:
