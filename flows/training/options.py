@@ -1,7 +1,7 @@
 """Options of the trainings, written once: command lines and the deployments' forms are made from them."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,7 +12,8 @@ from models.core.validation import MAX_SEED
 
 _FULL = FullTrainingSettings()
 STEPS = 600
-SOURCES = ("pop909", "freedoom", "openmsx", "nottingham", "groove")
+Source = Literal["pop909", "freedoom", "openmsx", "nottingham", "groove"]
+SOURCES: tuple[Source, ...] = get_args(Source)
 """The MIDI collections that a Music Transformer can be trained on."""
 FETCHED = "fetched"
 _FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -159,7 +160,7 @@ class TransformerOptions(BaseModel):
     data: Path = Field(description="A folder with a folder for each MIDI collection.")
     work: Path = Field(description="Where the pieces, the split and checkpoints go.")
     out: Path = Field(description="The file of the weights; metrics and a plot go beside it.")
-    sources: tuple[str, ...] = Field(SOURCES, description=f"Collections: {', '.join(SOURCES)}.")
+    sources: tuple[Source, ...] = Field(SOURCES, description=f"Collections: {', '.join(SOURCES)}.")
     steps: int = Field(4000, ge=1, description="Optimizer steps of 4,096 events each.")
     minutes: float = Field(0.0, ge=0, description="Training time, instead of steps.")
     seed: int = Field(0, ge=0, le=MAX_SEED, description="Where every random choice starts.")
