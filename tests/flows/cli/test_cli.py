@@ -112,7 +112,7 @@ def test_lists_are_json_where_a_program_reads_them(tmp_path):
     assert "lj" in {row["voice"] for row in json.loads(remix("voices", "list", "--json", home=tmp_path).stdout)}
     assert json.loads(remix("cache", "stats", "--json", home=tmp_path).stdout)["results"] == 0
     named = json.loads(remix("settings", "master", "--json", home=tmp_path).stdout)
-    assert {"name", "default", "about"} == set(named[0])
+    assert {"name", "default", "about", "unit", "range"} == set(named[0])
     assert "master.target_lufs" in {option["name"] for option in named}
     assert remix("weights", "verify", home=tmp_path).returncode == 0
     assert json.loads(remix("cache", "verify", "--json", home=tmp_path).stdout) == []
