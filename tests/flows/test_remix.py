@@ -236,7 +236,7 @@ def listener(name, fraction):
     if name == stage:
         os.kill(os.getpid(), signal.SIGKILL)
 from flows.remix import remix
-with progress.heard_by(listener):
+with progress.listening_to(listener):
     made = remix(song=Path(sys.argv[1]), out=Path(sys.argv[2]), outro_bars=2, device="cpu")
 print("computed", *sorted(stage.name for stage in made.stages if not stage.reused))
 """
@@ -267,7 +267,7 @@ def test_killed_inside_any_stage_the_next_run_repeats_that_stage_alone(first, so
         assert stage not in done
     result = killed_in("no stage", song, tmp_path / "out", tmp_path / "home")
     assert result.returncode == 0, result.stderr
-    assert "computed appraise\n" in result.stdout
+    assert "computed measure\n" in result.stdout
     folder = next(path for path in (tmp_path / "out").iterdir())
     assert digest(folder / "mix.wav") == digest(first.folder / "mix.wav")
 

@@ -77,7 +77,7 @@ def test_a_nearly_empty_prompt_is_said(midi, monkeypatch, capsys, home):
     assert capsys.readouterr().err == ""
     with pytest.raises(Reached):
         single_stages.extend_midi.fn(one, midi.with_name("more.mid"), bars=1)
-    assert capsys.readouterr().err.startswith("Almost no notes were heard; the song was played on from its key")
+    assert capsys.readouterr().err.startswith("Almost no notes were transcribed; the song was continued from its key")
 
 
 def test_stems_are_made_in_the_precision_that_auto_stands_for(monkeypatch, home):

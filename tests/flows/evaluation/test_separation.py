@@ -64,7 +64,7 @@ def test_what_a_separator_does_not_part_belongs_to_its_other():
 def test_what_is_no_other_may_be_called_otherwise_but_not_in_two_parts():
     truth = np.arange(4, dtype=np.float32)[:, None, None] * np.ones((4, 2, 3), np.float32)
     assert expected(truth, ["vocals", "accompaniment"])[:, 0, 0].tolist() == [3, 0 + 1 + 2]
-    with pytest.raises(BadInput, match="guitar, piano cannot be judged: none of them is known to hold other"):
+    with pytest.raises(BadInput, match="guitar, piano cannot be evaluated: none of them is known to hold other"):
         expected(truth, ["drums", "bass", "vocals", "guitar", "piano"])
 
 
