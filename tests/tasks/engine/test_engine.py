@@ -153,10 +153,10 @@ def test_networks_are_kept_until_they_are_too_many_bytes(tmp_path):
 
 @pytest.mark.weights
 def test_a_voice_takes_the_bytes_of_all_that_it_is_made_of():
-    singer: Any = load_voice(find_voice("lj"), "cpu").singer
-    wanted = sum(t.nbytes for part in (singer.network, singer.encoder) for t in (*part.parameters(), *part.buffers()))
+    engine: Any = load_voice(find_voice("lj"), "cpu").engine
+    wanted = sum(t.nbytes for part in (engine.network, engine.encoder) for t in (*part.parameters(), *part.buffers()))
     assert wanted > 10_000_000
-    assert bytes_in(Voice(singer.card, singer)) == pytest.approx(wanted, rel=1e-4)
+    assert bytes_in(Voice(engine.card, engine)) == pytest.approx(wanted, rel=1e-4)
     assert bytes_in(object()) == 0
 
 
