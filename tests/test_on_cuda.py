@@ -200,7 +200,7 @@ def test_songs_that_fit_one_by_one_only_are_separated_all_the_same(pretended):
 @pytest.mark.usefixtures("home")
 def test_the_engine_loads_a_separator_once_and_songs_that_wait_together_share_its_passes(tolerance, monkeypatch):
     loaded: list[str] = []
-    networks = Networks(heard=[loaded.append], prepared=_for_several)
+    networks = Networks(on_load=[loaded.append], prepared=_for_several)
     monkeypatch.setattr(tasks.stages.separate, "NETWORKS", networks)
     audio = Store().put([example_song(seconds=4.0).mix.samples], 44_100)
     wanted = {"audio": audio, "separator": "band-mask", "settings": SeparateSettings(), "seed": 0, "device": "cuda"}

@@ -101,9 +101,8 @@ def _shown(flow: str, *paths_and_options: Any, **more: Any) -> Any:
 
             chosen = getattr(single_stages, flow)
             options.stage_settings()
-            given = {
-                name: value for name, value in options.model_dump().items() if name in chosen.parameters.properties
-            }
+            taken = list(chosen.parameters.properties)[len(paths) :]  # `mix` calls its files voice and backing
+            given = {name: value for name, value in options.model_dump().items() if name in taken}
             ready()
         with shown(console):
             return chosen(*paths, **given, **more)
