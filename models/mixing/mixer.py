@@ -94,7 +94,7 @@ def mix_buses(
     yield from renderer.render(watch.span(0.65, 1.0))
 
 
-def _summed(buses: Callable[P, Iterator[Buses]]) -> Callable[P, Iterator[Samples]]:
+def _sum_of_buses(buses: Callable[P, Iterator[Buses]]) -> Callable[P, Iterator[Samples]]:
     def blocks(*args: P.args, **kwargs: P.kwargs) -> Iterator[Samples]:
         for block in buses(*args, **kwargs):
             yield block.voice + block.backing
@@ -102,7 +102,7 @@ def _summed(buses: Callable[P, Iterator[Buses]]) -> Callable[P, Iterator[Samples
     return blocks
 
 
-mix = _summed(mix_buses)
+mix = _sum_of_buses(mix_buses)
 """The mix in stereo blocks, not limited: the sum of `mix_buses`, with its arguments."""
 
 
