@@ -4,7 +4,7 @@ So what a form in the UI, a flow and several commands offer is written once, as 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from inspect import Parameter, cleandoc, signature
 from typing import Annotated, Any, TypeVar, get_type_hints
@@ -15,22 +15,25 @@ from pydantic.fields import FieldInfo
 from models.core.errors import BadInput
 
 R = TypeVar("R")
-M = TypeVar("M", bound=BaseModel)
+M = TypeVar("M")
 Annotate = Callable[[str, FieldInfo], Any]
 """Makes a parameter's annotation of a field's name and description."""
 
 
 def checked(model: type[M], **values: Any) -> M:
-    """The record of these values; raises `BadInput` with a sentence that names the field and its range."""
+    """The record of these values; raises `BadInput` with a sentence that names the field and its range.
+
+    A dataclass checks itself.
+    """
     try:
         return model(**values)
     except ValidationError as error:
         raise BadInput(" ".join(_sentence(model, one) for one in error.errors())) from None
 
 
-def _sentence(model: type[BaseModel], error: Any) -> str:
+def _sentence(model: type[Any], error: Any) -> str:
     name = str(error["loc"][0]) if error["loc"] else ""
-    field = model.model_fields.get(name)
+    field = fields_of(model).get(name)
     low, high = range_of(field) if field else (None, None)
     if field and error["type"] in ("greater_than_equal", "less_than_equal") and None not in (low, high):
         return f"The option {name} is {error['input']}; it must lie between {low:g} and {high:g}."
@@ -69,10 +72,20 @@ def plain(name: str, field: FieldInfo) -> Any:
     return made
 
 
-def spread(
-    model: type[BaseModel], *names: str, annotate: Annotate = plain
-) -> Callable[[Callable[..., R]], Callable[..., R]]:
-    """Show the fields of a model (all, or those named) as parameters in the place of the parameter that takes it.
+def fields_of(model: type[Any]) -> dict[str, FieldInfo]:
+    """The fields of a pydantic model or of a dataclass; of the latter those that are no records themselves."""
+    if issubclass(model, BaseModel):
+        return model.model_fields
+    hints = get_type_hints(model)
+    return {
+        one.name: FieldInfo.from_annotated_attribute(hints[one.name], one.default)
+        for one in fields(model)
+        if not is_dataclass(hints[one.name])
+    }
+
+
+def spread(model: type[Any], *names: str, annotate: Annotate = plain) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Show the fields of a model or a dataclass (all, or those named) in the place of the parameter that takes it.
 
     Both docstrings' lines below "Args:" are joined: the model's are its fields' descriptions.
 
@@ -90,12 +103,13 @@ def spread(
     Traceback (most recent call last):
     models.core.errors.BadInput: The option pitch is 200; it must lie between 0 and 127.
     """
-    shown = {name: model.model_fields[name] for name in names or model.model_fields}
+    every = fields_of(model)
+    shown = {name: every[name] for name in names or every}
     return lambda body: _spread(model, shown, annotate, body)
 
 
 def _spread(
-    model: type[BaseModel], shown: dict[str, FieldInfo], annotate: Annotate, body: Callable[..., R]
+    model: type[Any], shown: dict[str, FieldInfo], annotate: Annotate, body: Callable[..., R]
 ) -> Callable[..., R]:
     hints = get_type_hints(body, include_extras=True)
     taken = next(name for name, hint in hints.items() if hint is model and name != "return")
@@ -142,4 +156,4 @@ def described(field: FieldInfo) -> str:
     """A field's description with its unit."""
     extra = field.json_schema_extra
     unit = extra.get("unit") if isinstance(extra, dict) else None
-    return f"{field.description} In {unit}." if unit else str(field.description)
+    return f"{field.description} In {unit}." if unit else field.description or ""

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from flows.cli.run import AsJson
 from flows.cli.submit import check_offered
-from flows.cli.typed import options_of
+from flows.command_options import options_of
 from flows.options import RemixOptions
 from models.core.errors import BadInput
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.cli.run import AsJson, console
-from flows.cli.typed import options_of
+from flows.command_options import options_of
 from flows.options import RemixOptions
 
 Midi = Annotated[

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli.typed import options_of
+from flows.command_options import options_of
 from flows.options import RemixOptions
 from models.core.errors import BadInput
 

@@ -8,7 +8,7 @@ import typer
 
 from flows.cli.run import AsJson, console
 from flows.cli.sampling import SamplingOptions
-from flows.cli.typed import options_of
+from flows.command_options import options_of
 from flows.options import OUTRO_BARS, RemixOptions
 from models.core.errors import BadInput
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from flows.cli.exit import FAULT
 from flows.cli.run import AsJson
 from flows.cli.runs import message_of, page_of
-from flows.cli.typed import options_of
+from flows.command_options import options_of
 from flows.options import RemixOptions
 from models.core.errors import BadInput
 

@@ -7,7 +7,7 @@ import typer
 
 from flows.cli.consent import ConsentAnswers, consent_of
 from flows.cli.run import console
-from flows.cli.typed import options_of
+from flows.command_options import options_of
 from flows.training.options import FULL_ONLY, STEPS, VoiceTrainingOptions
 from models.core.errors import BadInput
 

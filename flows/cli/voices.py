@@ -10,8 +10,8 @@ import typer
 from flows.cli.consent import ConsentAnswers, consent_of
 from flows.cli.maintenance import show_rows
 from flows.cli.run import AsJson, console
-from flows.cli.typed import options_of
 from flows.cli.voice_training import train
+from flows.command_options import options_of
 from models.core.errors import BadInput
 
 Name = Annotated[str, typer.Argument(help="The voice's name.")]

@@ -9,11 +9,10 @@ from typing import Any
 
 from prefect import flow, get_run_logger, task
 
-from flows.training.arguments import parsed
+from flows.command_options import options_of, run
 from flows.training.curves import Panel, plot_curves
 from flows.training.options import BeatTrackerOptions
 from models.core.curve import CURVE_FILE, read_rows
-from models.core.malloc import keep_freed_memory
 
 HELD_OUT = 30
 """Songs of the development part, whose loss is validated during training."""
@@ -89,7 +88,11 @@ def train_beat_tracker(options: BeatTrackerOptions) -> dict[str, Any]:
     return publish(options.work, weights, options.out)
 
 
+@options_of(BeatTrackerOptions)
+def main(options: BeatTrackerOptions) -> None:
+    """Train the beat tracker."""
+    print(train_beat_tracker(options))
+
+
 if __name__ == "__main__":
-    keep_freed_memory()
-    (chosen,) = parsed(__doc__, BeatTrackerOptions)
-    print(train_beat_tracker(chosen))
+    run(main)

@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from prefect import flow, get_run_logger, task
 
-from flows.training.arguments import parsed
+from flows.command_options import options_of, run
 from flows.training.curves import Panel, plot_curves
 from flows.training.options import ContentEncoderOptions
 from models.conversion.training.settings import EncoderTrainingSettings
 from models.core.curve import CURVE_FILE, read_rows
-from models.core.malloc import keep_freed_memory
 
 RECORDINGS = (".flac", ".wav", ".ogg", ".opus", ".mp3")
 
@@ -81,6 +80,12 @@ def train_content_encoder(options: ContentEncoderOptions, settings: EncoderTrain
     return encoder
 
 
+@options_of(ContentEncoderOptions)
+@options_of(EncoderTrainingSettings)
+def main(options: ContentEncoderOptions, settings: EncoderTrainingSettings) -> None:
+    """Train the small content encoder."""
+    train_content_encoder(options, settings)
+
+
 if __name__ == "__main__":
-    keep_freed_memory()
-    train_content_encoder(*parsed(__doc__, ContentEncoderOptions, EncoderTrainingSettings))
+    run(main)

@@ -12,11 +12,10 @@ from typing import Any
 
 from prefect import flow, get_run_logger, task
 
-from flows.training.arguments import parsed
+from flows.command_options import options_of, run
 from flows.training.curves import Panel, plot_curves
 from flows.training.options import TransformerOptions
 from models.core.curve import CURVE_FILE, read_rows
-from models.core.malloc import keep_freed_memory
 
 TRANSCRIBED = "transcribed.npz"
 CACHE_FITTING_SONGS = 8
@@ -154,6 +153,11 @@ def train_music_transformer(options: TransformerOptions) -> dict[str, Any]:
     return metrics
 
 
+@options_of(TransformerOptions)
+def main(options: TransformerOptions) -> None:
+    """Train the Music Transformer."""
+    train_music_transformer(options)
+
+
 if __name__ == "__main__":
-    keep_freed_memory()
-    train_music_transformer(*parsed(__doc__, TransformerOptions))
+    run(main)

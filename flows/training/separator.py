@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from prefect import flow, get_run_logger, task
 
-from flows.training.arguments import parsed
+from flows.command_options import options_of, run
 from flows.training.curves import Panel, plot_curves
 from flows.training.options import SeparatorOptions
 from models.core.curve import CURVE_FILE, read_rows
-from models.core.malloc import keep_freed_memory
 
 if TYPE_CHECKING:
     from models.separation.training.multitracks import Library
@@ -148,6 +147,11 @@ def train_separator(options: SeparatorOptions) -> dict[str, float]:
     return metrics
 
 
+@options_of(SeparatorOptions)
+def main(options: SeparatorOptions) -> None:
+    """Train a separator."""
+    train_separator(options)
+
+
 if __name__ == "__main__":
-    keep_freed_memory()
-    train_separator(*parsed(__doc__, SeparatorOptions))
+    run(main)

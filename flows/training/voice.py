@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import flow, get_run_logger, task
 
-from flows.training.arguments import parsed
+from flows.command_options import options_of, run
 from flows.training.options import VoiceOptions
 from flows.training.voice_data import (
     MATERIAL,
@@ -29,7 +29,6 @@ from flows.training.voice_data import (
 )
 from flows.training.voice_validation import EarlyStopping, Schedule, VoiceInTraining, draw_curves, shipped_encoder
 from models.conversion.training.settings import FullTrainingSettings, SelectionSettings, VoiceTrainingSettings
-from models.core.malloc import keep_freed_memory
 from tasks.runs.progress import stage_watch
 
 if TYPE_CHECKING:
@@ -193,8 +192,14 @@ def train_voice(
     return voice
 
 
+@options_of(VoiceOptions)
+@options_of(MaterialSettings)
+@options_of(VoiceTrainingSettings)
+def main(options: VoiceOptions, material: MaterialSettings, settings: VoiceTrainingSettings) -> None:
+    """Train a small voice."""
+    material = replace(material, selection=SelectionSettings(denoise=options.denoise))
+    train_voice(options.name, options.recordings, options.work, settings, material, options.encoder, options.start_from)
+
+
 if __name__ == "__main__":
-    keep_freed_memory()
-    chosen, used, how = parsed(__doc__, VoiceOptions, MaterialSettings, VoiceTrainingSettings)
-    used = replace(used, selection=SelectionSettings(denoise=chosen.denoise))
-    train_voice(chosen.name, chosen.recordings, chosen.work, how, used, chosen.encoder, chosen.start_from)
+    run(main)
