@@ -131,9 +131,15 @@ def _spread(
 
     run.__signature__ = looks  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": hints.get("return", Any)}
+    run.spread_names = tuple(shown)  # type: ignore[attr-defined]
     if annotate is plain:  # a command says it beside each option
         run.__doc__ = _documented(cleandoc(body.__doc__ or ""), shown)
     return run
+
+
+def spread_names(function: Any) -> tuple[str, ...]:
+    """The names of the parameters that `spread` gave a function, in order."""
+    return tuple(function.spread_names)
 
 
 def _parameter(name: str, field: FieldInfo, annotate: Annotate) -> Parameter:

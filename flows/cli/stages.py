@@ -10,6 +10,7 @@ from flows.cli.run import AsJson, console
 from flows.cli.sampling import SamplingOptions
 from flows.command_options import options_of
 from flows.options import OUTRO_BARS, RemixOptions
+from flows.parameters import spread_names
 from models.core.errors import BadInput
 
 Song = Annotated[Path, typer.Argument(help="An audio file.")]
@@ -101,8 +102,7 @@ def _shown(flow: str, *paths_and_options: Any, **more: Any) -> Any:
 
             chosen = getattr(single_stages, flow)
             options.stage_settings()
-            taken = list(chosen.parameters.properties)[len(paths) :]  # `mix` calls its files voice and backing
-            given = {name: value for name, value in options.model_dump().items() if name in taken}
+            given = {name: getattr(options, name) for name in spread_names(chosen.fn)}
             ready()
         with shown(console):
             return chosen(*paths, **given, **more)
